@@ -1,0 +1,373 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/audit"
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
+)
+
+// Ability is what a client key may be used for.
+type Ability string
+
+// The abilities. Admin implies all others.
+const (
+	AbilityCheck Ability = "check" // ask whether somebody may do something
+	AbilityRead  Ability = "read"  // list and read what is stored
+	AbilityWrite Ability = "write" // change it
+	AbilityAudit Ability = "audit" // read the audit log
+	AbilityAdmin Ability = "admin" // keys and settings
+)
+
+var allAbilities = []Ability{AbilityAdmin, AbilityAudit, AbilityCheck, AbilityRead, AbilityWrite}
+
+const (
+	// keyTTL bounds how long a server goes on to accept a key after another
+	// process has revoked it.
+	keyTTL        = time.Second
+	maxCachedKeys = 10_000
+
+	maxKeyName = 256
+)
+
+// keyHash is the SHA-256 of a client key. A key has 122 random bits, so a plain
+// hash cannot be turned back.
+type keyHash [sha256.Size]byte
+
+// ClientKey is what is known of a client key: never the key itself.
+type ClientKey struct {
+	// Fingerprint stands for the key in logs, audit and commands.
+	Fingerprint string
+	Tenant      string
+	Name        string
+	Abilities   []Ability
+	CreatedAt   time.Time
+	ExpiresAt   time.Time // zero: does not expire
+	RevokedAt   time.Time // zero: not revoked
+}
+
+// ClientKeyOptions says what a new client key is to be.
+type ClientKeyOptions struct {
+	// Name is for people; at most 256 characters.
+	Name string
+	// Abilities is what the key may be used for; none means AbilityAdmin.
+	Abilities []Ability
+	// Lifetime ends the key that long after its creation; 0 means never.
+	Lifetime time.Duration
+	// Tenant is the existing tenant that the key opens; empty makes a new one.
+	Tenant string
+}
+
+// Principal is an authenticated caller.
+type Principal struct {
+	// Tenant is the caller's, with the caller as its actor.
+	Tenant *Tenant
+	// Fingerprint is the client key's.
+	Fingerprint string
+	abilities   []Ability
+}
+
+// Can reports whether the caller's key has an ability.
+func (p Principal) Can(ability Ability) bool {
+	return slices.Contains(p.abilities, ability) || slices.Contains(p.abilities, AbilityAdmin)
+}
+
+// Require refuses, and audits, what needs an ability that the caller's key lacks.
+// operation names it for the audit log.
+func (p Principal) Require(ctx context.Context, ability Ability, operation string) error {
+	if p.Can(ability) {
+		return nil
+	}
+	p.Tenant.refuse(ctx, audit.AccessRefused, "operation/"+operation, map[string]any{"ability": string(ability)})
+	return fault.Forbidden("this client key lacks the ability %q", ability)
+}
+
+// Authenticate finds the tenant that a client key opens. actor says where the
+// call comes from; its Fingerprint is filled in. The error is ErrUnauthenticated
+// for a key that is malformed, unknown, expired or revoked. A key that was
+// revoked by another process is accepted for at most a second longer.
+func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Principal, error) {
+	canonical, err := parseClientKey(key)
+	if err != nil {
+		return Principal{}, err
+	}
+	hash := keyHash(sha256.Sum256([]byte(canonical)))
+	record, cached := e.keys.GetIfPresent(hash)
+	if !cached {
+		record, err = e.store.ClientKeyByHash(ctx, hash.String())
+		if errors.Is(err, fault.CodeNotFound) {
+			return e.openTenant(hash, actor)
+		}
+		if err != nil {
+			return Principal{}, err
+		}
+	}
+	actor.Fingerprint = record.Fingerprint
+	tenant := e.Tenant(record.Tenant).As(actor)
+	if reason := whyDead(record, e.now()); reason != "" {
+		e.keys.Invalidate(hash)
+		tenant.refuse(ctx, audit.AuthenticationFailed, "client_key/"+record.Fingerprint, map[string]any{"reason": reason})
+		return Principal{}, fault.Unauthenticated("the client key is %s", reason)
+	}
+	if !cached {
+		e.keys.Set(hash, record)
+	}
+	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: splitAbilities(record.Abilities)}, nil
+}
+
+// openTenant lets an unknown key in where registration is open: to a tenant of
+// its own, which is kept with its first change.
+func (e *Engine) openTenant(hash keyHash, actor Actor) (Principal, error) {
+	if !e.openRegistration {
+		return Principal{}, errUnknownKey()
+	}
+	record := store.ClientKey{
+		Hash:        hash.String(),
+		Fingerprint: hash.fingerprint(),
+		Tenant:      hash.tenant(),
+		Abilities:   string(AbilityAdmin),
+		CreatedAt:   e.now(),
+	}
+	actor.Fingerprint = record.Fingerprint
+	tenant := e.Tenant(record.Tenant).As(actor)
+	tenant.opening = &record
+	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: []Ability{AbilityAdmin}}, nil
+}
+
+// CreateClientKey makes a client key, and a tenant for it unless options names
+// one. The key is returned this once and kept nowhere.
+func (e *Engine) CreateClientKey(ctx context.Context, options ClientKeyOptions) (string, ClientKey, error) {
+	if err := validateText("name", options.Name, maxKeyName); err != nil {
+		return "", ClientKey{}, err
+	}
+	abilities, err := joinAbilities(options.Abilities)
+	if err != nil {
+		return "", ClientKey{}, err
+	}
+	if options.Lifetime < 0 {
+		return "", ClientKey{}, fault.Invalid("expires: must not be negative")
+	}
+	if options.Tenant != "" {
+		revision, err := e.store.Read(options.Tenant).Revision(ctx)
+		if err != nil {
+			return "", ClientKey{}, err
+		}
+		if revision == 0 {
+			return "", ClientKey{}, fault.NotFound("tenant %q does not exist", options.Tenant)
+		}
+	}
+	key, record := e.newClientKey(store.ClientKey{Tenant: options.Tenant, Name: options.Name, Abilities: abilities}, options.Lifetime)
+	_, err = e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+		if _, err := tx.CreateClientKey(ctx, record); err != nil {
+			return nil, err
+		}
+		done := clientKeyEffect(audit.ClientKeyCreated, record)
+		return &done, nil
+	})
+	if err != nil {
+		return "", ClientKey{}, err
+	}
+	return key, publicKey(record), nil
+}
+
+// RotateClientKey makes a key for the same tenant with the same name, abilities
+// and lifetime, and ends the old one after overlap.
+func (e *Engine) RotateClientKey(ctx context.Context, fingerprint string, overlap time.Duration) (string, ClientKey, error) {
+	if overlap < 0 {
+		return "", ClientKey{}, fault.Invalid("overlap: must not be negative")
+	}
+	old, err := e.store.ClientKeyByFingerprint(ctx, fingerprint)
+	if err != nil {
+		return "", ClientKey{}, err
+	}
+	if reason := whyDead(old, e.now()); reason != "" {
+		return "", ClientKey{}, fault.Conflict("the client key %s is %s", fingerprint, reason)
+	}
+	var lifetime time.Duration
+	if !old.ExpiresAt.IsZero() {
+		lifetime = old.ExpiresAt.Sub(old.CreatedAt)
+	}
+	key, record := e.newClientKey(store.ClientKey{Tenant: old.Tenant, Name: old.Name, Abilities: old.Abilities}, lifetime)
+	ends := e.now().Add(overlap)
+	if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(ends) {
+		ends = old.ExpiresAt
+	}
+	_, err = e.Tenant(old.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+		if set, err := tx.SetClientKeyExpiry(ctx, fingerprint, ends); err != nil {
+			return nil, err
+		} else if !set {
+			return nil, fault.Conflict("the client key %s is revoked", fingerprint)
+		}
+		if _, err := tx.CreateClientKey(ctx, record); err != nil {
+			return nil, err
+		}
+		done := clientKeyEffect(audit.ClientKeyRotated, old)
+		done.event.Details = map[string]any{"successor": record.Fingerprint, "expires_at": ends.Format(time.RFC3339Nano)}
+		return &done, nil
+	})
+	if err != nil {
+		return "", ClientKey{}, err
+	}
+	return key, publicKey(record), nil
+}
+
+// RevokeClientKey ends a key at once and for good; its tenant stays. Changed tells
+// whether it was not revoked before.
+func (e *Engine) RevokeClientKey(ctx context.Context, fingerprint string) (authz.Written, error) {
+	record, err := e.store.ClientKeyByFingerprint(ctx, fingerprint)
+	if err != nil {
+		return authz.Written{}, err
+	}
+	written, err := e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+		if revoked, err := tx.RevokeClientKey(ctx, fingerprint, e.now()); err != nil || !revoked {
+			return nil, err
+		}
+		done := clientKeyEffect(audit.ClientKeyRevoked, record)
+		return &done, nil
+	})
+	if err == nil {
+		e.forgetKey(record.Hash)
+	}
+	return written, err
+}
+
+// ClientKeys lists the keys of every tenant, by tenant and fingerprint.
+func (e *Engine) ClientKeys(ctx context.Context) ([]ClientKey, error) {
+	var keys []ClientKey
+	var after store.ClientKey
+	for {
+		records, err := e.store.ClientKeys(ctx, after, DefaultPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, record := range records {
+			keys = append(keys, publicKey(record))
+		}
+		if len(records) < DefaultPage {
+			return keys, nil
+		}
+		after = records[len(records)-1]
+	}
+}
+
+// newClientKey draws a key and completes its record; a record without a tenant
+// gets the key's own.
+func (e *Engine) newClientKey(record store.ClientKey, lifetime time.Duration) (string, store.ClientKey) {
+	key := uuid.New().String()
+	hash := keyHash(sha256.Sum256([]byte(key)))
+	record.Hash = hash.String()
+	record.Fingerprint = hash.fingerprint()
+	record.CreatedAt = e.now()
+	if record.Tenant == "" {
+		record.Tenant = hash.tenant()
+	}
+	if lifetime > 0 {
+		record.ExpiresAt = record.CreatedAt.Add(lifetime)
+	}
+	return key, record
+}
+
+func (e *Engine) forgetKey(hash string) {
+	var h keyHash
+	if n, err := hex.Decode(h[:], []byte(hash)); err == nil && n == len(h) {
+		e.keys.Invalidate(h)
+	}
+}
+
+// parseClientKey returns a UUID version 4 (RFC 9562) in lower case, and nothing
+// else: no braces, no URN, no other version.
+func parseClientKey(s string) (string, error) {
+	if len(s) != 36 {
+		return "", errUnknownKey()
+	}
+	id, err := uuid.Parse(s)
+	if err != nil || id.Version() != 4 || id.Variant() != uuid.RFC4122 {
+		return "", errUnknownKey()
+	}
+	return id.String(), nil
+}
+
+// errUnknownKey says the same of every key that opens nothing.
+func errUnknownKey() error {
+	return fault.Unauthenticated("the bearer token is not a valid client key")
+}
+
+// whyDead says why a key is no longer good; empty where it is.
+func whyDead(record store.ClientKey, now time.Time) string {
+	switch {
+	case !record.RevokedAt.IsZero():
+		return "revoked"
+	case !record.ExpiresAt.IsZero() && !now.Before(record.ExpiresAt):
+		return "expired"
+	default:
+		return ""
+	}
+}
+
+func (h keyHash) String() string { return hex.EncodeToString(h[:]) }
+
+// fingerprint is the first 64 bits of the hash.
+func (h keyHash) fingerprint() string { return hex.EncodeToString(h[:8]) }
+
+// tenant is the id of the tenant that a key opens by itself: from another hash,
+// so that the id tells nothing of the stored one.
+func (h keyHash) tenant() string {
+	sum := sha256.Sum256(append([]byte("gatehouse tenant\x00"), h[:]...))
+	return hex.EncodeToString(sum[:16])
+}
+
+func clientKeyEffect(action string, record store.ClientKey) effect {
+	return effect{
+		kind: store.KindClientKey,
+		key:  record.Fingerprint,
+		event: audit.Event{Action: action, Details: map[string]any{
+			"name": record.Name, "abilities": record.Abilities,
+		}},
+	}
+}
+
+func publicKey(record store.ClientKey) ClientKey {
+	return ClientKey{
+		Fingerprint: record.Fingerprint,
+		Tenant:      record.Tenant,
+		Name:        record.Name,
+		Abilities:   splitAbilities(record.Abilities),
+		CreatedAt:   record.CreatedAt,
+		ExpiresAt:   record.ExpiresAt,
+		RevokedAt:   record.RevokedAt,
+	}
+}
+
+// joinAbilities makes the stored form: sorted, each once, separated by commas.
+func joinAbilities(abilities []Ability) (string, error) {
+	if len(abilities) == 0 {
+		return string(AbilityAdmin), nil
+	}
+	words := make([]string, len(abilities))
+	for i, ability := range abilities {
+		if !slices.Contains(allAbilities, ability) {
+			return "", fault.Invalid("abilities: %q is not one of admin, audit, check, read, write", ability)
+		}
+		words[i] = string(ability)
+	}
+	slices.Sort(words)
+	return strings.Join(slices.Compact(words), ","), nil
+}
+
+func splitAbilities(stored string) []Ability {
+	var abilities []Ability
+	for word := range strings.SplitSeq(stored, ",") {
+		abilities = append(abilities, Ability(word))
+	}
+	return abilities
+}

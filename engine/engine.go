@@ -1,0 +1,125 @@
+// Package engine is Gatehouse in process: every use case of the service as a
+// method, with the same checks, the same audit and the same database.
+//
+// Open an Engine on a database, take a Tenant from it, and ask. The HTTP server is
+// a thin shell around this package; what it answers is decided here. The engine
+// reads no environment and starts nothing that Close does not end.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+)
+
+// The kinds of error that the engine's methods return, for errors.Is. An error
+// that is none of them is a fault of the engine's or of its database.
+const (
+	ErrInvalid         = fault.CodeInvalid
+	ErrUnauthenticated = fault.CodeUnauthenticated
+	ErrForbidden       = fault.CodeForbidden
+	ErrNotFound        = fault.CodeNotFound
+	ErrConflict        = fault.CodeConflict
+	ErrUnavailable     = fault.CodeUnavailable
+)
+
+// Config says where an Engine keeps its data and how it behaves.
+type Config struct {
+	// Database is "postgres://…", "sqlite:PATH" or a file's path. Required. An
+	// SQLite file is created (mode 0600) and migrated as needed.
+	Database string
+
+	// AutoMigrate lets Open bring a PostgreSQL database to this release's schema;
+	// without it, Open refuses an older one. See Migrate.
+	AutoMigrate bool
+
+	// OpenRegistration lets any UUID4 open its own, empty tenant on its first
+	// write. Without it only keys made by CreateClientKey authenticate.
+	OpenRegistration bool
+
+	// DisableAudit leaves the audit log unwritten.
+	DisableAudit bool
+
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+
+	// Logger takes what no caller is told; nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Engine is an open database with every use case on it. It is safe for use by
+// many goroutines.
+type Engine struct {
+	store            *sqlstore.Store
+	openRegistration bool
+	audit            bool
+	clock            func() time.Time
+	log              *slog.Logger
+
+	// keys holds client keys that were found valid, by hash, for keyTTL.
+	keys *otter.Cache[keyHash, store.ClientKey]
+}
+
+// Open opens the database. It fails rather than work on a schema that is not
+// this release's.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	e := &Engine{
+		openRegistration: cfg.OpenRegistration,
+		audit:            !cfg.DisableAudit,
+		clock:            cfg.Now,
+		log:              cfg.Logger,
+	}
+	if e.clock == nil {
+		e.clock = time.Now
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	keys, err := otter.New(&otter.Options[keyHash, store.ClientKey]{
+		MaximumSize:      maxCachedKeys,
+		ExpiryCalculator: otter.ExpiryWriting[keyHash, store.ClientKey](keyTTL),
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.keys = keys
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate}); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Migrate brings a database to this release's schema and returns the schema
+// versions before and after. Servers may run meanwhile.
+func Migrate(ctx context.Context, database string) (from, to int64, err error) {
+	return sqlstore.Migrate(ctx, database)
+}
+
+// Close waits for what is running and lets go of the database.
+func (e *Engine) Close() error { return e.store.Close() }
+
+// Health says how the database is.
+type Health struct {
+	// Database is "sqlite" or "postgresql".
+	Database string
+	// Latency is what the database took to answer.
+	Latency time.Duration
+	// Err is why it did not; nil where it did.
+	Err error
+}
+
+// Health asks the database for a sign of life.
+func (e *Engine) Health(ctx context.Context) Health {
+	start := time.Now()
+	err := e.store.Ping(ctx)
+	return Health{Database: e.store.Dialect(), Latency: time.Since(start), Err: err}
+}
+
+// now is the clock's time as the database keeps it: UTC, in microseconds.
+func (e *Engine) now() time.Time { return e.clock().UTC().Truncate(time.Microsecond) }

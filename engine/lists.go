@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
+)
+
+// How many items a page may hold, and how many it holds unless told.
+const (
+	MaxPage     = 10_000
+	DefaultPage = 1000
+)
+
+// lister is one kind of list: how to read a part of it, and where an item stands.
+type lister[T any] struct {
+	// read returns items from behind a position, whose parts are empty at first.
+	read func(r store.Reader, after []string, limit int) ([]T, error)
+	// position is the sort key of an item.
+	position func(T) []string
+	// parts is how many parts a position has; 0 means 1.
+	parts int
+	// count counts the items of all pages; nil where the list does not say.
+	count func(store.Reader) (int64, error)
+}
+
+// list reads one page, with its revision and count, from one snapshot.
+func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, l lister[T]) (authz.List[T], error) {
+	limit := page.Limit
+	if limit == 0 {
+		limit = DefaultPage
+	}
+	if limit < 1 || limit > MaxPage {
+		return authz.List[T]{}, fault.Invalid("limit: must be between 1 and %d", MaxPage)
+	}
+	after, err := parseCursor(page.Cursor, asked, max(l.parts, 1))
+	if err != nil {
+		return authz.List[T]{}, err
+	}
+	var result authz.List[T]
+	err = t.engine.store.View(ctx, t.id, func(r store.Reader) (err error) {
+		if result.Revision, err = r.Revision(ctx); err != nil {
+			return err
+		}
+		// One item more than asked for tells whether there is a next page.
+		if result.Items, err = l.read(r, after, limit+1); err != nil || l.count == nil {
+			return err
+		}
+		result.Total, err = l.count(r)
+		return err
+	})
+	if err != nil {
+		return authz.List[T]{}, err
+	}
+	if len(result.Items) > limit {
+		result.Items = result.Items[:limit]
+		result.Next = cursor(asked, l.position(result.Items[limit-1]))
+	}
+	return result, nil
+}
+
+// name is the position of an item that is its own name.
+func name(s string) []string { return []string{s} }
+
+// question identifies what a list answers, so that a cursor serves no other.
+func question(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return string(sum[:8])
+}
+
+// cursor is a position in the list that answers a question. It holds nothing that
+// the caller has not been shown.
+func cursor(asked string, position []string) string {
+	parts, err := json.Marshal(position)
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return base64.RawURLEncoding.EncodeToString(append([]byte(asked), parts...))
+}
+
+// parseCursor reads what cursor wrote; an empty one is the list's beginning.
+func parseCursor(s, asked string, parts int) ([]string, error) {
+	if s == "" {
+		return make([]string, parts), nil
+	}
+	var position []string
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil && len(raw) > len(asked) && string(raw[:len(asked)]) == asked &&
+		json.Unmarshal(raw[len(asked):], &position) == nil && len(position) == parts &&
+		!strings.Contains(strings.Join(position, ""), "\x00") {
+		return position, nil
+	}
+	return nil, errCursor
+}
+
+var errCursor = fault.Invalid("cursor: is not one that this list gave")

@@ -1,0 +1,65 @@
+// Package audit defines the events that tell who changed what. It is pure: the
+// engine makes events, the store keeps each in the transaction of its effect.
+package audit
+
+import "time"
+
+// The outcomes of what an event tells of.
+const (
+	Success = "success"
+	Refused = "refused"
+)
+
+// System is the actor of what no client key did: the command line and the
+// program that embeds the engine.
+const System = "system"
+
+// The actions that events tell of.
+const (
+	RoleCreated       = "ROLE_CREATED"
+	RoleUpdated       = "ROLE_UPDATED"
+	RoleDeleted       = "ROLE_DELETED"
+	PermissionGranted = "PERMISSION_GRANTED"
+	PermissionRevoked = "PERMISSION_REVOKED"
+	MembershipAdded   = "MEMBERSHIP_ADDED"
+	MembershipUpdated = "MEMBERSHIP_UPDATED"
+	MembershipRemoved = "MEMBERSHIP_REMOVED"
+	ClientKeyCreated  = "CLIENT_KEY_CREATED"
+	ClientKeyRotated  = "CLIENT_KEY_ROTATED"
+	ClientKeyRevoked  = "CLIENT_KEY_REVOKED"
+
+	// AccessRefused is a request that a valid client key may not make.
+	AccessRefused = "ACCESS_REFUSED"
+	// AuthenticationFailed is a request with a revoked or expired client key.
+	// One with an unknown key belongs to no tenant and is only logged.
+	AuthenticationFailed = "AUTHENTICATION_FAILED"
+)
+
+// Event is one entry of a tenant's audit log.
+type Event struct {
+	// ID orders the events of a tenant. The store gives it.
+	ID   int64
+	Time time.Time
+	// Actor is a client key's fingerprint, or System.
+	Actor  string
+	Action string
+	// Resource is a kind and percent-encoded names, such as "role/editor".
+	Resource string
+	// User is whom the event is about; empty where there is none.
+	User    string
+	Outcome string
+	// Details says what the other fields do not; never a key or a token.
+	Details   map[string]any
+	IP        string
+	UserAgent string
+	RequestID string
+	// Revision holds the change; 0 for an event that changed nothing.
+	Revision int64
+}
+
+// Filter selects events. A zero field selects all.
+type Filter struct {
+	User, Action, Resource, Outcome, RequestID string
+	// Since is inclusive, Until is not.
+	Since, Until time.Time
+}

@@ -1,0 +1,180 @@
+// Package internal_test holds the direction of the project's dependencies.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gatehouse/gatehouse"
+
+// rules says of each package what it may import, besides the standard library and
+// what its directory holds. A package that no rule names fails the test.
+var rules = []struct {
+	// packages is a path below the module, or "path/..." for all below it too.
+	packages string
+	// own are the project's packages that may be imported.
+	own []string
+	// others are prefixes of other modules' packages; nil means any but the
+	// database drivers.
+	others []string
+}{
+	{packages: "", own: []string{}, others: []string{}},
+	{packages: "authz", own: []string{}, others: []string{"github.com/google/cel-go/"}},
+	{packages: "internal/fault", own: []string{}, others: []string{}},
+	{packages: "internal/audit", own: []string{}, others: []string{"golang.org/x/mod/"}},
+	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
+	{
+		packages: "internal/store/sqlstore",
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		others:   []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "github.com/pressly/goose/v3"},
+	},
+	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/store"}, others: []string{}},
+	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},
+	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
+	{packages: "internal/tools/...", own: []string{}, others: []string{}},
+	{packages: "schema", own: []string{}, others: []string{}},
+	{packages: "gen/...", own: []string{"gen/postgres", "gen/sqlite"}},
+	{
+		packages: "engine",
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/store", "internal/store/sqlstore"},
+		others:   []string{"github.com/google/uuid", "github.com/maypok86/otter/v2"},
+	},
+	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
+	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
+	{packages: "cmd/...", own: []string{"engine", "server"}},
+	{packages: "integration/...", own: []string{"authz", "engine", "server", "sdk", "internal/pgtest"}},
+}
+
+// drivers may be imported only by packages whose rule names them.
+var drivers = []string{"github.com/jackc/pgx", "modernc.org/sqlite", "database/sql"}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Standard   bool
+}
+
+func TestImports(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, module+"/...") {
+		path := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+		rule := -1
+		for i, r := range rules {
+			below, all := strings.CutSuffix(r.packages, "/...")
+			if path == below || all && strings.HasPrefix(path, below+"/") {
+				rule = i
+			}
+		}
+		if rule < 0 {
+			t.Errorf("package %q has no rule here: say what it may import", path)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if why := refusal(rules[rule].own, rules[rule].others, path, imported); why != "" {
+				t.Errorf("package %q imports %q: %s", path, imported, why)
+			}
+		}
+	}
+}
+
+// refusal says why an import is against a rule; empty where it is not.
+func refusal(own, others []string, path, imported string) string {
+	if imported == module || strings.HasPrefix(imported, module+"/") {
+		of := strings.TrimPrefix(strings.TrimPrefix(imported, module), "/")
+		for _, allowed := range own {
+			if of == allowed {
+				return ""
+			}
+		}
+		if strings.HasPrefix(of, path+"/") {
+			return ""
+		}
+		return "dependencies point one way, see the table in this test"
+	}
+	driver := hasPrefix(drivers, imported) && path != "internal/store/sqlstore" && path != "internal/pgtest" && !strings.HasPrefix(path, "gen/")
+	if driver {
+		return "only the store knows a database driver"
+	}
+	if standard := !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."); standard || others == nil {
+		return ""
+	}
+	if !hasPrefix(others, imported) {
+		return "not one of the modules that it may use"
+	}
+	return ""
+}
+
+func hasPrefix(prefixes []string, s string) bool {
+	for _, prefix := range prefixes {
+		if strings.HasPrefix(s, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSDKIsLight keeps a client service free of what only a server needs.
+func TestSDKIsLight(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "-deps", module+"/sdk") {
+		for _, heavy := range append([]string{
+			module + "/engine", module + "/server", module + "/gen/", module + "/internal/store",
+			"github.com/getkin/kin-openapi", "github.com/go-co-op/gocron",
+		}, drivers[:2]...) {
+			if strings.HasPrefix(p.ImportPath, heavy) {
+				t.Errorf("sdk depends on %s", p.ImportPath)
+			}
+		}
+	}
+}
+
+// TestEnvironmentIsReadInOnePlace keeps every setting visible in the commands.
+// The tests' own settings are read by pgtest.
+func TestEnvironmentIsReadInOnePlace(t *testing.T) {
+	t.Parallel()
+	reads := regexp.MustCompile(`os\.(Getenv|LookupEnv|Environ)\b`)
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		name := filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
+		allowed := strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "internal/pgtest/") || strings.HasSuffix(name, "_test.go")
+		if err != nil || entry.IsDir() || allowed || filepath.Ext(name) != ".go" {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if err == nil && reads.Match(source) {
+			t.Errorf("%s reads the environment", name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func list(t *testing.T, args ...string) []listed {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Standard"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatalf("decode go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}

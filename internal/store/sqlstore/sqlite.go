@@ -1,0 +1,193 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	// The driver's name is "sqlite".
+	_ "modernc.org/sqlite"
+
+	"github.com/gatehouse/gatehouse/gen/bridge"
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/gen/sqlite"
+)
+
+// sqliteDB is a SQLite file behind two pools: one connection that writes, and
+// several that cannot. Writers of this process so wait for each other in Go, where
+// a context can end the wait, and readers never wait for a writer (WAL).
+type sqliteDB struct {
+	readers, writer *sql.DB
+	// read and write are prepared: database/sql compiles each once for every
+	// connection, and the driver runs the compiled statement again.
+	read, write *sqlite.Queries
+}
+
+var _ database = (*sqliteDB)(nil)
+
+func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
+	path, err := createFile(path)
+	if err != nil {
+		return nil, err
+	}
+	db := &sqliteDB{}
+	if db.writer, err = openSQLitePool(writerDSN(path), 1); err != nil {
+		return nil, err
+	}
+	if _, _, err := migrateSQLite(ctx, db.writer); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	if db.readers, err = openSQLitePool(readerDSN(path), max(4, runtime.NumCPU())); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	if db.write, err = sqlite.Prepare(ctx, db.writer); err != nil {
+		return nil, errors.Join(classify(ctx, err, "prepare the queries"), db.close())
+	}
+	if db.read, err = sqlite.Prepare(ctx, db.readers); err != nil {
+		return nil, errors.Join(classify(ctx, err, "prepare the queries"), db.close())
+	}
+	return db, nil
+}
+
+// createFile returns the file's absolute path. A file that is not there is made
+// for the owner alone; SQLite gives its companions (-wal, -shm) the same mode.
+func createFile(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("find the database file: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("open the database file: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return "", fmt.Errorf("open the database file: %w", err)
+	}
+	return path, nil
+}
+
+func openSQLitePool(dsn string, connections int) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open the database file: %w", err)
+	}
+	db.SetMaxOpenConns(connections)
+	// A connection holds compiled statements, so none is given up while idle.
+	db.SetMaxIdleConns(connections)
+	return db, nil
+}
+
+// writerDSN and readerDSN carry the pragmas, so that every connection of a pool
+// has them. The driver sets busy_timeout first: the switch to WAL may wait for
+// another process.
+func writerDSN(path string) string {
+	return sqliteDSN(path, url.Values{
+		"_txlock": {"immediate"},
+		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "synchronous(FULL)"},
+	})
+}
+
+func readerDSN(path string) string {
+	return sqliteDSN(path, url.Values{
+		"mode":    {"ro"},
+		"_pragma": {"busy_timeout(5000)", "query_only(1)"},
+	})
+}
+
+// sqliteDSN needs an absolute path, and the prefix "file:" without which SQLite
+// would take the parameters for a part of the name.
+func sqliteDSN(path string, parameters url.Values) string {
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + parameters.Encode()
+}
+
+func (db *sqliteDB) queries() postgres.Querier { return bridge.SQLite{Queries: db.read} }
+
+func (db *sqliteDB) appendEvent(ctx context.Context, event postgres.CreateAuditEventParams) error {
+	return bridge.SQLite{Queries: db.write}.CreateAuditEvent(ctx, event)
+}
+
+func (db *sqliteDB) view(ctx context.Context, fn func(postgres.Querier) error) error {
+	// A read-only transaction is a deferred one in spite of _txlock: its snapshot
+	// is that of its first query.
+	tx, err := db.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return classify(ctx, err, "begin a view")
+	}
+	defer func() { _ = tx.Rollback() }()
+	return fn(bridge.SQLite{Queries: db.read.WithTx(tx)})
+}
+
+func (db *sqliteDB) begin(ctx context.Context) (transaction, error) {
+	tx, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &sqliteTx{bridge.SQLite{Queries: db.write.WithTx(tx)}, tx}, nil
+}
+
+func (db *sqliteDB) ping(ctx context.Context) error {
+	// A ping of the driver does not touch the file, and this does.
+	var one int
+	return db.readers.QueryRowContext(ctx, "SELECT 1 FROM sqlite_master LIMIT 1").Scan(&one)
+}
+
+func (db *sqliteDB) close() error {
+	// The writer goes last: only it can fold the WAL into the file.
+	return errors.Join(closePool(db.readers), closePool(db.writer))
+}
+
+// closePool closes db after everything that runs on it has ended, which
+// database/sql by itself does not wait for.
+func closePool(db *sql.DB) error {
+	if db == nil {
+		return nil
+	}
+	for range db.Stats().MaxOpenConnections {
+		conn, err := db.Conn(context.Background())
+		if err != nil {
+			break
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	if err := db.Close(); err != nil {
+		return fmt.Errorf("close the database file: %w", err)
+	}
+	return nil
+}
+
+// sqliteTx is a write transaction. database/sql rolls it back when its context
+// ends.
+type sqliteTx struct {
+	bridge.SQLite
+	tx *sql.Tx
+}
+
+func (t *sqliteTx) appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error {
+	for _, change := range changes {
+		if err := t.CreateChange(ctx, change); err != nil {
+			return err
+		}
+	}
+	for _, event := range events {
+		if err := t.CreateAuditEvent(ctx, event); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *sqliteTx) commit(ctx context.Context) error {
+	err := t.tx.Commit()
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		// database/sql looks at the context before it commits, and never during it.
+		err = fmt.Errorf("%w: %w", errRolledBack, err)
+	}
+	return classifyCommit(ctx, err)
+}
+
+func (t *sqliteTx) rollback(context.Context) { _ = t.tx.Rollback() }

@@ -1,0 +1,184 @@
+// Package sqlstore keeps tenants in PostgreSQL or SQLite. It implements
+// store.Store once, over the queries that sqlc generated for PostgreSQL; gen/bridge
+// gives SQLite's the same form.
+//
+// Start at [Open]. What differs between the engines is in postgres.go and
+// sqlite.go, behind the interface database; the write path that they share is in
+// update.go, and drivers' errors get their meaning in errors.go alone.
+package sqlstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/audit"
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
+)
+
+// cleanupTimeout bounds what must happen even when the caller has gone: a COMMIT
+// that has begun, a ROLLBACK.
+const cleanupTimeout = 10 * time.Second
+
+// Config says where the database is.
+type Config struct {
+	// URL is postgres://…, postgresql://…, or a SQLite file: sqlite:PATH, a plain
+	// path, or as SQLAlchemy has it, sqlite:///relative and sqlite:////absolute. A
+	// path is taken as it is: nothing in it is decoded or split off.
+	URL string
+	// AutoMigrate lets Open bring an empty or older PostgreSQL schema up to date;
+	// without it Open refuses such a schema. SQLite files are always brought up to
+	// date.
+	AutoMigrate bool
+}
+
+// Store is a store.Store in a SQL database.
+type Store struct {
+	db      database
+	dialect string
+}
+
+var _ store.Store = (*Store)(nil)
+
+// database is what the two engines do differently.
+type database interface {
+	// queries runs each query by itself, for reading.
+	queries() postgres.Querier
+	// appendEvent inserts one event by itself.
+	appendEvent(ctx context.Context, event postgres.CreateAuditEventParams) error
+	// view runs fn on one snapshot.
+	view(ctx context.Context, fn func(postgres.Querier) error) error
+	// begin starts a write transaction.
+	begin(ctx context.Context) (transaction, error)
+	ping(ctx context.Context) error
+	close() error
+}
+
+// transaction is one write transaction. Its queries return drivers' errors.
+type transaction interface {
+	postgres.Querier
+	// appendLog inserts the rows that an update ends with.
+	appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error
+	// commit returns a classified error: one that does not wrap store.ErrRetry may
+	// stand for a transaction that did commit.
+	commit(ctx context.Context) error
+	// rollback does nothing after commit.
+	rollback(ctx context.Context)
+}
+
+// Open connects to the database and makes sure that its schema is the one that
+// this program knows. A schema newer than that is refused.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	target, err := parseURL(config.URL)
+	if err != nil {
+		return nil, err
+	}
+	if target.dialect == dialectSQLite {
+		db, err := openSQLite(ctx, target.location)
+		if err != nil {
+			return nil, err
+		}
+		return &Store{db: db, dialect: target.dialect}, nil
+	}
+	db, err := openPostgres(ctx, target.location, config.AutoMigrate)
+	if err != nil {
+		return nil, err
+	}
+	return &Store{db: db, dialect: target.dialect}, nil
+}
+
+// Dialect names the engine: "sqlite" or "postgresql".
+func (s *Store) Dialect() string { return s.dialect }
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error {
+	return classify(ctx, s.db.ping(ctx), "ping the database")
+}
+
+// Close implements store.Store. What begins after it fails with
+// fault.CodeUnavailable.
+func (s *Store) Close() error { return s.db.close() }
+
+// Read implements store.Store.
+func (s *Store) Read(tenant string) store.Reader {
+	return reader{queries: s.db.queries(), tenant: tenant}
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) error) error {
+	return s.db.view(ctx, func(q postgres.Querier) error {
+		return fn(reader{queries: q, tenant: tenant})
+	})
+}
+
+// AppendEvent implements store.Store.
+func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Event) error {
+	row, err := eventRow(tenant, 0, event)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, func() error {
+		return classify(ctx, s.db.appendEvent(ctx, row), "append an audit event")
+	})
+}
+
+// ClientKeyByHash implements store.Store.
+func (s *Store) ClientKeyByHash(ctx context.Context, hash string) (store.ClientKey, error) {
+	row, err := s.db.queries().ClientKeyByHash(ctx, postgres.ClientKeyByHashParams{Hash: hash})
+	return foundKey(ctx, row, err)
+}
+
+// ClientKeyByFingerprint implements store.Store.
+func (s *Store) ClientKeyByFingerprint(ctx context.Context, fingerprint string) (store.ClientKey, error) {
+	row, err := s.db.queries().ClientKeyByFingerprint(ctx, postgres.ClientKeyByFingerprintParams{Fingerprint: fingerprint})
+	return foundKey(ctx, row, err)
+}
+
+// ClientKeys implements store.Store.
+func (s *Store) ClientKeys(ctx context.Context, after store.ClientKey, limit int) ([]store.ClientKey, error) {
+	rows, err := s.db.queries().ClientKeys(ctx, postgres.ClientKeysParams{
+		AfterTenant:      after.Tenant,
+		AfterFingerprint: after.Fingerprint,
+		MaxRows:          maxRows(limit),
+	})
+	if err != nil {
+		return nil, classify(ctx, err, "list the client keys")
+	}
+	keys := make([]store.ClientKey, len(rows))
+	for i, row := range rows {
+		keys[i] = clientKey(row)
+	}
+	return keys, nil
+}
+
+func foundKey(ctx context.Context, row postgres.ClientKey, err error) (store.ClientKey, error) {
+	switch {
+	case isNoRows(err):
+		return store.ClientKey{}, fault.NotFound("no such client key")
+	case err != nil:
+		return store.ClientKey{}, classify(ctx, err, "find a client key")
+	}
+	return clientKey(row), nil
+}
+
+func clientKey(row postgres.ClientKey) store.ClientKey {
+	return store.ClientKey{
+		Hash:        row.Hash,
+		Fingerprint: row.Fingerprint,
+		Tenant:      row.Tenant,
+		Name:        row.Name,
+		Abilities:   row.Abilities,
+		CreatedAt:   timeOf(row.CreatedAt),
+		ExpiresAt:   timeOf(row.ExpiresAt),
+		RevokedAt:   timeOf(row.RevokedAt),
+	}
+}
+
+// maxRows keeps a limit below zero from meaning "all", as it does on SQLite.
+func maxRows(limit int) int64 { return int64(max(limit, 0)) }
+
+// cleanupContext outlives ctx by a bounded time.
+func cleanupContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gatehouse/gatehouse/gen/api"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+// answers gives each kind of failure its status and its message, which is the
+// same for every error of that status. There is no other place for statuses.
+var answers = map[fault.Code]struct {
+	status  int
+	message string
+}{
+	fault.CodeInvalid:              {http.StatusBadRequest, "Invalid input"},
+	fault.CodeUnauthenticated:      {http.StatusUnauthorized, "Not authenticated"},
+	fault.CodeForbidden:            {http.StatusForbidden, "Not allowed"},
+	fault.CodeNotFound:             {http.StatusNotFound, "Not found"},
+	fault.CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "Method not allowed"},
+	fault.CodeConflict:             {http.StatusConflict, "Conflict"},
+	fault.CodeTooLarge:             {http.StatusRequestEntityTooLarge, "Request too large"},
+	fault.CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "Unsupported media type"},
+	fault.CodeRateLimited:          {http.StatusTooManyRequests, "Too many requests"},
+	fault.CodeUnavailable:          {http.StatusServiceUnavailable, "Service unavailable"},
+	fault.CodeInternal:             {http.StatusInternalServerError, "Internal error"},
+}
+
+// retryAfter is what a caller is told to wait, in seconds, where nothing better
+// is known.
+const retryAfter = "1"
+
+// fail answers a request with an error: the only way out for errors, those of the
+// generated code and of the router included. An error without a code is logged in
+// full and shown to nobody.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	code := fault.CodeOf(err)
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		code = fault.CodeUnavailable // the caller has gone; nobody reads this
+	}
+	answer := answers[code]
+	detail := "the request failed; the server's log has more under its request id"
+	if e, ok := errors.AsType[*fault.Error](err); ok && code != fault.CodeInternal {
+		detail = e.Detail
+	} else if code == fault.CodeUnavailable {
+		detail = "the request took too long"
+	}
+	if answer.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+		s.log.Error("request failed", "request_id", exchangeOf(r.Context()).requestID, "error", err, "cause", errors.Unwrap(err))
+	}
+	switch code {
+	case fault.CodeUnauthenticated:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case fault.CodeUnavailable, fault.CodeRateLimited:
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	writeJSON(w, answer.status, api.Error{
+		Code: answer.status, Message: answer.message, Error: detail, Timestamp: timestamp(),
+	})
+}
+
+// parameterFault says what is wrong with a path or query parameter. The generated
+// code's own words quote Go types.
+func parameterFault(err error) error {
+	if e, ok := errors.AsType[*api.InvalidParamFormatError](err); ok {
+		why := "is malformed"
+		if _, ok := errors.AsType[*strconv.NumError](err); ok {
+			why = "must be a whole number"
+		} else if _, ok := errors.AsType[*time.ParseError](err); ok {
+			why = "must be an RFC 3339 time such as 2026-01-31T23:59:59Z"
+		}
+		return &fault.Error{Code: fault.CodeInvalid, Detail: e.ParamName + ": " + why, Cause: err}
+	}
+	return &fault.Error{Code: fault.CodeInvalid, Detail: "the request's parameters are malformed", Cause: err}
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		panic(err) // our own structs always marshal
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(encoded, '\n')) // the caller has gone where this fails
+}

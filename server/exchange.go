@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+const requestIDHeader = "X-Request-ID"
+
+// exchange is one request with its answer: what is known of it on the way in, and
+// the status on the way out. Handlers find it in their context.
+type exchange struct {
+	http.ResponseWriter
+	request   *http.Request
+	requestID string
+	// status is 0 until the header is written.
+	status int
+	// principal is set by the guard, for operations that need one.
+	principal engine.Principal
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns the exchange of a handler's context.
+func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{}).(*exchange) }
+
+// tenant is the caller's, in a handler behind the guard.
+func tenant(ctx context.Context) *engine.Tenant { return exchangeOf(ctx).principal.Tenant }
+
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 {
+		x.status = status
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	return x.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// exchange is the outermost layer: it gives the request its id, keeps a panic
+// from ending the server, and logs.
+func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	x := &exchange{ResponseWriter: w, requestID: requestID(r)}
+	w.Header().Set(requestIDHeader, x.requestID)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.request = r
+	defer func() {
+		if v := recover(); v != nil {
+			if v == http.ErrAbortHandler {
+				panic(v)
+			}
+			s.log.Error("panic", "request_id", x.requestID, "value", v, "stack", string(debug.Stack()))
+			if x.status != 0 {
+				panic(http.ErrAbortHandler) // half an answer must not look whole
+			}
+			s.fail(x, r, fault.New(fault.CodeInternal, "panic"))
+		}
+		s.logRequest(x, time.Since(start))
+	}()
+	s.handler.ServeHTTP(x, r)
+}
+
+// logRequest tells of refusals and of the server's own failures; of all else only
+// in debug mode. The path holds names, never a key.
+func (s *Server) logRequest(x *exchange, took time.Duration) {
+	level := slog.LevelDebug
+	switch {
+	case x.status >= 500:
+		level = slog.LevelError
+	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusTooManyRequests:
+		level = slog.LevelWarn
+	}
+	ctx := x.request.Context()
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	s.log.LogAttrs(ctx, level, "request",
+		slog.String("method", x.request.Method), slog.String("path", x.request.URL.EscapedPath()),
+		slog.Int("status", x.status), slog.Duration("took", took),
+		slog.String("request_id", x.requestID), slog.String("ip", s.clientIP(x.request)),
+		slog.String("key", x.principal.Fingerprint))
+}
+
+// requestID echoes the caller's id where it is fit for logs and headers: 1 to 128
+// printable ASCII characters. Else it makes one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get(requestIDHeader)
+	if id == "" || len(id) > 128 || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return uuid.NewString()
+	}
+	return id
+}
+
+// clientIP is the address that the request came from: the peer's, or behind
+// trusted proxies the last X-Forwarded-For entry that is none of theirs.
+func (s *Server) clientIP(r *http.Request) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	ip := peer.Addr().Unmap()
+	if !s.trusts(ip) {
+		return ip.String()
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		next, err := netip.ParseAddr(strings.TrimSpace(hop))
+		if err != nil {
+			break
+		}
+		if ip = next.Unmap(); !s.trusts(ip) {
+			break
+		}
+	}
+	return ip.String()
+}
+
+func (s *Server) trusts(ip netip.Addr) bool {
+	return slices.ContainsFunc(s.proxies, func(p netip.Prefix) bool { return p.Contains(ip) })
+}

@@ -1,0 +1,165 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+// maxBody is the largest request body, in bytes.
+const maxBody = 1 << 20
+
+// guard stands before an operation: it finds out who calls, whether their key may
+// call this, and whether the body is one that the operation takes, in that order.
+func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		defer cancel()
+		if op.ability != "" {
+			w.Header().Set("Cache-Control", "no-store")
+			if err := s.admit(ctx, r, op); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+		}
+		r = r.WithContext(ctx)
+		if err := readBody(w, r, op); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next(w, r)
+	})
+}
+
+// admit authenticates the caller and checks that their key has the ability.
+func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
+	token, err := bearer(r)
+	if err != nil {
+		return err
+	}
+	x := exchangeOf(ctx)
+	x.principal, err = s.engine.Authenticate(ctx, token, engine.Actor{
+		IP:        s.clientIP(r),
+		UserAgent: r.UserAgent(),
+		RequestID: x.requestID,
+	})
+	if err != nil {
+		return err
+	}
+	return x.principal.Require(ctx, op.ability, op.id)
+}
+
+// bearer returns the token of the Authorization header (RFC 6750, section 2.1).
+func bearer(r *http.Request) (string, error) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 {
+		return "", fault.Unauthenticated("one Authorization header with a bearer token is required")
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return "", fault.Unauthenticated("the Authorization header must be a bearer token")
+	}
+	return strings.TrimSpace(token), nil
+}
+
+// readBody judges the request body before the generated code decodes it: its size
+// first, then its type, then its form. The generated code alone would take any
+// type, unknown and misspelled fields, and bytes after the JSON value. An
+// operation that takes no body ignores a well-formed one.
+func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return fault.New(fault.CodeTooLarge, "body: over %d bytes", maxBody)
+	}
+	if err != nil {
+		return &fault.Error{Code: fault.CodeInvalid, Detail: "body: could not be read to its end", Cause: err}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	if len(data) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	if err := judgeType(r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	value, err := decodeJSON(data)
+	if err != nil || op.body == nil {
+		return err
+	}
+	err = op.body.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation(),
+		openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(validateTime)))
+	return schemaFault(err)
+}
+
+func judgeType(header string) error {
+	mediaType, parameters, err := mime.ParseMediaType(header)
+	charset, set := parameters["charset"]
+	if err != nil || mediaType != "application/json" || set && !strings.EqualFold(charset, "utf-8") {
+		return fault.New(fault.CodeUnsupportedMediaType, "Content-Type: want application/json, got %q", header)
+	}
+	return nil
+}
+
+// decodeJSON decodes exactly one JSON value in UTF-8 (RFC 8259, section 8.1).
+func decodeJSON(data []byte) (any, error) {
+	if !utf8.Valid(data) {
+		return nil, fault.Invalid("body: must be valid UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+			return nil, fault.Invalid("body: malformed JSON at byte %d: %v", syntax.Offset, syntax)
+		}
+		return nil, fault.Invalid("body: malformed JSON: it ends too early")
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, fault.Invalid("body: bytes after the JSON value")
+	}
+	return value, nil
+}
+
+// validateTime holds a date-time to what time.Time can carry, so that what the
+// schema accepts decodes.
+func validateTime(s string) error {
+	if _, err := time.Parse(time.RFC3339, s); err != nil {
+		return errors.New("must be an RFC 3339 time such as 2026-01-31T23:59:59Z")
+	}
+	return nil
+}
+
+// schemaFault says which part of a body is at fault, and why.
+func schemaFault(err error) error {
+	if err == nil {
+		return nil
+	}
+	at, reason := "body", "is not what this operation takes"
+	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
+		reason = e.Reason
+		if path := e.JSONPointer(); len(path) > 0 {
+			at = strings.Join(path, ".")
+		}
+	}
+	return fault.Invalid("%s: %s", at, reason)
+}
+
+// bodyFault is for what the generated code finds wrong with a body that readBody
+// has let through.
+func bodyFault(err error) error {
+	return &fault.Error{Code: fault.CodeInvalid, Detail: "body: is not what this operation takes", Cause: fmt.Errorf("decode: %w", err)}
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/gen/api"
+)
+
+func (handlers) CheckMembership(ctx context.Context, r api.CheckMembershipRequestObject) (api.CheckMembershipResponseObject, error) {
+	d, err := tenant(ctx).HasMembership(ctx, r.User, r.Group)
+	if err != nil {
+		return nil, err
+	}
+	return api.CheckMembership200JSONResponse{
+		Body: api.MembershipEnvelope{
+			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),
+			Data: api.MembershipAnswer{HasMembership: d.Allowed, HasPermission: d.Allowed},
+		},
+		Headers: api.CheckMembership200ResponseHeaders{GatehouseRevision: &d.Revision},
+	}, nil
+}
+
+func (handlers) AddMembership(ctx context.Context, r api.AddMembershipRequestObject) (api.AddMembershipResponseObject, error) {
+	var window authz.Window
+	if r.Body != nil {
+		window = authz.Window{NotBefore: orZero(r.Body.NotBefore), ExpiresAt: orZero(r.Body.ExpiresAt)}
+	}
+	written, err := tenant(ctx).AddMembership(ctx, r.User, r.Group, window)
+	if err != nil {
+		return nil, err
+	}
+	return api.AddMembership200JSONResponse{ResultResponseJSONResponse: result(true, written.Revision)}, nil
+}
+
+func (handlers) DeleteMembership(ctx context.Context, r api.DeleteMembershipRequestObject) (api.DeleteMembershipResponseObject, error) {
+	written, err := tenant(ctx).DeleteMembership(ctx, r.User, r.Group)
+	if err != nil {
+		return nil, err
+	}
+	return api.DeleteMembership200JSONResponse{ResultResponseJSONResponse: result(written.Changed, written.Revision)}, nil
+}
+
+func (handlers) ListUserRoles(ctx context.Context, r api.ListUserRolesRequestObject) (api.ListUserRolesResponseObject, error) {
+	p, err := page(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	l, err := tenant(ctx).UserRoles(ctx, r.User, p)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListUserRoles200JSONResponse{MemberListResponseJSONResponse: memberList(ctx, l)}, nil
+}
+
+func (handlers) ListMembers(ctx context.Context, r api.ListMembersRequestObject) (api.ListMembersResponseObject, error) {
+	p, err := page(r.Params.Limit, r.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	l, err := tenant(ctx).Members(ctx, r.Role, p)
+	if err != nil {
+		return nil, err
+	}
+	return api.ListMembers200JSONResponse{MemberListResponseJSONResponse: memberList(ctx, l)}, nil
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/gen/api"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+// operation is what the guard needs to know of an operation of openapi.yaml.
+type operation struct {
+	id string
+	// ability is what the caller's key must have; empty means open to anybody.
+	ability engine.Ability
+	// body is the schema of the request body; nil where the operation takes none.
+	body *openapi3.Schema
+}
+
+// readOperations reads the operations of the embedded description, by the pattern
+// that the generated code registers them under: "GET /api/roles".
+func readOperations() (map[string]operation, error) {
+	spec, err := api.GetSpec()
+	if err != nil {
+		return nil, err
+	}
+	operations := map[string]operation{}
+	for path, item := range spec.Paths.Map() {
+		for method, op := range item.Operations() {
+			o := operation{id: op.OperationID}
+			ability, named := op.Extensions["x-ability"].(string)
+			if open := op.Security != nil && len(*op.Security) == 0; open == named {
+				return nil, fmt.Errorf("operation %s must either be open or name its ability", op.OperationID)
+			}
+			o.ability = engine.Ability(ability)
+			if op.RequestBody != nil {
+				o.body = op.RequestBody.Value.Content.Get("application/json").Schema.Value
+			}
+			operations[method+" "+path] = o
+		}
+	}
+	return operations, nil
+}
+
+// router registers the generated handlers, each behind the guard of its operation.
+// Standing before the generated code it sees a request before any parameter of it
+// is looked at, so that an unknown caller learns nothing from a malformed one.
+type router struct {
+	server     *Server
+	operations map[string]operation
+}
+
+func (rt router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	op, known := rt.operations[pattern]
+	if !known {
+		panic("no operation in openapi.yaml for " + pattern)
+	}
+	rt.server.mux.Handle(pattern, rt.server.guard(op, handler))
+}
+
+func (rt router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.server.mux.ServeHTTP(w, r) }
+
+// route refuses what http.ServeMux would answer with a redirect: a path that is
+// not in its shortest form. A redirected write would lose its body.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) {
+	p := r.URL.EscapedPath()
+	if strings.Contains(p, "//") || strings.Contains(p, "/.") && p != path.Clean(p) || !strings.HasPrefix(p, "/") {
+		s.fail(w, r, errNoPath)
+		return
+	}
+	// ServeMux takes a segment that is an encoded slash for the end of the path.
+	if r.URL.RawPath != "" && slashSegment.MatchString(p) {
+		s.fail(w, r, fault.Invalid(`path: no parameter can be "/"`))
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+var slashSegment = regexp.MustCompile(`/%2[Ff](/|$)`)
+
+var errNoPath = fault.NotFound("there is no such path")
+
+// unmatched answers what no pattern matches: 405 where another method would be
+// served, else 404.
+func (s *Server) unmatched(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	} {
+		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := s.mux.Handler(probe); pattern != "" && pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		s.fail(w, r, errNoPath)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	s.fail(w, r, fault.New(fault.CodeMethodNotAllowed, "%s is not allowed here", r.Method))
+}

@@ -1,0 +1,136 @@
+// Package server puts the engine on HTTP, as openapi.yaml describes it. It
+// translates, authenticates, limits and observes; it decides nothing itself.
+//
+// A request passes, from the outside in: exchange.go (request id, log, panics),
+// CORS, the router (router.go), then for an operation of the API the guard
+// (guard.go: who, may they, is the body well-formed), the generated wrapper, and
+// a handler of a few lines. Every error leaves through fail in errors.go.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/cors"
+
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/gen/api"
+)
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+
+	// requestTimeout bounds what one request may take of the database.
+	requestTimeout = 20 * time.Second
+	// drainTimeout bounds how long a server that is told to stop waits for the
+	// requests that it has accepted.
+	drainTimeout = 20 * time.Second
+)
+
+// Config says what a Server serves and to whom.
+type Config struct {
+	// Engine answers. Required; the server does not close it.
+	Engine *engine.Engine
+
+	// Logger takes requests and failures; nil means slog.Default().
+	Logger *slog.Logger
+
+	// CORSOrigins may call from a browser: "https://app.example.com", or "*" for
+	// any. Empty turns CORS off.
+	CORSOrigins []string
+
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+}
+
+// Server is an http.Handler for the whole API.
+type Server struct {
+	engine   *engine.Engine
+	log      *slog.Logger
+	proxies  []netip.Prefix
+	mux      *http.ServeMux
+	handler  http.Handler
+	draining atomic.Bool
+}
+
+// New makes a Server. It fails only where the embedded API description does not
+// fit this package, which a test would have shown.
+func New(cfg Config) (*Server, error) {
+	if cfg.Engine == nil {
+		return nil, errors.New("server: Config.Engine is required")
+	}
+	s := &Server{engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, mux: http.NewServeMux()}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	operations, err := readOperations()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded API description: %w", err)
+	}
+	strict := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, bodyFault(err)) },
+		ResponseErrorHandlerFunc: s.fail,
+	})
+	api.HandlerWithOptions(shortcuts{strict, s}, api.StdHTTPServerOptions{
+		BaseRouter:       router{s, operations},
+		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, parameterFault(err)) },
+	})
+	if err := s.routeDocs(); err != nil {
+		return nil, err
+	}
+	s.mux.HandleFunc("/", s.unmatched)
+
+	s.handler = http.HandlerFunc(s.route)
+	if len(cfg.CORSOrigins) > 0 {
+		s.handler = cors.New(cors.Options{
+			AllowedOrigins: cfg.CORSOrigins,
+			AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete},
+			AllowedHeaders: []string{"Authorization", "Content-Type", requestIDHeader, "Gatehouse-Min-Revision"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", "Link", "Retry-After", "WWW-Authenticate"},
+			MaxAge:         600,
+		}).Handler(s.handler)
+	}
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
+
+// Serve answers connections of l until ctx is done, then lets the requests that
+// it has accepted end, for at most 20 s, and returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- h.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	s.draining.Store(true)
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := h.Shutdown(ending); err != nil {
+		return errors.Join(fmt.Errorf("drain: %w", err), h.Close())
+	}
+	return nil
+}
