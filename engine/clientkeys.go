@@ -166,7 +166,9 @@ func (e *Engine) CreateClientKey(ctx context.Context, options ClientKeyOptions) 
 			return "", ClientKey{}, fault.NotFound("tenant %q does not exist", options.Tenant)
 		}
 	}
-	key, record := e.newClientKey(store.ClientKey{Tenant: options.Tenant, Name: options.Name, Abilities: abilities}, options.Lifetime)
+	key, record := e.newClientKey(store.ClientKey{
+		Tenant: options.Tenant, Name: options.Name, Abilities: abilities, Lifetime: options.Lifetime.Truncate(time.Microsecond),
+	})
 	_, err = e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
 		if _, err := tx.CreateClientKey(ctx, record); err != nil {
 			return nil, err
@@ -193,20 +195,14 @@ func (e *Engine) RotateClientKey(ctx context.Context, fingerprint string, overla
 	if reason := whyDead(old, e.now()); reason != "" {
 		return "", ClientKey{}, fault.Conflict("the client key %s is %s", fingerprint, reason)
 	}
-	var lifetime time.Duration
-	if !old.ExpiresAt.IsZero() {
-		lifetime = old.ExpiresAt.Sub(old.CreatedAt)
-	}
-	key, record := e.newClientKey(store.ClientKey{Tenant: old.Tenant, Name: old.Name, Abilities: old.Abilities}, lifetime)
+	key, record := e.newClientKey(store.ClientKey{Tenant: old.Tenant, Name: old.Name, Abilities: old.Abilities, Lifetime: old.Lifetime})
 	ends := e.now().Add(overlap)
 	if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(ends) {
 		ends = old.ExpiresAt
 	}
 	_, err = e.Tenant(old.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
-		if set, err := tx.SetClientKeyExpiry(ctx, fingerprint, ends); err != nil {
+		if _, err := tx.SetClientKeyExpiry(ctx, fingerprint, ends); err != nil {
 			return nil, err
-		} else if !set {
-			return nil, fault.Conflict("the client key %s is revoked", fingerprint)
 		}
 		if _, err := tx.CreateClientKey(ctx, record); err != nil {
 			return nil, err
@@ -262,7 +258,7 @@ func (e *Engine) ClientKeys(ctx context.Context) ([]ClientKey, error) {
 
 // newClientKey draws a key and completes its record; a record without a tenant
 // gets the key's own.
-func (e *Engine) newClientKey(record store.ClientKey, lifetime time.Duration) (string, store.ClientKey) {
+func (e *Engine) newClientKey(record store.ClientKey) (string, store.ClientKey) {
 	key := uuid.New().String()
 	hash := keyHash(sha256.Sum256([]byte(key)))
 	record.Hash = hash.String()
@@ -271,8 +267,8 @@ func (e *Engine) newClientKey(record store.ClientKey, lifetime time.Duration) (s
 	if record.Tenant == "" {
 		record.Tenant = hash.tenant()
 	}
-	if lifetime > 0 {
-		record.ExpiresAt = record.CreatedAt.Add(lifetime)
+	if record.Lifetime > 0 {
+		record.ExpiresAt = record.CreatedAt.Add(record.Lifetime)
 	}
 	return key, record
 }

@@ -1,6 +1,6 @@
 -- name: CreateClientKey :execrows
-INSERT INTO client_keys (hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at)
-VALUES (@hash, @fingerprint, @tenant, @name, @abilities, @created_at, @expires_at, @revoked_at)
+INSERT INTO client_keys (hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at, lifetime)
+VALUES (@hash, @fingerprint, @tenant, @name, @abilities, @created_at, @expires_at, @revoked_at, @lifetime)
 ON CONFLICT (hash) DO NOTHING;
 
 -- name: ClientKeyByHash :one

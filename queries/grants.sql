@@ -15,21 +15,24 @@ ORDER BY permission
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: UserPermissions :many
-SELECT DISTINCT g.permission FROM grants g
-WHERE g.tenant = @tenant AND g.permission > @after AND g.role IN (
+-- CROSS JOIN has SQLite begin with the user's few roles, not with all grants.
+SELECT DISTINCT g.permission FROM (
     SELECT m.role FROM memberships m
     WHERE m.tenant = @tenant AND m.subject_type = 'user' AND m.subject = @subject
       AND m.node_type = 'tenant' AND m.node_id = ''
       AND m.not_before <= @at AND m.expires_at > @at
-    UNION ALL SELECT CAST(@everyone AS text))
+    UNION ALL SELECT CAST(@everyone AS text) AS role) held
+CROSS JOIN grants g
+WHERE g.tenant = @tenant AND g.role = held.role AND g.permission > @after
 ORDER BY g.permission
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: CountUserPermissions :one
-SELECT CAST(count(DISTINCT g.permission) AS bigint) FROM grants g
-WHERE g.tenant = @tenant AND g.role IN (
+SELECT CAST(count(DISTINCT g.permission) AS bigint) FROM (
     SELECT m.role FROM memberships m
     WHERE m.tenant = @tenant AND m.subject_type = 'user' AND m.subject = @subject
       AND m.node_type = 'tenant' AND m.node_id = ''
       AND m.not_before <= @at AND m.expires_at > @at
-    UNION ALL SELECT CAST(@everyone AS text));
+    UNION ALL SELECT CAST(@everyone AS text) AS role) held
+CROSS JOIN grants g
+WHERE g.tenant = @tenant AND g.role = held.role;

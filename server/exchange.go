@@ -96,7 +96,7 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	}
 	s.log.LogAttrs(ctx, level, "request",
 		slog.String("method", x.request.Method), slog.String("path", x.request.URL.EscapedPath()),
-		slog.Int("status", x.status), slog.Duration("took", took),
+		slog.Int("status", x.status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", x.requestID), slog.String("ip", s.clientIP(x.request)),
 		slog.String("key", x.principal.Fingerprint))
 }

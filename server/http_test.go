@@ -378,6 +378,11 @@ func TestExpiredAndRevokedKeys(t *testing.T) {
 		t.Errorf("rotated key: got %+v, want tenant and lifetime of %+v", rotated, info)
 	}
 	c.wantData(c.get("/api/roles"), `[]`)
+	// Rotated again, or with an overlap past its end, a key's successor lives as long.
+	_, again, err := s.engine.RotateClientKey(t.Context(), info.Fingerprint, 24*time.Hour)
+	if err != nil || again.ExpiresAt.Sub(again.CreatedAt) != time.Hour {
+		t.Errorf("rotated again: got %+v, %v, want the lifetime of %+v", again, err, info)
+	}
 	now = now.Add(time.Second)
 	c.wantError(c.get("/api/roles"), 401, "expired")
 	c.key = next

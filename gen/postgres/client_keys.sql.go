@@ -10,7 +10,7 @@ import (
 )
 
 const clientKeyByFingerprint = `-- name: ClientKeyByFingerprint :one
-SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at FROM client_keys WHERE fingerprint = $1
+SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at, lifetime FROM client_keys WHERE fingerprint = $1
 `
 
 type ClientKeyByFingerprintParams struct {
@@ -29,12 +29,13 @@ func (q *Queries) ClientKeyByFingerprint(ctx context.Context, arg ClientKeyByFin
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
+		&i.Lifetime,
 	)
 	return i, err
 }
 
 const clientKeyByHash = `-- name: ClientKeyByHash :one
-SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at FROM client_keys WHERE hash = $1
+SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at, lifetime FROM client_keys WHERE hash = $1
 `
 
 type ClientKeyByHashParams struct {
@@ -54,12 +55,13 @@ func (q *Queries) ClientKeyByHash(ctx context.Context, arg ClientKeyByHashParams
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.RevokedAt,
+		&i.Lifetime,
 	)
 	return i, err
 }
 
 const clientKeys = `-- name: ClientKeys :many
-SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at FROM client_keys
+SELECT hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at, lifetime FROM client_keys
 WHERE tenant > $1 OR (tenant = $1 AND fingerprint > $2)
 ORDER BY tenant, fingerprint
 LIMIT CAST($3 AS bigint)
@@ -90,6 +92,7 @@ func (q *Queries) ClientKeys(ctx context.Context, arg ClientKeysParams) ([]Clien
 			&i.CreatedAt,
 			&i.ExpiresAt,
 			&i.RevokedAt,
+			&i.Lifetime,
 		); err != nil {
 			return nil, err
 		}
@@ -102,8 +105,8 @@ func (q *Queries) ClientKeys(ctx context.Context, arg ClientKeysParams) ([]Clien
 }
 
 const createClientKey = `-- name: CreateClientKey :execrows
-INSERT INTO client_keys (hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO client_keys (hash, fingerprint, tenant, name, abilities, created_at, expires_at, revoked_at, lifetime)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (hash) DO NOTHING
 `
 
@@ -116,6 +119,7 @@ type CreateClientKeyParams struct {
 	CreatedAt   int64
 	ExpiresAt   int64
 	RevokedAt   int64
+	Lifetime    int64
 }
 
 func (q *Queries) CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error) {
@@ -128,6 +132,7 @@ func (q *Queries) CreateClientKey(ctx context.Context, arg CreateClientKeyParams
 		arg.CreatedAt,
 		arg.ExpiresAt,
 		arg.RevokedAt,
+		arg.Lifetime,
 	)
 	if err != nil {
 		return 0, err

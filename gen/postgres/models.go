@@ -37,6 +37,7 @@ type ClientKey struct {
 	CreatedAt   int64
 	ExpiresAt   int64
 	RevokedAt   int64
+	Lifetime    int64
 }
 
 type Grant struct {

@@ -50,6 +50,7 @@ type Querier interface {
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
 	SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error)
 	SetRoleDescription(ctx context.Context, arg SetRoleDescriptionParams) (int64, error)
+	// CROSS JOIN has SQLite begin with the user's few roles, not with all grants.
 	UserPermissions(ctx context.Context, arg UserPermissionsParams) ([]string, error)
 	UserRoles(ctx context.Context, arg UserRolesParams) ([]string, error)
 	// One row per user and role; the keyset is (subject, role).

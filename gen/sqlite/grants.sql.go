@@ -10,13 +10,14 @@ import (
 )
 
 const countUserPermissions = `-- name: CountUserPermissions :one
-SELECT CAST(count(DISTINCT g.permission) AS bigint) FROM grants g
-WHERE g.tenant = ?1 AND g.role IN (
+SELECT CAST(count(DISTINCT g.permission) AS bigint) FROM (
     SELECT m.role FROM memberships m
     WHERE m.tenant = ?1 AND m.subject_type = 'user' AND m.subject = ?2
       AND m.node_type = 'tenant' AND m.node_id = ''
       AND m.not_before <= ?3 AND m.expires_at > ?3
-    UNION ALL SELECT CAST(?4 AS text))
+    UNION ALL SELECT CAST(?4 AS text) AS role) held
+CROSS JOIN grants g
+WHERE g.tenant = ?1 AND g.role = held.role
 `
 
 type CountUserPermissionsParams struct {
@@ -135,33 +136,35 @@ func (q *Queries) RolePermissions(ctx context.Context, arg RolePermissionsParams
 }
 
 const userPermissions = `-- name: UserPermissions :many
-SELECT DISTINCT g.permission FROM grants g
-WHERE g.tenant = ?1 AND g.permission > ?2 AND g.role IN (
+SELECT DISTINCT g.permission FROM (
     SELECT m.role FROM memberships m
-    WHERE m.tenant = ?1 AND m.subject_type = 'user' AND m.subject = ?3
+    WHERE m.tenant = ?1 AND m.subject_type = 'user' AND m.subject = ?2
       AND m.node_type = 'tenant' AND m.node_id = ''
-      AND m.not_before <= ?4 AND m.expires_at > ?4
-    UNION ALL SELECT CAST(?5 AS text))
+      AND m.not_before <= ?3 AND m.expires_at > ?3
+    UNION ALL SELECT CAST(?4 AS text) AS role) held
+CROSS JOIN grants g
+WHERE g.tenant = ?1 AND g.role = held.role AND g.permission > ?5
 ORDER BY g.permission
 LIMIT CAST(?6 AS bigint)
 `
 
 type UserPermissionsParams struct {
 	Tenant   string
-	After    string
 	Subject  string
 	At       int64
 	Everyone string
+	After    string
 	MaxRows  int64
 }
 
+// CROSS JOIN has SQLite begin with the user's few roles, not with all grants.
 func (q *Queries) UserPermissions(ctx context.Context, arg UserPermissionsParams) ([]string, error) {
 	rows, err := q.query(ctx, q.userPermissionsStmt, userPermissions,
 		arg.Tenant,
-		arg.After,
 		arg.Subject,
 		arg.At,
 		arg.Everyone,
+		arg.After,
 		arg.MaxRows,
 	)
 	if err != nil {

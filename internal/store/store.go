@@ -138,6 +138,9 @@ type ClientKey struct {
 	// RevokedAt is zero for a key that is not revoked. A revoked key stays, so
 	// that it never opens anything again.
 	RevokedAt time.Time
+	// Lifetime is how long the key was made to live, and so its successors; 0 is
+	// for ever. ExpiresAt may be sooner, once there is a successor.
+	Lifetime time.Duration
 }
 
 // The kinds of change. A change's key is the path-escaped names of the thing,

@@ -22,7 +22,10 @@ CREATE TABLE client_keys (
     abilities   text   COLLATE "C" NOT NULL,
     created_at  bigint NOT NULL,
     expires_at  bigint NOT NULL,
-    revoked_at  bigint NOT NULL
+    revoked_at  bigint NOT NULL,
+    -- How long such a key lives from its making on, 0 for ever: what its successor
+    -- gets, even when this one is to end sooner.
+    lifetime    bigint NOT NULL
 );
 
 CREATE INDEX client_keys_by_tenant ON client_keys (tenant, fingerprint);

@@ -22,7 +22,10 @@ CREATE TABLE client_keys (
     abilities   text    NOT NULL,
     created_at  integer NOT NULL,
     expires_at  integer NOT NULL,
-    revoked_at  integer NOT NULL
+    revoked_at  integer NOT NULL,
+    -- How long such a key lives from its making on, 0 for ever: what its successor
+    -- gets, even when this one is to end sooner.
+    lifetime    integer NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX client_keys_by_tenant ON client_keys (tenant, fingerprint);
@@ -59,7 +62,9 @@ CREATE TABLE memberships (
     FOREIGN KEY (tenant, role) REFERENCES roles (tenant, name)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX memberships_by_role ON memberships (tenant, role, node_type, node_id, subject_type, subject);
+-- The bounds are in it because SQLite would otherwise read all of a tenant's
+-- memberships in the order of subjects, rather than look up each in the table.
+CREATE INDEX memberships_by_role ON memberships (tenant, role, node_type, node_id, subject_type, subject, not_before, expires_at);
 
 -- The change feed: what each revision touched, so that other servers know what to
 -- read again. position orders the records of one revision.

@@ -172,6 +172,7 @@ func clientKey(row postgres.ClientKey) store.ClientKey {
 		CreatedAt:   timeOf(row.CreatedAt),
 		ExpiresAt:   timeOf(row.ExpiresAt),
 		RevokedAt:   timeOf(row.RevokedAt),
+		Lifetime:    time.Duration(row.Lifetime) * time.Microsecond,
 	}
 }
 

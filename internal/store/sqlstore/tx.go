@@ -131,6 +131,7 @@ func (w *writer) CreateClientKey(ctx context.Context, key store.ClientKey) (bool
 		CreatedAt:   micros(key.CreatedAt),
 		ExpiresAt:   endMicros(key.ExpiresAt),
 		RevokedAt:   micros(key.RevokedAt),
+		Lifetime:    key.Lifetime.Microseconds(),
 	})
 	if isUniqueViolation(err) {
 		return false, w.fail(fault.Conflict("a client key with this fingerprint is there already"))
