@@ -1,0 +1,73 @@
+package sdk
+
+import (
+	"context"
+	"unicode/utf8"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/sdk/api"
+)
+
+// AddRole creates a role. An existing one is left as it is, but for the
+// description where options has one. Changed is always true; what the revision was
+// before tells whether there was anything to do.
+func (c *Client) AddRole(ctx context.Context, role string, options authz.RoleOptions) (authz.Written, error) {
+	if err := checkNames(name{"role", role}); err != nil {
+		return authz.Written{}, err
+	}
+	// JSON would quietly replace what is not UTF-8.
+	if d := options.Description; d != nil && !utf8.ValidString(*d) {
+		return authz.Written{}, invalid("description: must be valid UTF-8")
+	}
+	return written(c.api.AddRole(ctx, role, api.RoleOptions{Description: options.Description}))
+}
+
+// DeleteRole deletes a role with its grants and memberships. Changed tells whether
+// it was there. Making a role of that name again brings nothing back.
+func (c *Client) DeleteRole(ctx context.Context, role string) (authz.Written, error) {
+	if err := checkNames(name{"role", role}); err != nil {
+		return authz.Written{}, err
+	}
+	return written(c.api.DeleteRole(ctx, role))
+}
+
+// Roles lists the roles by name, all but the built-in ones.
+func (c *Client) Roles(ctx context.Context, page authz.Page) (authz.List[authz.Role], error) {
+	a, err := read[[]api.Role](c.api.ListRoles(ctx, paging(page)))
+	return listOf(a, a.data, func(r api.Role) authz.Role {
+		return authz.Role{Name: r.Role, Description: r.Description}
+	}), err
+}
+
+// name is a path parameter, and what errors call it.
+type name struct{ field, value string }
+
+// checkNames refuses the names that a URL's path cannot carry: an empty one
+// vanishes from it, dots walk up in it, and a lone slash is taken for its end, even
+// encoded. The server checks the rest.
+func checkNames(names ...name) error {
+	for _, n := range names {
+		switch n.value {
+		case "":
+			return invalid("%s: must not be empty", n.field)
+		case ".", "..", "/":
+			return invalid("%s: must not be %q, which a URL cannot carry", n.field, n.value)
+		}
+	}
+	return nil
+}
+
+// paging asks for a page of a list. All lists take the same parameters, in types
+// of their own.
+func paging(page authz.Page) *api.ListRolesParams {
+	return &api.ListRolesParams{Limit: given(page.Limit), Cursor: given(page.Cursor)}
+}
+
+// given leaves a zero value out of a request.
+func given[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
