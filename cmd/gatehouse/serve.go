@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/mattn/go-isatty"
+
+	"github.com/gatehouse/gatehouse/server"
+)
+
+type serveCommand struct{}
+
+// Help implements kong.HelpProvider.
+func (serveCommand) Help() string {
+	return `Serves the API on AUTH_SERVER_HOST and AUTH_SERVER_PORT until it gets SIGINT or SIGTERM; then it takes no more requests, and ends when those that it has are answered, after 20 seconds at the latest. A second signal ends it at once.
+
+An SQLite database is made and migrated as needed; for PostgreSQL see 'gatehouse migrate' and AUTH_AUTO_MIGRATE. The log goes to standard error, as JSON.
+
+Examples:
+
+    gatehouse serve
+    AUTH_SERVER_PORT=0 gatehouse serve
+    AUTH_DATABASE_URL=postgres://gatehouse@db.example.com/gatehouse gatehouse serve` + exitCodes
+}
+
+// Run serves until ctx is done.
+func (serveCommand) Run(ctx context.Context, p *program) (err error) {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	logger := p.logger(s)
+	for _, line := range s.warnings() {
+		logger.Warn(line)
+	}
+	e, err := openEngine(ctx, s, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	h, err := server.New(server.Config{
+		Engine:         e,
+		Logger:         logger,
+		CORSOrigins:    s.corsOrigins(),
+		TrustedProxies: s.TrustedProxies,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(string(s.ServerHost), strconv.Itoa(s.ServerPort)))
+	if err != nil {
+		return fmt.Errorf("listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: %w", err)
+	}
+	p.announce(s, listener.Addr(), logger)
+	return h.Serve(ctx, listener)
+}
+
+// announce says where the server can be reached: in the log, and to whoever looks
+// at it or has left the port to chance.
+func (p *program) announce(s settings, address net.Addr, logger *slog.Logger) {
+	kind, registration := "postgresql", registrationClosed
+	if s.database.path != "" {
+		kind = "sqlite"
+	}
+	if s.openRegistration() {
+		registration = registrationOpen
+	}
+	logger.Info("serving",
+		"address", address.String(), "database", kind, "registration", registration, "version", buildVersion())
+
+	_, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		panic(err) // a TCP listener's address has a port
+	}
+	url := localURL(s.ServerHost, port)
+	switch {
+	case s.database.path != "" && isTerminal(p.stdout):
+		fmt.Fprint(p.stdout, welcome(url, registration))
+	case s.ServerPort == 0:
+		fmt.Fprintln(p.stdout, url)
+	}
+}
+
+// welcome tells a newcomer where the server is and what to try first.
+func welcome(url, registration string) string {
+	key := "$(uuidgen)"
+	if registration == registrationClosed {
+		key = "$(gatehouse client create)"
+	}
+	return fmt.Sprintf(`
+Gatehouse answers at %[1]s. To make a first role:
+
+  KEY=%[2]s
+  curl -X POST -H "Authorization: Bearer $KEY" %[1]s/api/role/admin
+
+`, url, key)
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}

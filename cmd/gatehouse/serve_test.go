@@ -1,0 +1,293 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// running is a server that gatehouse serve runs.
+type running struct {
+	url string
+	// stop ends the server and returns how its command ended; standard output is
+	// without the address.
+	stop func() result
+}
+
+// serve starts gatehouse serve on a port left to chance.
+func (i installation) serve() running {
+	i.t.Helper()
+	ctx, cancel := context.WithCancel(i.t.Context())
+	var rest, stderr bytes.Buffer
+	reader, writer := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		code := run(ctx, []string{"serve"}, append(i.environ, "AUTH_SERVER_PORT=0"), i.dir, writer, &stderr)
+		_ = writer.Close()
+		ended <- code
+	}()
+	lines := bufio.NewReader(reader)
+	address, err := lines.ReadString('\n')
+	if err != nil {
+		<-ended
+		i.t.Fatalf("no address on standard output: %v; standard error: %s", err, &stderr)
+	}
+	stop := func() result {
+		cancel()
+		_, _ = io.Copy(&rest, lines)
+		return result{<-ended, rest.String(), stderr.String()}
+	}
+	return running{url: strings.TrimSpace(address), stop: stop}
+}
+
+func TestServe(t *testing.T) {
+	t.Parallel()
+	i := install(t, "AUTH_MAX_STALENESS=1s")
+	server := i.serve()
+	if got, want := get(t, server.url+"/ping"), `{"message":"PONG"}`; got != want {
+		t.Errorf("/ping: %q, want %q", got, want)
+	}
+	at, err := url.Parse(server.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := at.Hostname(), "127.0.0.1"; got != want {
+		t.Errorf("serves on %q, want %q", got, want)
+	}
+	here := installation{t, i.dir, append(i.environ, "AUTH_SERVER_PORT="+at.Port())}
+	if got, want := here.must("health"), "healthy\n"; got != want {
+		t.Errorf("health: %q, want %q", got, want)
+	}
+	if got, want := here.must("health", "--live"), "ok\n"; got != want {
+		t.Errorf("health --live: %q, want %q", got, want)
+	}
+
+	ended := server.stop()
+	if ended.code != exitSuccess || ended.stdout != "" {
+		t.Errorf("the server ended with %+v, want success and nothing more on standard output", ended)
+	}
+	here.fails(exitFailure, "asking the server: ", "health")
+
+	var serving struct{ Address, Database, Registration, Version string }
+	logged(t, ended.stderr, "serving", &serving)
+	if got, want := serving.Address, at.Host; got != want {
+		t.Errorf("the log has the address %q, want %q", got, want)
+	}
+	if serving.Database != "sqlite" || serving.Registration != "open" || serving.Version == "" {
+		t.Errorf("the log has %+v, want sqlite, open and a version", serving)
+	}
+	var warning struct{ Level string }
+	logged(t, ended.stderr, "AUTH_MAX_STALENESS is not in use yet: nothing is answered while the database is away", &warning)
+	if got, want := warning.Level, "WARN"; got != want {
+		t.Errorf("logged at %q, want %q", got, want)
+	}
+}
+
+func TestServeSeesKeysOfTheCommandLine(t *testing.T) {
+	t.Parallel()
+	i := install(t, "AUTH_CLIENT_REGISTRATION=closed")
+	server := i.serve()
+	defer server.stop()
+	for key, want := range map[string]int{
+		strings.TrimSpace(i.must("client", "create")): http.StatusOK,
+		"9c1afeb7-cf78-4c09-a980-aa9dabed833f":        http.StatusUnauthorized,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.url+"/api/roles", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+key)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.StatusCode; got != want {
+			t.Errorf("%s: status %d, want %d", key, got, want)
+		}
+	}
+}
+
+func TestServeFailsOnATakenPort(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	install(t, "AUTH_SERVER_PORT="+port).fails(exitFailure, "listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: ", "serve")
+}
+
+func TestHealthFails(t *testing.T) {
+	t.Parallel()
+	install(t, "AUTH_SERVER_PORT=0").fails(exitUsage, "AUTH_SERVER_PORT: is 0", "health")
+	for name, test := range map[string]struct {
+		status     int
+		body, want string
+	}{
+		"the database is away": {http.StatusServiceUnavailable, `{"status":"unhealthy"}`, "/health answers 503 unhealthy"},
+		"another server":       {http.StatusOK, "<html>", "/health answers what no Gatehouse does: "},
+		"another service":      {http.StatusOK, `{}`, "/health answers what no Gatehouse does: "},
+		"no such page":         {http.StatusNotFound, "", "/health answers 404"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			port := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.body)
+			})
+			install(t, "AUTH_SERVER_PORT="+port).fails(exitFailure, test.want, "health")
+		})
+	}
+	t.Run("no answer in time", func(t *testing.T) {
+		t.Parallel()
+		port := answering(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		install(t, "AUTH_SERVER_PORT="+port).fails(exitFailure, "deadline exceeded", "health", "--timeout", "10ms")
+	})
+}
+
+func TestLocalURL(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[hostName]string{
+		"0.0.0.0": "http://127.0.0.1:80", "::": "http://[::1]:80", "::1": "http://[::1]:80",
+		"192.0.2.1": "http://192.0.2.1:80", "gatehouse.example": "http://gatehouse.example:80", "fe80::1%eth0": "http://[fe80::1%25eth0]:80",
+	} {
+		if got := localURL(host, "80"); got != want {
+			t.Errorf("%s: %q, want %q", host, got, want)
+		}
+	}
+}
+
+func TestWelcomeNamesAddressAndKey(t *testing.T) {
+	t.Parallel()
+	for registration, key := range map[string]string{
+		registrationOpen: "KEY=$(uuidgen)\n", registrationClosed: "KEY=$(gatehouse client create)\n",
+	} {
+		got := welcome("http://127.0.0.1:8000", registration)
+		for _, want := range []string{key, "http://127.0.0.1:8000/api/role/admin"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("%s: got %q, want %q in it", registration, got, want)
+			}
+		}
+	}
+}
+
+func get(t *testing.T, address string) string {
+	t.Helper()
+	response, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(body))
+}
+
+// answering serves handler on this machine and returns the port.
+func answering(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// logged reads the log line with a message into fields.
+func logged(t *testing.T, log, message string, fields any) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		var entry struct{ Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("%q in the log: %v", line, err)
+		}
+		if entry.Msg != message {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), fields); err != nil {
+			t.Fatalf("%q in the log: %v", line, err)
+		}
+		return
+	}
+	t.Errorf("the log is %q, want %q in it", log, message)
+}
+
+func TestSettingsTakeEffect(t *testing.T) {
+	t.Parallel()
+	const page, forwarded = "https://app.example.com", "203.0.113.9"
+	for name, test := range map[string]struct {
+		environ []string
+		// allowed is the origin that the answer allows.
+		allowed string
+		// client is the address that the change is audited with.
+		client  string
+		audited bool
+	}{
+		"by default":         {allowed: "*", client: "127.0.0.1", audited: true},
+		"no CORS":            {environ: []string{"AUTH_ALLOW_CORS=false"}, client: "127.0.0.1", audited: true},
+		"its origin":         {environ: []string{"AUTH_CORS_ORIGINS=" + page}, allowed: page, client: "127.0.0.1", audited: true},
+		"another origin":     {environ: []string{"AUTH_CORS_ORIGINS=https://other.example.com"}, client: "127.0.0.1", audited: true},
+		"no audit":           {environ: []string{"AUTH_ENABLE_AUDIT_LOGGING=false"}, allowed: "*"},
+		"a trusted proxy":    {environ: []string{"AUTH_TRUSTED_PROXIES=127.0.0.0/8"}, allowed: "*", client: forwarded, audited: true},
+		"another is trusted": {environ: []string{"AUTH_TRUSTED_PROXIES=192.0.2.1"}, allowed: "*", client: "127.0.0.1", audited: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := install(t, test.environ...)
+			server := i.serve()
+			defer server.stop()
+			key := strings.TrimSpace(i.must("client", "create"))
+			call := func(method, path string) (http.Header, string) {
+				request, err := http.NewRequestWithContext(t.Context(), method, server.url+path, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				request.Header.Set("Authorization", "Bearer "+key)
+				request.Header.Set("Origin", page)
+				request.Header.Set("X-Forwarded-For", forwarded)
+				response, err := http.DefaultClient.Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = response.Body.Close() }()
+				body, err := io.ReadAll(response.Body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return response.Header, string(body)
+			}
+			header, _ := call(http.MethodPost, "/api/role/editor")
+			if got, want := header.Get("Access-Control-Allow-Origin"), test.allowed; got != want {
+				t.Errorf("allows the origin %q, want %q", got, want)
+			}
+			_, trail := call(http.MethodGet, "/api/audit?action=ROLE_CREATED")
+			if got, want := strings.Contains(trail, "role/editor"), test.audited; got != want {
+				t.Errorf("audited: %t, want %t: %s", got, want, trail)
+			}
+			if want := `"ip":"` + test.client + `"`; test.audited && !strings.Contains(trail, want) {
+				t.Errorf("audited %s, want %s", trail, want)
+			}
+		})
+	}
+}

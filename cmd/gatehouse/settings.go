@@ -1,0 +1,143 @@
+package main
+
+import "time"
+
+// The values of AUTH_CLIENT_REGISTRATION.
+const (
+	registrationOpen   = "open"
+	registrationClosed = "closed"
+)
+
+// settings are the AUTH_ variables. The tags declare them, and docs/configuration.md
+// and .env.example are made of the tags:
+//
+//	group       heads the variables from here on
+//	env         the name
+//	envDefault  the value that stands when the variable is not set
+//	default     says what stands then, where it is not a value
+//	enum        the values that are allowed
+//	min, max    the bounds, inclusive; of a string: of its length in bytes
+//	form        says what values are like, where the type does not
+//	secret      the value is never shown
+//	later       nothing acts on the variable yet; and what that means
+//	help        what it is for
+type settings struct {
+	DatabaseType  string        `group:"Database" env:"AUTH_DATABASE_TYPE" envDefault:"sqlite" enum:"sqlite,postgresql" help:"The database, unless AUTH_DATABASE_URL says it."`
+	DatabaseURL   databaseURL   `env:"AUTH_DATABASE_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded, or sqlite:PATH" secret:"true" help:"The database; overrides AUTH_DATABASE_TYPE, AUTH_POSTGRESQL_URL and AUTH_SQLITE_PATH."`
+	PostgreSQLURL postgresURL   `env:"AUTH_POSTGRESQL_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"The PostgreSQL database. Required when AUTH_DATABASE_TYPE is postgresql."`
+	SQLitePath    filePath      `env:"AUTH_SQLITE_PATH" envDefault:"~/.auth.sqlite3" form:"a file's path; ~/ is the home directory" help:"The SQLite database. The file is created and migrated as needed."`
+	AutoMigrate   bool          `env:"AUTH_AUTO_MIGRATE" envDefault:"false" help:"Migrate PostgreSQL at start-up, as 'gatehouse migrate' does."`
+	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" later:"every query goes to the primary" help:"Streaming replicas that may answer reverse questions."`
+	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" later:"nothing is answered while the database is away" help:"How long cached answers go on while the database is away; 0s: not at all."`
+	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" later:"decisions are not cached" help:"Memory for cached policy and memberships, in MiB."`
+
+	ServerHost            hostName  `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
+	ServerPort            int       `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
+	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" form:"an http:// or https:// URL without user, query and fragment" secret:"true" later:"no answer holds a URL" help:"Where clients reach the server, for the URLs in its answers."`
+	DebugMode             bool      `env:"AUTH_DEBUG_MODE" envDefault:"false" help:"Log more."`
+	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
+	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
+	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
+	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate chain, in PEM."`
+	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate's private key, in PEM."`
+	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" later:"plain HTTP is served on every address" help:"A proxy in front of the server speaks TLS, so plain HTTP is well."`
+
+	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
+	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" later:"requests are not limited" help:"Requests per second and client key; 0: no limit."`
+	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" later:"failed authentications are not limited" help:"Failed authentications per minute and address; 0: no limit."`
+	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" later:"the AuthZEN API is not served" help:"The AuthZEN subject types that mean a user."`
+
+	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" later:"no tokens are issued" help:"The HMAC key that signs tokens with HS256."`
+	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" later:"no tokens are issued" help:"How tokens are signed."`
+	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" later:"no tokens are issued" help:"How long an access token is good, in minutes."`
+	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" later:"no tokens are issued" help:"How long a refresh token is good, in days."`
+
+	SessionOverlap     time.Duration `group:"Sessions" env:"AUTH_SESSION_OVERLAP" envDefault:"10s" min:"0s" max:"10m" later:"there are no sessions" help:"How long a superseded token is still answered with its successor."`
+	SessionLostWindow  time.Duration `env:"AUTH_SESSION_LOST_WINDOW" envDefault:"5m" min:"0s" max:"24h" later:"there are no sessions" help:"How long a client whose answer was lost may ask again."`
+	SessionRotateAfter time.Duration `env:"AUTH_SESSION_ROTATE_AFTER" envDefault:"0s" min:"0s" max:"24h" later:"there are no sessions" help:"How old a token gets before its use rotates it; 0s: every use does."`
+	SessionIdle        time.Duration `env:"AUTH_SESSION_IDLE" envDefault:"12h" min:"1s" max:"87600h" later:"there are no sessions" help:"How long a session lives unused."`
+	SessionAbsolute    time.Duration `env:"AUTH_SESSION_ABSOLUTE" envDefault:"720h" min:"1s" max:"87600h" later:"there are no sessions" help:"How long a session lives at all."`
+	SessionBinding     string        `env:"AUTH_SESSION_BINDING" envDefault:"standard" enum:"strict,standard,off" later:"there are no sessions" help:"How a session is bound to its browser and address, unless it says so itself."`
+	SessionMaxPerUser  int           `env:"AUTH_SESSION_MAX_PER_USER" envDefault:"0" min:"0" max:"1000000" later:"there are no sessions" help:"Sessions per user, beyond which the oldest ends; 0: no limit."`
+
+	EnableEncryption       bool   `group:"Encryption" env:"AUTH_ENABLE_ENCRYPTION" envDefault:"false" later:"fields are stored in plain text" help:"Encrypt names and personal data at rest. Needs AUTH_ENCRYPTION_KEY."`
+	EncryptionKey          string `env:"AUTH_ENCRYPTION_KEY" form:"any text" secret:"true" later:"fields are stored in plain text" help:"The secret that field keys are derived from; 32 random characters or more are advised."`
+	EncryptionPreviousKeys list   `env:"AUTH_ENCRYPTION_PREVIOUS_KEYS" form:"comma-separated texts" secret:"true" later:"fields are stored in plain text" help:"Former values of AUTH_ENCRYPTION_KEY, for reading only."`
+
+	EnableAuditLogging  bool     `group:"Audit" env:"AUTH_ENABLE_AUDIT_LOGGING" envDefault:"true" help:"Keep an audit event of every change and refusal."`
+	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" later:"decisions are not logged" help:"Which decisions go to the decision log."`
+	AuditCheckpointFile filePath `env:"AUTH_AUDIT_CHECKPOINT_FILE" form:"a file's path; ~/ is the home directory" later:"no checkpoints are written" help:"Where signed checkpoints of the audit log are appended."`
+
+	// database is what the variables of the first group amount to.
+	database database
+
+	// present holds the names of the variables that are set.
+	present map[string]bool
+}
+
+// loadSettings reads the settings out of environ, which is of the form of
+// os.Environ, and the file .env in dir. Its errors are usage errors of one line
+// that name the variable, and never hold a secret.
+func loadSettings(environ []string, dir string) (settings, error) {
+	e, err := readEnvironment(environ, dir)
+	if err != nil {
+		return settings{}, err
+	}
+	s, err := parse(e)
+	if err != nil {
+		return settings{}, err
+	}
+	if err := s.check(); err != nil {
+		return settings{}, err
+	}
+	s.database, err = findDatabase(s, e.home, dir)
+	return s, err
+}
+
+// check refuses settings that do not go together.
+func (s settings) check() error {
+	switch {
+	case s.EnableEncryption && s.EncryptionKey == "":
+		return usagef("AUTH_ENCRYPTION_KEY: must be set, for AUTH_ENABLE_ENCRYPTION is true")
+	case s.TLSCertFile != "" && s.TLSKeyFile == "":
+		return usagef("AUTH_TLS_KEY_FILE: must be set, for AUTH_TLS_CERT_FILE is")
+	case s.TLSKeyFile != "" && s.TLSCertFile == "":
+		return usagef("AUTH_TLS_CERT_FILE: must be set, for AUTH_TLS_KEY_FILE is")
+	default:
+		return nil
+	}
+}
+
+// openRegistration tells whether an unknown client key opens a tenant. Unless
+// told, it does only where nobody but this machine can bring one.
+func (s settings) openRegistration() bool {
+	if s.ClientRegistration == "" {
+		return s.ServerHost.isLoopback()
+	}
+	return s.ClientRegistration == registrationOpen
+}
+
+// corsOrigins returns whose pages may call the API; nil for nobody's.
+func (s settings) corsOrigins() []string {
+	if !s.AllowCORS {
+		return nil
+	}
+	return s.CORSOrigins
+}
+
+// warnings says what is set and does not do what it seems to, a line each.
+func (s settings) warnings() []string {
+	var lines []string
+	for _, v := range variables {
+		if v.later != "" && s.present[v.name] {
+			lines = append(lines, v.name+" is not in use yet: "+v.later)
+		}
+	}
+	if s.present["AUTH_POSTGRESQL_URL"] && s.database.variable != "AUTH_POSTGRESQL_URL" {
+		lines = append(lines, "AUTH_POSTGRESQL_URL is not used: the database is that of "+s.database.variable)
+	}
+	if s.openRegistration() && !s.ServerHost.isLoopback() {
+		lines = append(lines, "AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant")
+	}
+	return lines
+}
