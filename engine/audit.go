@@ -21,7 +21,8 @@ func (t *Tenant) AuditEvents(ctx context.Context, filter AuditFilter, page authz
 	if err := validateFilter(filter); err != nil {
 		return authz.List[AuditEvent]{}, err
 	}
-	return list(ctx, t, page, question("audit"), lister[AuditEvent]{
+	return list(ctx, t, page, question("audit", filter.User, filter.Action, filter.Resource, filter.Outcome, filter.RequestID,
+		filter.Since.UTC().String(), filter.Until.UTC().String()), lister[AuditEvent]{
 		read: func(r store.Reader, after []string, limit int) ([]AuditEvent, error) {
 			var before int64
 			if after[0] != "" {

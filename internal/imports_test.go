@@ -53,7 +53,14 @@ var rules = []struct {
 	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
 	{packages: "cmd/...", own: []string{"engine", "internal/fault", "server"}},
 	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
+	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
 	{packages: "integration/...", own: []string{"authz", "engine", "server", "sdk", "internal/pgtest"}},
+	{
+		// The drivers, because their own transaction rate is what writes are measured against.
+		packages: "integration/bench",
+		own:      []string{"authz", "engine", "server", "internal/pgtest"},
+		others:   []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite"},
+	},
 	// The benchmark measures the databases' own rate beside ours.
 	{
 		packages: "integration/bench", own: []string{"authz", "engine", "server", "internal/pgtest"},

@@ -167,7 +167,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}, sdk.WithHTTPClient(&http.Client{}))
 	_, err := client.AddRole(t.Context(), "editor", authz.RoleOptions{})
 	var e *sdk.Error
-	if !errors.As(err, &e) || e.Status != http.StatusTemporaryRedirect || !strings.Contains(err.Error(), "redirect") {
+	if !errors.As(err, &e) || e.Status != http.StatusTemporaryRedirect || !strings.Contains(err.Error(), "redirects are not followed") {
 		t.Errorf("got error %v, want one that tells of the redirect", err)
 	}
 	if err := client.Ping(t.Context()); err == nil {

@@ -40,8 +40,10 @@ const retryAfter = "1"
 // full and shown to nobody.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	code := fault.CodeOf(err)
-	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-		code = fault.CodeUnavailable // the caller has gone; nobody reads this
+	gone := r.Context().Err() != nil && errors.Is(err, context.Canceled)
+	if gone {
+		code = fault.CodeUnavailable // nobody reads this
+		exchangeOf(r.Context()).gone = true
 	}
 	answer := answers[code]
 	detail := "the request failed; the server's log has more under its request id"
@@ -50,7 +52,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	} else if code == fault.CodeUnavailable {
 		detail = "the request took too long"
 	}
-	if answer.status >= http.StatusInternalServerError && !errors.Is(err, context.Canceled) {
+	if answer.status >= http.StatusInternalServerError && !gone {
 		s.log.Error("request failed", "request_id", exchangeOf(r.Context()).requestID, "error", err, "cause", errors.Unwrap(err))
 	}
 	switch code {

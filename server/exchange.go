@@ -26,6 +26,8 @@ type exchange struct {
 	requestID string
 	// status is 0 until the header is written.
 	status int
+	// gone is set when the caller went away before the answer.
+	gone bool
 	// principal is set by the guard, for operations that need one.
 	principal engine.Principal
 }
@@ -85,6 +87,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 func (s *Server) logRequest(x *exchange, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
+	case x.gone:
 	case x.status >= 500:
 		level = slog.LevelError
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusTooManyRequests:

@@ -249,6 +249,14 @@ func TestPages(t *testing.T) {
 			c.wantError(c.get(withQuery(path, bad)), 400, "limit: ")
 		}
 		c.wantError(c.get(withQuery(path, "cursor=nonsense")), 400, "cursor: ")
+		if strings.HasPrefix(path, "/api/audit") {
+			link := c.get(withQuery(path, "limit=1")).header.Get("Link")
+			cursor, err := url.Parse(link[1:strings.Index(link, ">")])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.wantError(c.get("/api/audit?action=ROLE_DELETED&cursor="+cursor.Query().Get("cursor")), 400, "cursor: ")
+		}
 		if path != "/api/roles" {
 			link := c.get("/api/roles?limit=1").header.Get("Link")
 			foreign := link[strings.Index(link, "cursor="):strings.Index(link, "&")]

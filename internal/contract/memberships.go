@@ -87,8 +87,8 @@ func (s *suite) clocked() map[string]func(*testing.T, tenant) {
 			x.addRole("editor")
 			x.grant("editor", "edit_content")
 			start := s.clock.Now()
-			// Another zone, to show that only the moment counts.
-			zone := time.FixedZone("", -7*60*60)
+			// A zone that RFC 3339 cannot write, to show that only the moment counts.
+			zone := time.FixedZone("LMT", -(4*60*60 + 56*60 + 2))
 			window := authz.Window{NotBefore: start.Add(time.Hour).In(zone), ExpiresAt: start.Add(2 * time.Hour)}
 			x.changed(x.AddMembership(x.ctx(), "alice", "editor", window))
 			x.repeated(x.AddMembership(x.ctx(), "alice", "editor", window))

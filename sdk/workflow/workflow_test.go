@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/go-co-op/gocron/v2"
@@ -356,24 +357,30 @@ func TestStopEndsTheContextAndWaits(t *testing.T) {
 	}
 }
 
-func TestNewWorksOnTheRealClock(t *testing.T) {
+// TestStopWaitsAsLongAsItTakes runs in a bubble of its own time, on New's clock.
+func TestStopWaitsAsLongAsItTakes(t *testing.T) {
 	t.Parallel()
-	s, err := New(nobody, Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	called := make(chan struct{}, 1)
-	err = s.Add(Job{Workflow: "report:run", Every: time.Millisecond, Do: func(context.Context, []User, error) {
-		select {
-		case called <- struct{}{}:
-		default:
+	synctest.Test(t, func(t *testing.T) {
+		s, err := New(nobody, Config{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-called
-	if err := s.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
+		entered := make(chan time.Time)
+		var returned atomic.Bool
+		added := time.Now()
+		if err := s.Add(Job{Workflow: "report:run", Every: time.Minute, Do: func(ctx context.Context, _ []User, _ error) {
+			entered <- time.Now()
+			<-ctx.Done()
+			time.Sleep(time.Hour)
+			returned.Store(true)
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := (<-entered).Sub(added); got != time.Minute {
+			t.Errorf("first call: got it after %v, want after a minute", got)
+		}
+		if err := s.Stop(context.Background()); err != nil || !returned.Load() {
+			t.Errorf("stop: got error %v before the callback returned (%v), want none after", err, returned.Load())
+		}
+	})
 }
