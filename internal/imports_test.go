@@ -29,14 +29,14 @@ var rules = []struct {
 }{
 	{packages: "", own: []string{}, others: []string{}},
 	{packages: "internal", own: []string{}, others: []string{}},
-	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
+	{packages: "authz", own: []string{}, others: []string{}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
-	{packages: "internal/audit", own: []string{}, others: []string{"golang.org/x/mod/"}},
+	{packages: "internal/audit", own: []string{}, others: []string{}},
 	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
 		own:      []string{"authz", "internal/audit", "internal/fault", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
-		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/pressly/goose/v3"},
+		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/store"}, others: []string{}},
 	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},

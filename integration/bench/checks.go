@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime/pprof"
+	"time"
+
+	"github.com/gatehouse/gatehouse/authz"
+)
+
+// The tenant that is asked: a small one, so that the server is measured and not the
+// size of an index; the section load has the big one.
+const (
+	checkRoles       = 10
+	checkPermissions = 10
+	checkUsers       = 200
+)
+
+// checks compares GET /api/has_permission on both databases with a bare handler.
+func checks(ctx context.Context, o options, d *databases) error {
+	title(fmt.Sprintf("GET /api/has_permission/{user}/{name} over loopback, %d connections", o.connections))
+	const bare = "bare net/http handler"
+	var contenders []contender
+	for _, kind := range kinds {
+		g, err := d.open(ctx, kind, "checks")
+		if err != nil {
+			return err
+		}
+		requests, err := fillForChecks(ctx, g)
+		if err != nil {
+			return err
+		}
+		if len(contenders) == 0 {
+			address, err := d.serveBare(ctx, g.address, requests[0])
+			if err != nil {
+				return err
+			}
+			contenders = append(contenders, contender{bare, "", asking(address, o.connections, requests)})
+		}
+		measure := asking(g.address, o.connections, requests)
+		if kind == "SQLite" && o.profile != "" {
+			measure = profiled(o.profile, measure)
+		}
+		contenders = append(contenders, contender{"Gatehouse on " + kind, bare, measure})
+	}
+	return compare(ctx, o, "", contenders)
+}
+
+// fillForChecks makes a policy and returns requests that it answers with true.
+func fillForChecks(ctx context.Context, g *gatehouse) ([][]byte, error) {
+	key, tenant, err := g.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for r := range checkRoles {
+		role := fmt.Sprint("role-", r)
+		if _, err := tenant.AddRole(ctx, role, authz.RoleOptions{}); err != nil {
+			return nil, err
+		}
+		for p := range checkPermissions {
+			if _, err := tenant.AddPermission(ctx, role, fmt.Sprint("permission-", r, "-", p)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var requests [][]byte
+	for u := range checkUsers {
+		user, role := fmt.Sprintf("user-%d@example.com", u), u%checkRoles
+		if _, err := tenant.AddMembership(ctx, user, fmt.Sprint("role-", role), authz.Window{}); err != nil {
+			return nil, err
+		}
+		path := fmt.Sprintf("/api/has_permission/%s/permission-%d-%d", user, role, u%checkPermissions)
+		requests = append(requests, newRequest(http.MethodGet, path, key))
+	}
+	return requests, nil
+}
+
+// serveBare serves what a server at an address answers to a request: the same
+// headers, the same bytes, and nothing else.
+func (d *databases) serveBare(ctx context.Context, address string, request []byte) (string, error) {
+	header, body, err := answerOf(ctx, address, request)
+	if err != nil {
+		return "", err
+	}
+	// net/http makes these anew.
+	header.Del("Date")
+	header.Del("Content-Length")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		h := w.Header()
+		for name, values := range header {
+			h[name] = values
+		}
+		_, _ = w.Write(body)
+	})}
+	go func() {
+		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			report(err)
+		}
+	}()
+	d.atEnd(func() { report(s.Close()) })
+	return listener.Addr().String(), nil
+}
+
+func answerOf(ctx context.Context, address string, request []byte) (http.Header, []byte, error) {
+	c, err := dial(ctx, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.close()
+	answer, err := c.exchange(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(answer)), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	return response.Header, body, err
+}
+
+var allowed = []byte(`"has_permission":true`)
+
+// asking measures requests that must all be answered with true.
+func asking(address string, connections int, requests [][]byte) func(context.Context, time.Duration) (sample, error) {
+	return func(ctx context.Context, duration time.Duration) (sample, error) {
+		workers := make([]func() error, connections)
+		for w := range workers {
+			c, err := dial(ctx, address)
+			if err != nil {
+				return sample{}, err
+			}
+			defer c.close()
+			n := w * len(requests) / connections
+			workers[w] = func() error {
+				n++
+				answer, err := c.exchange(requests[n%len(requests)])
+				if err == nil && !bytes.Contains(answer, allowed) {
+					err = fmt.Errorf("the answer is not yes: %.500q", answer)
+				}
+				return err
+			}
+		}
+		return hammer(ctx, duration, workers)
+	}
+}
+
+// profiled leaves the CPU profile of the last measurement in a file.
+func profiled(file string, measure func(context.Context, time.Duration) (sample, error)) func(context.Context, time.Duration) (sample, error) {
+	return func(ctx context.Context, duration time.Duration) (_ sample, err error) {
+		out, err := os.Create(file)
+		if err != nil {
+			return sample{}, err
+		}
+		defer func() { err = errors.Join(err, out.Close()) }()
+		if err := pprof.StartCPUProfile(out); err != nil {
+			return sample{}, err
+		}
+		defer pprof.StopCPUProfile()
+		return measure(ctx, duration)
+	}
+}
