@@ -5,6 +5,9 @@ OAPI    := go tool -modfile=internal/tools/oapi-codegen/go.mod oapi-codegen
 LINT    := go tool -modfile=internal/tools/staticcheck/go.mod staticcheck
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+SHELL       := bash
+.SHELLFLAGS := -o pipefail -ec
+
 .PHONY: help
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +36,7 @@ integration: ## run the tests that need PostgreSQL, and say which they used
 fuzz: ## run every fuzz target for FUZZTIME (10s) each
 	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \
 		for f in $$(grep -hoE '^func Fuzz[A-Za-z]+' $$target/*_test.go | cut -c6-); do \
-			echo "== $$target $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) $$target || exit 1; \
+			echo "== $$target $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),10s) -fuzzminimizetime 5x $$target || exit 1; \
 		done; \
 	done
 
@@ -72,10 +75,10 @@ check-imports:
 # wrong values on SQLite without a word; so does a parameter that sqlc left over.
 .PHONY: check-sql
 check-sql:
-	@! grep -rnE '(^|[^-])\?|sqlc\.slice' queries --include='*.sql' || { echo "unsafe SQL arguments, see above"; exit 1; }
-	@! grep -nE '@[a-z_]+|sqlc\.(arg|narg|slice)\(' gen/sqlite/*.go || { echo "sqlc left a parameter over, see above"; exit 1; }
+	@grep -rnE '(^|[^-])\?|sqlc\.slice' queries --include='*.sql' && { echo "unsafe SQL arguments, see above"; exit 1; } || test $$? = 1
+	@grep -nE '@[a-z_]+|sqlc\.(arg|narg|slice)\(' gen/sqlite/*.go && { echo "sqlc left a parameter over, see above"; exit 1; } || test $$? = 1
 
 .PHONY: check-generated
 check-generated:
-	@before=$$(cat gen/*/*.go sdk/api/*.go | sha256sum); $(MAKE) --no-print-directory generate >/dev/null; \
+	@before=$$(cat gen/*/*.go sdk/api/*.go | sha256sum); $(MAKE) --no-print-directory generate >/dev/null || exit 1; \
 	test "$$before" = "$$(cat gen/*/*.go sdk/api/*.go | sha256sum)" || { echo "generated files were not fresh; they are now"; exit 1; }

@@ -33,18 +33,23 @@ var (
 	errRoleName       = errors.New("must be 1 to 64 of A-Z a-z 0-9 _ . -")
 	errPermissionName = errors.New("must be 1 to 128 of A-Z a-z 0-9 _ . : / -")
 	errWildcard       = errors.New("a wildcard can be granted but not asked for")
+	errPathSyntax     = errors.New(`must not be ".", ".." or "/"`)
 )
 
 // IsBuiltin reports whether role is a built-in role.
 func IsBuiltin(role string) bool { return role == Owner || role == Everyone }
 
-// ValidateRole accepts a role's name: 1 to 64 of A-Z a-z 0-9 _ . -, or a built-in.
+// ValidateRole accepts a role's name: 1 to 64 of A-Z a-z 0-9 _ . -, but not "." or
+// "..", or a built-in.
 func ValidateRole(name string) error {
 	if IsBuiltin(name) {
 		return nil
 	}
 	if len(name) == 0 || len(name) > MaxRoleName {
 		return errRoleName
+	}
+	if isPathSyntax(name) {
+		return errPathSyntax
 	}
 	for i := range len(name) {
 		if c := name[i]; !isAlphanumeric(c) && c != '_' && c != '.' && c != '-' {
@@ -55,13 +60,16 @@ func ValidateRole(name string) error {
 }
 
 // ValidatePermission accepts a permission that can be asked for: 1 to 128 of
-// A-Z a-z 0-9 _ . : / -, and so no wildcard.
+// A-Z a-z 0-9 _ . : / -, and so no wildcard, but not ".", ".." or "/".
 func ValidatePermission(name string) error {
 	if name == Wildcard || strings.HasSuffix(name, wildcardSuffix) {
 		return errWildcard
 	}
 	if len(name) == 0 || len(name) > MaxPermissionName {
 		return errPermissionName
+	}
+	if isPathSyntax(name) {
+		return errPathSyntax
 	}
 	for i := range len(name) {
 		switch c := name[i]; {
@@ -82,10 +90,11 @@ func ValidateGrant(name string) error {
 	if len(name) > MaxPermissionName {
 		return errPermissionName
 	}
-	if ValidatePermission(strings.TrimSuffix(name, wildcardSuffix)) != nil {
+	err := ValidatePermission(strings.TrimSuffix(name, wildcardSuffix))
+	if errors.Is(err, errWildcard) {
 		return errPermissionName
 	}
-	return nil
+	return err
 }
 
 // ValidateID accepts the name of a user, group, scope or resource: 1 to 256 bytes
@@ -99,8 +108,8 @@ func ValidateID(id string) error {
 		return errors.New("must be valid UTF-8")
 	case id[0] == ' ' || id[len(id)-1] == ' ':
 		return errors.New("must not begin or end with a space")
-	case id == "." || id == ".." || id == "/":
-		return errors.New(`must not be ".", ".." or "/"`)
+	case isPathSyntax(id):
+		return errPathSyntax
 	case strings.ContainsFunc(id, unicode.IsControl):
 		return errors.New("must not hold a control character")
 	}
@@ -119,6 +128,9 @@ func Patterns(permission string) []string {
 	}
 	return append(patterns, Wildcard)
 }
+
+// isPathSyntax tells the names that no path of a URL can carry as a segment.
+func isPathSyntax(name string) bool { return name == "." || name == ".." || name == "/" }
 
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'

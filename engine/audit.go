@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
@@ -24,16 +23,9 @@ func (t *Tenant) AuditEvents(ctx context.Context, filter AuditFilter, page authz
 	return list(ctx, t, page, question("audit", filter.User, filter.Action, filter.Resource, filter.Outcome, filter.RequestID,
 		filter.Since.UTC().String(), filter.Until.UTC().String()), lister[AuditEvent]{
 		read: func(r store.Reader, after []string, limit int) ([]AuditEvent, error) {
-			var before int64
-			if after[0] != "" {
-				var err error
-				if before, err = strconv.ParseInt(after[0], 10, 64); err != nil || before < 1 {
-					return nil, errCursor
-				}
-			}
-			return r.AuditEvents(ctx, filter, before, limit)
+			return r.AuditEvents(ctx, filter, after[0], limit)
 		},
-		position: func(e AuditEvent) []string { return []string{strconv.FormatInt(e.ID, 10)} },
+		position: func(e AuditEvent) []string { return []string{e.ID} },
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,8 @@ const (
 	keyTTL        = time.Second
 	maxCachedKeys = 10_000
 
-	maxKeyName = 256
+	maxKeyName  = 256
+	minLifetime = time.Second
 )
 
 // keyHash is the SHA-256 of a client key. A key has 122 random bits, so a plain
@@ -56,13 +58,26 @@ type ClientKey struct {
 	RevokedAt   time.Time // zero: not revoked
 }
 
+// Status is "active", "expired" or "revoked" at a time.
+func (k ClientKey) Status(now time.Time) string {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return "revoked"
+	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
+		return "expired"
+	default:
+		return "active"
+	}
+}
+
 // ClientKeyOptions says what a new client key is to be.
 type ClientKeyOptions struct {
 	// Name is for people; at most 256 characters.
 	Name string
 	// Abilities is what the key may be used for; none means AbilityAdmin.
 	Abilities []Ability
-	// Lifetime ends the key that long after its creation; 0 means never.
+	// Lifetime ends the key that long after its creation, at least 1 s; 0 means
+	// never.
 	Lifetime time.Duration
 	// Tenant is the existing tenant that the key opens; empty makes a new one.
 	Tenant string
@@ -114,13 +129,15 @@ func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Pri
 	}
 	actor.Fingerprint = record.Fingerprint
 	tenant := e.Tenant(record.Tenant).As(actor)
-	if reason := whyDead(record, e.now()); reason != "" {
-		e.keys.Invalidate(hash)
-		tenant.refuse(ctx, audit.AuthenticationFailed, "client_key/"+record.Fingerprint, map[string]any{"reason": reason})
-		return Principal{}, fault.Unauthenticated("the client key is %s", reason)
-	}
 	if !cached {
 		e.keys.Set(hash, record)
+	}
+	if reason := whyDead(record, e.now()); reason != "" {
+		// Once in keyTTL, so that whoever holds a dead key cannot fill the log.
+		if !cached {
+			tenant.refuse(ctx, audit.AuthenticationFailed, "client_key/"+record.Fingerprint, map[string]any{"reason": reason})
+		}
+		return Principal{}, fault.Unauthenticated("the client key is %s", reason)
 	}
 	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: splitAbilities(record.Abilities)}, nil
 }
@@ -154,10 +171,13 @@ func (e *Engine) CreateClientKey(ctx context.Context, options ClientKeyOptions) 
 	if err != nil {
 		return "", ClientKey{}, err
 	}
-	if options.Lifetime < 0 {
-		return "", ClientKey{}, fault.Invalid("expires: must not be negative")
+	if options.Lifetime != 0 && options.Lifetime < minLifetime {
+		return "", ClientKey{}, fault.Invalid("expires: must be at least %s", minLifetime)
 	}
 	if options.Tenant != "" {
+		if err := authz.ValidateID(options.Tenant); err != nil {
+			return "", ClientKey{}, invalid("tenant", err)
+		}
 		revision, err := e.store.Read(options.Tenant).Revision(ctx)
 		if err != nil {
 			return "", ClientKey{}, err
@@ -188,39 +208,46 @@ func (e *Engine) RotateClientKey(ctx context.Context, fingerprint string, overla
 	if overlap < 0 {
 		return "", ClientKey{}, fault.Invalid("overlap: must not be negative")
 	}
-	old, err := e.store.ClientKeyByFingerprint(ctx, fingerprint)
+	old, err := e.clientKey(ctx, fingerprint)
 	if err != nil {
 		return "", ClientKey{}, err
 	}
-	if reason := whyDead(old, e.now()); reason != "" {
-		return "", ClientKey{}, fault.Conflict("the client key %s is %s", fingerprint, reason)
-	}
 	key, record := e.newClientKey(store.ClientKey{Tenant: old.Tenant, Name: old.Name, Abilities: old.Abilities, Lifetime: old.Lifetime})
-	ends := e.now().Add(overlap)
-	if !old.ExpiresAt.IsZero() && old.ExpiresAt.Before(ends) {
-		ends = old.ExpiresAt
-	}
 	_, err = e.Tenant(old.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+		// Judged here, where no revocation can come between.
+		current, err := tx.ClientKey(ctx, fingerprint)
+		if err != nil {
+			return nil, err
+		}
+		now := e.now()
+		if reason := whyDead(current, now); reason != "" {
+			return nil, fault.Conflict("the client key %s is %s", fingerprint, reason)
+		}
+		ends := now.Add(overlap)
+		if !current.ExpiresAt.IsZero() && current.ExpiresAt.Before(ends) {
+			ends = current.ExpiresAt
+		}
 		if _, err := tx.SetClientKeyExpiry(ctx, fingerprint, ends); err != nil {
 			return nil, err
 		}
 		if _, err := tx.CreateClientKey(ctx, record); err != nil {
 			return nil, err
 		}
-		done := clientKeyEffect(audit.ClientKeyRotated, old)
+		done := clientKeyEffect(audit.ClientKeyRotated, current)
 		done.event.Details = map[string]any{"successor": record.Fingerprint, "expires_at": ends.Format(time.RFC3339Nano)}
 		return &done, nil
 	})
 	if err != nil {
 		return "", ClientKey{}, err
 	}
+	e.forgetKey(old.Hash)
 	return key, publicKey(record), nil
 }
 
 // RevokeClientKey ends a key at once and for good; its tenant stays. Changed tells
 // whether it was not revoked before.
 func (e *Engine) RevokeClientKey(ctx context.Context, fingerprint string) (authz.Written, error) {
-	record, err := e.store.ClientKeyByFingerprint(ctx, fingerprint)
+	record, err := e.clientKey(ctx, fingerprint)
 	if err != nil {
 		return authz.Written{}, err
 	}
@@ -236,6 +263,16 @@ func (e *Engine) RevokeClientKey(ctx context.Context, fingerprint string) (authz
 	}
 	return written, err
 }
+
+// clientKey finds a key by its fingerprint.
+func (e *Engine) clientKey(ctx context.Context, fingerprint string) (store.ClientKey, error) {
+	if !fingerprintForm.MatchString(fingerprint) {
+		return store.ClientKey{}, fault.Invalid("fingerprint: must be 16 hexadecimal digits in lower case")
+	}
+	return e.store.ClientKeyByFingerprint(ctx, fingerprint)
+}
+
+var fingerprintForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
 
 // ClientKeys lists the keys of every tenant, by tenant and fingerprint.
 func (e *Engine) ClientKeys(ctx context.Context) ([]ClientKey, error) {
@@ -300,14 +337,10 @@ func errUnknownKey() error {
 
 // whyDead says why a key is no longer good; empty where it is.
 func whyDead(record store.ClientKey, now time.Time) string {
-	switch {
-	case !record.RevokedAt.IsZero():
-		return "revoked"
-	case !record.ExpiresAt.IsZero() && !now.Before(record.ExpiresAt):
-		return "expired"
-	default:
-		return ""
+	if status := publicKey(record).Status(now); status != "active" {
+		return status
 	}
+	return ""
 }
 
 func (h keyHash) String() string { return hex.EncodeToString(h[:]) }

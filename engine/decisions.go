@@ -17,7 +17,11 @@ func (t *Tenant) UserHasPermission(ctx context.Context, user, permission string)
 	if err := validatePermission(permission); err != nil {
 		return authz.Decision{}, err
 	}
-	return t.reader().CheckPermission(ctx, user, authz.Patterns(permission), t.engine.now())
+	reader, err := t.reader()
+	if err != nil {
+		return authz.Decision{}, err
+	}
+	return reader.CheckPermission(ctx, user, authz.Patterns(permission), t.engine.now())
 }
 
 // UserPermissions lists what a user may do with no resource named: each
@@ -73,4 +77,9 @@ func (t *Tenant) usersWith(ctx context.Context, permission string, page authz.Pa
 }
 
 // reader answers questions of one statement each.
-func (t *Tenant) reader() store.Reader { return t.engine.store.Read(t.id) }
+func (t *Tenant) reader() (store.Reader, error) {
+	if err := authz.ValidateID(t.id); err != nil {
+		return nil, invalid("tenant", err)
+	}
+	return t.engine.store.Read(t.id), nil
+}

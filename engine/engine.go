@@ -62,7 +62,7 @@ type Engine struct {
 	clock            func() time.Time
 	log              *slog.Logger
 
-	// keys holds client keys that were found valid, by hash, for keyTTL.
+	// keys holds the client keys that were asked for, by hash, for keyTTL.
 	keys *otter.Cache[keyHash, store.ClientKey]
 }
 

@@ -43,6 +43,9 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 	if err != nil {
 		return authz.List[T]{}, err
 	}
+	if err := authz.ValidateID(t.id); err != nil {
+		return authz.List[T]{}, invalid("tenant", err)
+	}
 	var result authz.List[T]
 	err = t.engine.store.View(ctx, t.id, func(r store.Reader) (err error) {
 		if result.Revision, err = r.Revision(ctx); err != nil {

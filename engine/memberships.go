@@ -17,7 +17,7 @@ func (t *Tenant) AddMembership(ctx context.Context, user, role string, window au
 	if err != nil {
 		return authz.Written{}, err
 	}
-	if err := validateWindow(window); err != nil {
+	if window, err = validWindow(window); err != nil {
 		return authz.Written{}, err
 	}
 	return t.mutate(ctx, func(tx store.Tx) (*effect, error) {
@@ -60,7 +60,11 @@ func (t *Tenant) HasMembership(ctx context.Context, user, role string) (authz.De
 	if err := validateRole(role); err != nil {
 		return authz.Decision{}, err
 	}
-	decision, err := t.reader().CheckMembership(ctx, user, role, t.engine.now())
+	reader, err := t.reader()
+	if err != nil {
+		return authz.Decision{}, err
+	}
+	decision, err := reader.CheckMembership(ctx, user, role, t.engine.now())
 	if err == nil && role == authz.Everyone {
 		decision.Allowed = true
 	}

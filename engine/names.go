@@ -2,6 +2,7 @@ package engine
 
 import (
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -67,9 +68,23 @@ func validateText(field, text string, most int) error {
 	return nil
 }
 
-func validateWindow(window authz.Window) error {
-	if !window.NotBefore.IsZero() && !window.ExpiresAt.IsZero() && !window.ExpiresAt.After(window.NotBefore) {
-		return fault.Invalid("expires_at: must be later than not_before")
+// validWindow returns a window as it is kept: in UTC and microseconds, within the
+// years that RFC 3339 can write.
+func validWindow(window authz.Window) (authz.Window, error) {
+	for _, bound := range []struct {
+		name string
+		at   *time.Time
+	}{{"not_before", &window.NotBefore}, {"expires_at", &window.ExpiresAt}} {
+		if bound.at.IsZero() {
+			continue
+		}
+		*bound.at = bound.at.UTC().Truncate(time.Microsecond)
+		if year := bound.at.Year(); year < 1 || year > 9999 {
+			return authz.Window{}, fault.Invalid("%s: must be from the year 1 to 9999 in UTC", bound.name)
+		}
 	}
-	return nil
+	if !window.NotBefore.IsZero() && !window.ExpiresAt.IsZero() && !window.ExpiresAt.After(window.NotBefore) {
+		return authz.Window{}, fault.Invalid("expires_at: must be later than not_before")
+	}
+	return window, nil
 }

@@ -48,7 +48,11 @@ func (t *Tenant) RoleHasPermission(ctx context.Context, role, permission string)
 	if err := validatePermission(permission); err != nil {
 		return authz.Decision{}, err
 	}
-	return t.reader().CheckRolePermission(ctx, role, authz.Patterns(permission))
+	reader, err := t.reader()
+	if err != nil {
+		return authz.Decision{}, err
+	}
+	return reader.CheckRolePermission(ctx, role, authz.Patterns(permission))
 }
 
 // RolePermissions lists what is granted to a role, wildcards as their patterns.

@@ -116,22 +116,18 @@ func (t *Tenant) sign(event audit.Event) audit.Event {
 	if event.Actor == "" {
 		event.Actor = audit.System
 	}
-	event.IP = storable(t.actor.IP)
-	event.UserAgent = storable(t.actor.UserAgent)
-	event.RequestID = storable(t.actor.RequestID)
+	event.IP = shorten(t.actor.IP)
+	event.UserAgent = shorten(t.actor.UserAgent)
+	event.RequestID = shorten(t.actor.RequestID)
 	return event
 }
 
 // maxActorText bounds what is kept of each thing that a caller says of itself, in
-// bytes.
+// bytes: a long header must not keep its event, and so the change, from being
+// written. The store mends what is no text.
 const maxActorText = 512
 
-// storable makes what a caller says of itself fit to be kept, rather than let a
-// long or broken header keep the event, and so the change, from being written.
-func storable(s string) string {
-	s = s[:min(len(s), maxActorText)]
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-}
+func shorten(s string) string { return s[:min(len(s), maxActorText)] }
 
 // key joins names as a REST path does, so that no name can be taken for two.
 func key(names ...string) string {

@@ -16,7 +16,8 @@ import (
 // Retry says how often and when a request is tried again.
 //
 // A GET is tried again when no answer comes, and after 429, 502, 503 and 504; any
-// other method only after 429 and 503, which say that nothing was done. Between
+// other method only after 429 and after a 503 that does not say, by the header
+// Gatehouse-Outcome: unknown, that the change may have been made. Between
 // tries the client waits, from Wait on twice as long each time, give or take half,
 // and at least as long as a Retry-After header asks. The request's context ends
 // the wait at once; a wait that its deadline would cut short is not begun.
@@ -96,8 +97,10 @@ func mayRetry(req *http.Request, rsp *http.Response, err error) bool {
 		return safe && !errors.As(err, &untrusted)
 	}
 	switch rsp.StatusCode {
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	case http.StatusTooManyRequests:
 		return true
+	case http.StatusServiceUnavailable:
+		return safe || rsp.Header.Get("Gatehouse-Outcome") != "unknown"
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return safe
 	default:

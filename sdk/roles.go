@@ -51,7 +51,7 @@ func checkNames(names ...name) error {
 		case "":
 			return invalid("%s: must not be empty", n.field)
 		case ".", "..", "/":
-			return invalid("%s: must not be %q, which a URL cannot carry", n.field, n.value)
+			return invalid("%s: must not be %q, which no path of a URL carries", n.field, n.value)
 		}
 	}
 	return nil

@@ -33,6 +33,20 @@ func page(limit *int, cursor *string) (authz.Page, error) {
 	return p, nil
 }
 
+// given reads a time that a request may hold. The zero time, which Go clients send
+// for one that was never set, would count as absent within, and so turn an end into
+// none: it is refused.
+func given(field string, t *time.Time) (time.Time, error) {
+	switch {
+	case t == nil:
+		return time.Time{}, nil
+	case t.IsZero():
+		return time.Time{}, fault.Invalid("%s: must not be the zero time; leave it out to set no bound", field)
+	default:
+		return *t, nil
+	}
+}
+
 // next is the Link header (RFC 8288) to the page at a cursor; nil where there is
 // none.
 func next(ctx context.Context, cursor string) *string {

@@ -12,7 +12,11 @@ func (handlers) ListAuditEvents(ctx context.Context, r api.ListAuditEventsReques
 	if err != nil {
 		return nil, err
 	}
-	l, err := tenant(ctx).AuditEvents(ctx, auditFilter(r.Params), p)
+	filter, err := auditFilter(r.Params)
+	if err != nil {
+		return nil, err
+	}
+	l, err := tenant(ctx).AuditEvents(ctx, filter, p)
 	if err != nil {
 		return nil, err
 	}
@@ -24,16 +28,21 @@ func (handlers) ListAuditEvents(ctx context.Context, r api.ListAuditEventsReques
 	}, nil
 }
 
-func auditFilter(params api.ListAuditEventsParams) engine.AuditFilter {
+func auditFilter(params api.ListAuditEventsParams) (engine.AuditFilter, error) {
+	since, err := given("since", params.Since)
+	if err != nil {
+		return engine.AuditFilter{}, err
+	}
+	until, err := given("until", params.Until)
 	return engine.AuditFilter{
 		User:      orZero(params.User),
 		Action:    orZero(params.Action),
 		Resource:  orZero(params.Resource),
 		Outcome:   string(orZero(params.Outcome)),
 		RequestID: orZero(params.RequestId),
-		Since:     orZero(params.Since),
-		Until:     orZero(params.Until),
-	}
+		Since:     since,
+		Until:     until,
+	}, err
 }
 
 func auditEvent(e engine.AuditEvent) api.AuditEvent {

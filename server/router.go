@@ -3,8 +3,8 @@ package server
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -74,15 +74,28 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, errNoPath)
 		return
 	}
-	// ServeMux takes a segment that is an encoded slash for the end of the path.
-	if r.URL.RawPath != "" && slashSegment.MatchString(p) {
-		s.fail(w, r, fault.Invalid(`path: no parameter can be "/"`))
-		return
+	if r.URL.RawPath != "" {
+		hideSlashes(r.URL, p)
 	}
 	s.mux.ServeHTTP(w, r)
 }
 
-var slashSegment = regexp.MustCompile(`/%2[Ff](/|$)`)
+// hideSlashes replaces each segment that is nothing but an encoded slash, which
+// ServeMux takes for the end of the path. No name is a slash: what stands in for it,
+// U+0000, is in no name either, so that the operation refuses it, after
+// authentication, as it does any bad name.
+func hideSlashes(u *url.URL, escaped string) {
+	segments := strings.Split(escaped, "/")
+	for i, segment := range segments {
+		if strings.EqualFold(segment, "%2F") {
+			segments[i] = "%00"
+		}
+	}
+	path := strings.Join(segments, "/")
+	if unescaped, err := url.PathUnescape(path); err == nil {
+		u.RawPath, u.Path = path, unescaped
+	}
+}
 
 var errNoPath = fault.NotFound("there is no such path")
 

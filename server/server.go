@@ -96,8 +96,10 @@ func New(cfg Config) (*Server, error) {
 		s.handler = cors.New(cors.Options{
 			AllowedOrigins: cfg.CORSOrigins,
 			AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete},
-			AllowedHeaders: []string{"Authorization", "Content-Type", requestIDHeader, "Gatehouse-Min-Revision"},
-			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", "Link", "Retry-After", "WWW-Authenticate"},
+			// No cookie is looked at, so a header that a page sends says nothing of the
+			// person before it.
+			AllowedHeaders: []string{"*"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", outcomeHeader, "Link", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}
@@ -108,7 +110,8 @@ func New(cfg Config) (*Server, error) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
 
 // Serve answers connections of l until ctx is done, then lets the requests that
-// it has accepted end, for at most 20 s, and returns nil. It closes l.
+// it has accepted end. It returns nil where they do within 20 s; else it cuts them
+// off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,

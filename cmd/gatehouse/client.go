@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -26,10 +27,10 @@ func (clientCommand) Help() string {
 }
 
 type createCommand struct {
-	Name      string           `help:"What the key is for; at most 256 characters."`
-	Abilities []engine.Ability `help:"What it may be used for: check, read, write, audit and admin, which implies all. Default: admin." placeholder:"ABILITY"`
-	Expires   time.Duration    `help:"How long it is good, such as 2160h. Default: for ever." placeholder:"DURATION"`
-	Tenant    string           `help:"The existing tenant that it opens. Default: a new one." placeholder:"ID"`
+	Name      string         `help:"What the key is for; at most 256 characters."`
+	Abilities abilityList    `help:"What it may be used for: check, read, write, audit and admin, which implies all. Default: admin." placeholder:"ABILITY"`
+	Expires   *time.Duration `help:"How long it is good, such as 2160h. Default: for ever." placeholder:"DURATION"`
+	Tenant    string         `help:"The existing tenant that it opens. Default: a new one." placeholder:"ID"`
 }
 
 // Help implements kong.HelpProvider.
@@ -49,8 +50,14 @@ func (c createCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = e.Close() }()
+	var lifetime time.Duration
+	if c.Expires != nil {
+		if lifetime = *c.Expires; lifetime == 0 {
+			return usagef("--expires: a key that does not live is of no use; leave it out for one without an end")
+		}
+	}
 	key, made, err := e.CreateClientKey(ctx, engine.ClientKeyOptions{
-		Name: c.Name, Abilities: c.Abilities, Lifetime: c.Expires, Tenant: c.Tenant,
+		Name: c.Name, Abilities: c.Abilities, Lifetime: lifetime, Tenant: c.Tenant,
 	})
 	if err != nil {
 		return fmt.Errorf("making a client key: %w", err)
@@ -109,7 +116,7 @@ func row(key engine.ClientKey, now time.Time) string {
 		strings.Join(abilities, ","),
 		date(key.CreatedAt),
 		date(key.ExpiresAt),
-		status(key, now),
+		key.Status(now),
 	}, "\t")
 }
 
@@ -118,17 +125,6 @@ func date(t time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-func status(key engine.ClientKey, now time.Time) string {
-	switch {
-	case !key.RevokedAt.IsZero():
-		return "revoked"
-	case !key.ExpiresAt.IsZero() && !now.Before(key.ExpiresAt):
-		return "expired"
-	default:
-		return "active"
-	}
 }
 
 type rotateCommand struct {
@@ -190,4 +186,19 @@ func (c revokeCommand) Run(ctx context.Context, p *program) error {
 	}
 	_, err = fmt.Fprintf(p.stdout, "client key %s %s\n", c.Fingerprint, outcome)
 	return err
+}
+
+// abilityList is what follows --abilities; that nothing does is an error, for no
+// abilities at all would mean every one.
+type abilityList []engine.Ability
+
+// UnmarshalText reads words separated by commas.
+func (l *abilityList) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("must name at least one ability")
+	}
+	for word := range strings.SplitSeq(string(text), ",") {
+		*l = append(*l, engine.Ability(strings.TrimSpace(word)))
+	}
+	return nil
 }

@@ -103,7 +103,10 @@ func TestWrongUsage(t *testing.T) {
 	i.fails(exitUsage, "expected \"<fingerprint>\"", "client", "revoke")
 	i.fails(exitUsage, "--expires", "client", "create", "--expires", "90d")
 	i.fails(exitUsage, "abilities", "client", "create", "--abilities", "check,everything")
-	i.fails(exitUsage, "must not be negative", "client", "create", "--expires=-1h")
+	i.fails(exitUsage, "must be at least 1s", "client", "create", "--expires=-1h")
+	i.fails(exitUsage, "must be at least 1s", "client", "create", "--expires=1ns")
+	i.fails(exitUsage, "--expires", "client", "create", "--expires=0s")
+	i.fails(exitUsage, "at least one ability", "client", "create", "--abilities", "")
 	i.fails(exitUsage, "must not be negative", "client", "rotate", "0123456789abcdef", "--overlap=-1h")
 	i.fails(exitUsage, "at most 256 characters", "client", "create", "--name", strings.Repeat("n", 257))
 	if got, want := strings.Count(i.must("client", "list"), "\n"), 1; got != want {
@@ -143,15 +146,20 @@ func TestClientKeys(t *testing.T) {
 		t.Errorf("standard error %q, want %q", got, want)
 	}
 
-	i.must("client", "create", "--tenant", first[1], "--expires", "1us")
+	i.must("client", "create", "--tenant", first[1])
+	for _, row := range i.rows() {
+		if row[0] != first[0] {
+			i.must("client", "rotate", row[0], "--overlap", "0s")
+		}
+	}
 	expired := i.fingerprint("expired")
 	i.fails(exitFailure, "the client key "+expired+" is expired", "client", "rotate", expired)
 
 	if got := i.must("client", "rotate", first[0], "--overlap", "1h"); !keyPattern.MatchString(got) || got == made.stdout {
 		t.Errorf("rotate printed %q, want another UUID4 than %q", got, made.stdout)
 	}
-	if got, want := len(i.rows()), 3; got != want {
-		t.Errorf("%d keys after a rotation, want %d", got, want)
+	if got, want := len(i.rows()), 4; got != want {
+		t.Errorf("%d keys after two rotations, want %d", got, want)
 	}
 	for _, row := range i.rows() {
 		if row[1] != first[1] {

@@ -86,7 +86,9 @@ var namePattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$`)
 func (h *hostName) UnmarshalText(text []byte) error {
 	name := string(text)
 	if inner, ok := strings.CutPrefix(name, "["); ok {
-		name = strings.TrimSuffix(inner, "]")
+		if name, ok = strings.CutSuffix(inner, "]"); !ok {
+			return errForm
+		}
 	}
 	*h = hostName(name)
 	if _, err := netip.ParseAddr(name); err != nil && !namePattern.MatchString(name) {
@@ -126,7 +128,7 @@ type origins []string
 func (o *origins) UnmarshalText(text []byte) error {
 	*o = split(text)
 	for _, origin := range *o {
-		if u, err := url.Parse(origin); origin != "*" && (err != nil || !isWeb(u) || origin != u.Scheme+"://"+u.Host) {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || !isWeb(u) || origin != u.Scheme+"://"+u.Host || strings.Contains(origin, "*")) {
 			return errForm
 		}
 	}

@@ -34,11 +34,11 @@ func tour(ctx context.Context, database string) (err error) {
 	// A tenant is a namespace of its own; its first change creates it.
 	newsroom := gatehouse.Tenant("newsroom")
 
-	// An editor may do two things, and Alice is one for a day.
+	// An editor may edit posts and do all that is done to drafts. Alice is one for a day.
 	if _, err := newsroom.AddRole(ctx, "editor", authz.RoleOptions{}); err != nil {
 		return fmt.Errorf("add the role: %w", err)
 	}
-	for _, permission := range []string{"edit_content", "post:*"} {
+	for _, permission := range []string{"post:edit", "draft:*"} {
 		if _, err := newsroom.AddPermission(ctx, "editor", permission); err != nil {
 			return fmt.Errorf("grant %s: %w", permission, err)
 		}
@@ -49,21 +49,21 @@ func tour(ctx context.Context, database string) (err error) {
 	}
 
 	for _, user := range []string{"alice@example.com", "bob@example.com"} {
-		decision, err := newsroom.UserHasPermission(ctx, user, "post:publish")
+		decision, err := newsroom.UserHasPermission(ctx, user, "post:edit")
 		if err != nil {
 			return fmt.Errorf("ask for %s: %w", user, err) // an error never allows
 		}
-		fmt.Printf("may %s publish posts? %t\n", user, decision.Allowed)
+		fmt.Printf("may %s edit posts? %t\n", user, decision.Allowed)
 	}
 
 	// All reads every page of a list.
 	for member, err := range authz.All(func(page authz.Page) (authz.List[authz.Member], error) {
-		return newsroom.WhichUsersCan(ctx, "edit_content", page)
+		return newsroom.WhichUsersCan(ctx, "draft:delete", page)
 	}) {
 		if err != nil {
-			return fmt.Errorf("list who can edit: %w", err)
+			return fmt.Errorf("list who can delete drafts: %w", err)
 		}
-		fmt.Printf("%s can edit content, as %s\n", member.User, member.Role)
+		fmt.Printf("%s can delete drafts, as %s\n", member.User, member.Role)
 	}
 	return nil
 }

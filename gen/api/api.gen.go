@@ -134,12 +134,14 @@ type AuditEvent struct {
 	Action string `json:"action"`
 
 	// Actor The fingerprint of the client key, or `system` for the command line and the embedding program.
-	Actor     string                 `json:"actor"`
-	Details   map[string]interface{} `json:"details"`
-	Id        int64                  `json:"id"`
-	Ip        string                 `json:"ip"`
-	Outcome   Outcome                `json:"outcome"`
-	RequestId string                 `json:"request_id"`
+	Actor   string                 `json:"actor"`
+	Details map[string]interface{} `json:"details"`
+
+	// Id A UUID version 7 (RFC 9562): later events sort behind.
+	Id        string  `json:"id"`
+	Ip        string  `json:"ip"`
+	Outcome   Outcome `json:"outcome"`
+	RequestId string  `json:"request_id"`
 
 	// Resource What was changed, as kind and percent-encoded names: `role/editor`, `permission/editor/edit_content`, `membership/alice@example.com/editor`.
 	Resource string `json:"resource"`
@@ -216,7 +218,7 @@ type GrantString = string
 // Health defines model for Health.
 type Health struct {
 	Database struct {
-		// LatencyMs What a ping took
+		// LatencyMs What a ping took, in milliseconds.
 		LatencyMs *float64             `json:"latency_ms,omitempty"`
 		Status    HealthDatabaseStatus `json:"status"`
 		Type      HealthDatabaseType   `json:"type"`
@@ -1922,8 +1924,9 @@ type UnauthenticatedJSONResponse struct {
 }
 
 type UnavailableResponseHeaders struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 type UnavailableJSONResponse struct {
 	Body Error
@@ -2077,6 +2080,9 @@ func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -2214,6 +2220,9 @@ func (response HasPermission503JSONResponse) VisitHasPermissionResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -2354,6 +2363,9 @@ func (response ListMembers503JSONResponse) VisitListMembersResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -2527,6 +2539,9 @@ func (response DeleteMembership503JSONResponse) VisitDeleteMembershipResponse(w 
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -2672,6 +2687,9 @@ func (response CheckMembership503JSONResponse) VisitCheckMembershipResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -2863,6 +2881,9 @@ func (response AddMembership503JSONResponse) VisitAddMembershipResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3036,6 +3057,9 @@ func (response DeletePermission503JSONResponse) VisitDeletePermissionResponse(w 
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3173,6 +3197,9 @@ func (response CheckRolePermission503JSONResponse) VisitCheckRolePermissionRespo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3363,6 +3390,9 @@ func (response AddPermission503JSONResponse) VisitAddPermissionResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3535,6 +3565,9 @@ func (response DeleteRole503JSONResponse) VisitDeleteRoleResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3708,6 +3741,9 @@ func (response AddRole503JSONResponse) VisitAddRoleResponse(w http.ResponseWrite
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -3857,6 +3893,9 @@ func (response ListRolePermissions503JSONResponse) VisitListRolePermissionsRespo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4005,6 +4044,9 @@ func (response ListRoles503JSONResponse) VisitListRolesResponse(w http.ResponseW
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4154,6 +4196,9 @@ func (response ListUserPermissions503JSONResponse) VisitListUserPermissionsRespo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4294,6 +4339,9 @@ func (response ListUserRoles503JSONResponse) VisitListUserRolesResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4443,6 +4491,9 @@ func (response WhichRolesCan503JSONResponse) VisitWhichRolesCanResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4583,6 +4634,9 @@ func (response WhichUsersCan503JSONResponse) VisitWhichUsersCanResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4720,6 +4774,9 @@ func (response CanRunWorkflow503JSONResponse) VisitCanRunWorkflowResponse(w http
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -4869,6 +4926,9 @@ func (response ListWorkflowUsers503JSONResponse) VisitListWorkflowUsersResponse(
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -5095,6 +5155,9 @@ func (response GetReadiness503JSONResponse) VisitGetReadinessResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
@@ -5848,106 +5911,109 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H15c9u2tvhXOcPf/U0bP2rzFlueO63jOGnmZvE4zuS9VnkmREISrilABUAraurv/gYH4CZSsiS7cXrj",
-	"vxJTxHb2FfzihWI8EZxyrbzuF29ESUQl/vdkROKY8iE1f0RUhZJNNBPc63rBM0oklQH8eP7iBPaf7rWf",
-	"ND3fU+GIjol5Xc8m1Ot6SkvGh97Nje+9ZvyqOtHFiAKnnzVMyJD6QBQEvaTd3glJFEmqFP5Bj0DS+J89",
-	"z7zZ89yqB9sHB0+OgPQV5RoEBz2iEBOlb9vJOf09oUq/el6/HWl//kFB8N8N927j1fPAByFBcApjElEY",
-	"CAlshaW0nB0PNJXVtd7TUPBIgRYwJUxDnw6EpHgKhIiWs/L0Y8bZOBl73bafLsW4pkMq3VrXTOHUdafS",
-	"lBNuDiXda6BHRONqhKsplTAlyh6N6CMgZs9AIBwRbhCjETDFkSMRR6oCgoGQY6LtzvZ3PX/5pm98b0Ik",
-	"GVOdklwilZBn5ln1GB9H1MBHwFCA4D4MpBjjxgJDWwFY0gUxwIeGoBxMm/BSiAgEj2eIN/OzImMKiFsm",
-	"uDkDM0v8nlA583yPk7HZaYjbuQXHLyXh+ozKMVMGOgs2fwyT7JUfFJgFfCAwkXTAPsNAxLGY0gj6Mwi6",
-	"W5bWgq3AbIx+JuNJbBalEdOXoeCacp3ueEL0KN8w/uN7hoSZpJHX1TKhxe3/Q9KB1/X+Xyvn+pb9VbXw",
-	"IO+LBxPJZOFxpIipO0h1lwi0mv0NzZQbb/BcxPR9UaKMmV6wP0PyY6E0SDFFFkuJnOnRImzHZr4SsiM6",
-	"IEmsvW6n3W773ph8trRs/mwXaLtTy5Cb0MQREJiyOAqJjCAknAsjGICoKxoZ2v2qBJEfoAB1g4T7JQoz",
-	"6L5o4oOicuHuEkVl7e5IzEL6s/u7GYpx/UbN+KUbHZPPrykf6pHX3d7bRwJJ/85JpCA6Pgp5NYjFdAkR",
-	"5xSSC+ypGwZMgUw4JDyic5QhE37J2XCk49mlpBMhF9BHOtV90siNmUtNBFcUhfozEjk1av5KybX7xSOT",
-	"ScxCYk7b+reymis7gnkzol5313AalVLIlEW7ME4UskWf6imlHDpAeATIlUblUKWIsVq8V/yaxCwCxicJ",
-	"cnYShlQprzsgsaK+p9mYKk3GE6/rbbe39xqdTmO7c9HZ7u7sdvf2m08PDtud7V+9m1WhcYr7RBAsNCwM",
-	"1sYkNpqSRkcQ4NkCpErlNJfUQDSg7GnCW6FHjA9RP1t1HBlcFwy1opmyaIfu9VZu/OAuTwQfxCzcEDOH",
-	"OWYME0PP+5leUzkTnPY8c85+wmINjJewkq35rSAkl7MhkZLRCESijS2KgFegNOH3CPPnNEQ76twxySaw",
-	"3zZcERGNABgRdZnLCcu/N0WIv/tXEdaWve8d1OmxTvk1jcWELoJ65N6bA+hLoulIJIo2iobscrC69278",
-	"u6DjhZB9FkWUb8YDOzkP6BFTEMbM+CNXdAYxCa8sS5M+i5meQc+bSqZpzysxxFuhgVgD8MF5on7fmeoR",
-	"EyoRJMApjdT9McUrrqnkJLab2wATe0U9oQvcPSAsNoIWrX4qr9EGiMUQRsbhMS4X6k9gWuUiOprTI3Zz",
-	"YOd/SBwdW7WQejnpgZrwSteeSpc8WnaPYuwNHfepfM2UvidB9tsXawoWrEW0uOrss5tPX12+5ee9TcIZ",
-	"n8MHJaS2Hp05BbrQHA3kexV8aVhl2fv4zt2E5FuhX4iER5vJyN2KnWAx3PMgElSB0b70M1O6IhYHuOgD",
-	"C0VJjS3DBagkHCEK0T9PHxiL+v7Y6kyKPt2Mo5QmOlFe1xNXqx8c16s7+P/QexTv51Qlsb43i0fidA9l",
-	"6djDLJMCzwW3NGLDDhWL/cGMnQshXhM53AgDu52CrdMX0awL4ppK6LR3D/ae7kN/pqkqcbBbHLQQEOOy",
-	"D23emG0bZrYbhzfs2f3R+AdOEiPktYEk3VBUdspGTB/j7KDFFeVWCGkgYL3a3NKsWpOljTwk0N+Kwj6d",
-	"2OTUGpRMwVCICIyEnUPDx48fG8eFQ9yGijxXcTf++MDJNWEx6cd0MyN0p4w/I7D6RNFcz1mJUMLYeyqv",
-	"WWgstnzxh2YUa1imrrGLnnIxPTKHwHiEIjNzojnEYcajkaU8loM+S47cFWkqmUzQ3HpDI0YuMNC2iYDb",
-	"y7F3Ygc3zGRdmBKuYX4SH4ZCQ8/T9LNuTWLC+JxjV9gYjM3OAGOA34oQNJgN5g8V3JdAzPaK0xwnEdOn",
-	"1w4dE2kcSc1sgJCE2mnAuRCpb34Ssj4yOmB8SOVEMp55Q3OSJlAzpek4yJI+oRiPCY8gZpxiyNA8NGZ9",
-	"FBmKnkgxlGRsAFDZSEQ1YbHdbhQxsw8SnxWO4WwNO070/01DbcaxqDYtNp8u8D02qQWASHQoxvQ2fL9z",
-	"r93YOC5V+tKuXJlQUiUSGdK6/BrRxSgjpmOvGI8QVBMqQ8MPlBtmiWy8sguBMYdb1pwPfAjyOJR72Com",
-	"KcwbY/Sj1IhNWhW/Lp2oFgVyaYKzLjuJOMfDHEEbqYBwoIYI7VvuoKlIM6uugCnDrCWkRkTTBj6t2bV1",
-	"Yet2bH6B6cglMe22mALSF4k+Ajqe6BlMbc4z90E4bS5a5ZIMHXvVMYtUGvY629ZKSxnGMm7NjDfFfMBv",
-	"HsZD3AktS/op1xYoyk8zJCnR5myD9F3aZolQC8j9VMNEufAoud+GF+P43QBDB8u4470Ttzf+vOhJHQqm",
-	"6VjdxmQFGXaT7ZJISWYVgOG81aN8KoR/j60hUJGG89HcjIf7QsSU8MpacwPqAFiJzd4j6FaJCbuzrgGl",
-	"LA5YXtQq6joK/+Xi4gysB9ysZVuazlgj9ZiCqRR86KOom6YGaYXNMtU+P8sLIWFCxSSmR3l5gRE4mA+x",
-	"cUPLdExVd5kvkBkGlexlPDX2FtoLhZEZTZRsiOVIuchenMdHurpv4ZyfN4VecZU6OiuWEJTzoZ3tg/l8",
-	"6IRoTaU53P/++Ntx41fS+KPdOLxsdluNT186fmf74ObP2uf7N91eb+vPXm/ryT/qgPgLJbFZo45ijTFe",
-	"/SUmmvJwdjlWCwiEwMRYCFqIq6KSiERijXXGYczimClb1NP0ujyJ42xvPDE6DxHsYjRfPMqTsQE6FkRE",
-	"Ylrk3Pws2tmy6dvq95hps+JEKD2UVP0e14ybw2tqddq16xBX3dYIgThDGT6UJEI/MuHp41vXdDP6OdTr",
-	"1rVB1SpCbCD4y2J1unzxNFNvZlm87IMqE3fyOyiSN5khtUyV5OZWnSrxN1M3hUn9VfRPvtWvrYEqQFoD",
-	"wO9y2ztjv0xCSjpIFI1qmTYvinhQEsu38ZZY32BTUpubqUJo3D1dzpX4Vh15VIpI1tEdC1RHrWY4E3by",
-	"8u4LWj3F89m7ty9vl3HpwNozYVy9slZV0IqrlYVp3TrnLhRekaDZ81v42b24eO6vzbLuRGuQ57nTFnNr",
-	"FdX4vFY/Xcu9WqCO5iFpC9mKC9VCVcT0QeUCgusO0sCMr5cDa8BpEWTMxA8OnbvKSzPHO6SAJREjF/tb",
-	"g2iPtS1q7bS3dyEcEUlCTaXygQv48F/tdrttqLcoOdvbu3WypRbytbJ3f3dVsx0l7/7uzZ8/iymn8s+s",
-	"FKzeSH+fezr35uKt4J5t5HVpmTyI07Xc2boorl3e9/mLE9jZ2TkExuHDxYmPdc8wZqEUmYfirxLA8r3P",
-	"jaFoVCCGdbaZ1q7FYmJjUWt1BPjepDzpX2Hn2K2Vl6qD79wZv7YanAfxGuLnI+ORmK4peejnCZNUXZKa",
-	"EOKxbbIZU8IVcMPYTXjjinCN7yxBjwiHgAt9aXsughUJ7Mb38kG3LEwsNyoBAyJXnb9O2qV11wbE90i7",
-	"ziu6bxcwpdd0+k+3nehrU2oZnCvTqRG8NEwk07P3ZiYHfMzh/IvOzB82/f0iRcOHD6+e73rVkrg879OE",
-	"D5MJlRjGi8UUM5iKAnGNVRiWM6+lbR4oznGRnHJGWk9s6ozxgajSZFa84dKiCrbGZGZDexjTjwT+4WNi",
-	"+6ctl3iYgY0CgRgUM4mq2eM9vrV1QuKYStXc2oJTjBnmpZa2ki9okQkLQJMrqiA4TvRISPYHvtEF248H",
-	"tncuB4dtnwuOgBTrUpkCAgaWcE0l5kx2exwTImJCuQL6mYQ6nmGzm+0ba8JHo0CC4w8Xv1yevH51+vbi",
-	"8vz05av3F+fHF6/evf2nGRjgIRFHbiKmFYgpd7kMOxUIjs8xI9HjWA97ZPVTEMZC0SjwzS4VIo0plbi2",
-	"qGEGdneUUFKiadCEYzyVTfnYilVGFfwYhCMaXgU+BJISM2uAiwV+jwckiRhmo0g0Zjx4cgSUhKNieWtW",
-	"jp+XK2hb9GqUavC54WpjA4c/G17I8WeT5CXUpeSChzXTUseo8GPgONBsCUPfwRMfAmMQBEB/T0gMWuBu",
-	"ijZQjwfVQqLAoFev2/Fni5VKTX/Lev7skY22xQPbxh+zcMfsc3/X0Hhw3PgVSOMPaDcO4RKa0MhbKF36",
-	"CdsDGgac1mYMkG+DzHJEwi10wKQLdLYPerxuiS60cBkzDYGhtAAozGAYlfIIUdjdCsx++hSCLVwJmTdd",
-	"Y3tvP8+Vfbh40TiweOOix0PBtRRxboKjBR5TgmlkIUFLwmIskpiQkNr9YLa9aRDcbOLCQStowhnRI8ib",
-	"IJHo51KtPhBQMVEjIKrHg/+//SJowhuiQ6QwptLe1+nIIMEQLq5nBF9DUa6YZtfUocx4VmprC5fJC1TN",
-	"MjARjGub6iVDGnWBOG8jwK6bwLbS/eh64rDbxs/e6bT9drv9xM+y6llT7w+qx10zr4E6mevWtIy/qL23",
-	"Cc9EZJjZ7DdbC8u2etzzvZiF1NUTuoamN68uPN9LZOwEueq2WiiMMEXZFHLYcoNaY2bzeExj0XHGSp7v",
-	"Obnodb12s9NsYyJ+QjmZMK/r7TTbzR0PHaERqizD3S2UKOavIV2Yg40zFKOItWgS4z7j9AjQ2McfU+vd",
-	"aKlMIr2KvK5n0JdnIZVX7p/9bd0s86JOSBc+X9L1WmlmTsIRdm+fv3t9enlyfnp8cfo8WDR/ljreZIVi",
-	"wcGiBQop6aVL1I3Nk9erldpkpReLJizludc4scWxIftMNqONYQhl0cEV43OnXs1GXrB21pN+y7IJ1yze",
-	"aNk6yOY03Sr0+K7wdrF9/ObTXBvidrt99waFtFTJe3P65tnp+ftfXp1dHj9/fvo8K4zoeoeDg/2ofdA5",
-	"ONgNn0b7e16peqjoZnnb7e39RrvT2OlcbO909w67e4e/plVDT21NkNfZftpsN9vNTqGwoltKROT1Pl67",
-	"c3i4M9injQOyt914Gu7QxuGgTRqd/na4E+3SvcF+u1iy0fVWKMcplmd0d9MCmKWFaktaN8rFKl6YyLh1",
-	"0NwzUvaOTR1Pm+12p91ep05uQWXJgsI5lJ7KB06n2FlkTNi/YzfHrmWFuhEZy7QKbbs4pHP7kPkKaBy3",
-	"c/u4vAXPjOisMCKrY7/xvb1VTlPuL8NROysdKKvIRX81GY+JnDlNPGdnowVQSyNG9JGh0dC2lMm4w5kD",
-	"YZgEH5oF0JQoJ1RbXwy/3LS+GFl7U7AwyqbBL0Tl0aKqYXCL5Mz75lcQs/MXGywStcthW2mDfSTM+yDM",
-	"NxiKoHORCOe6QCr40U2IfioQZooONU+c6EXnxOn0ReuLscMWk6PhD5d7X5sY8ysmHsRCWA75mrbHR8K9",
-	"X4lqSFflEQcbiEDfFi+qSCk2L+2o0KykJKqQrDFxUlmKF9HcWD8tprruiiubFw9A0zhWMB1RPXL9tPl8",
-	"GELB9LHvmnK4mNomF1313p7jUm+KtTPr099cJ903T3vtw9tHZDdCbEKsu529Vc5S0yLyUJR+gSHcjKqz",
-	"e6yc270CfWMg0+ykNtjwTOgRDBiNIwXKqQOFlwuJOKLSxU8VGC5xXeShsDdclAn2xIj+W+n1zndXFEvU",
-	"rJ3/bdxoUVO1VuMYfKyXDMwJBgzyZLLhW+kDfdRXd+bi54Lm6qqqqH5ajZOddfWX2uuFi9yMzTMRakGE",
-	"skC+NtSPoqmY1QWM9ECQRzECa1zijTnQF0laP49xfgw0Ksp1E86E0owPgQwJ4z0u6SQmIVXQN8IKxykb",
-	"0y2LoOMomhNASJDPRDRbT/asFHdZTS649PpN9aqr/0wNvnv7iOx+iEeVXyssXrLrorTIBIVLyOW5OiH0",
-	"WiZAauMW4wXWuC0EDNa0cdP8L4Z9MYmW27mLrNo7xB5qL9DczDl7NI7/g4zjQto2M5FdiW3KH2flEq41",
-	"TOQZtoJiFs5SuJDQnxVu32zCMYeEX3Extdf2OJVY6BWtMZYxdLE5K3yfXPD3MvcyWpgj0p9Wo8sNDb4F",
-	"NlzFWHqUw48mzgOZOIZ8KpLblS2tLbdTuwaz/XmseU1LhhUtFzjOC46QifN7P+20Efy42z58ssjEOU/v",
-	"KX60Sr474rYUoIBYysF0CtPOOlYY4xkXbPWc0g3RLLZNNs6LLHTjj7m9Sc+42mlRXkwHeJ0t08CUD/1E",
-	"ZzeiFAbnzVD2gpgRUcaHb8JFsVLPzKnSelpJe5zEkpJo5krOcoYy8/Yzlqr37M/zm7838unnalYig5Ep",
-	"1rGazWFPv4Xz6neJp107341z/8jr87x+gnXFKa9jzWpKzsp6DY6/BKcrcnpRmxUC2ytlUcsuxd8um3q3",
-	"eitXX1b60IHZmHtuZGB36yFug13Q4r2gcKiA8vRi2KP8Ow+pEkFDhUlwHXbqsbToO0+EF8gGu0bWMKPL",
-	"GXDU2kuLk2sUvFHlMVOaRvWFyFbgrSuOvjUJs5oN4c9dTf0AEqfSNr7w9umYlq6fTr938ihKvmNRIh2z",
-	"LrVWykIDy3RLxgoWzywUI6fYQcXD8keMbHTVeCEoSqwfolId14QA2xvzriWhSeyj7Em/4vWDqpc/8w2y",
-	"f2kO9ZsSW1mL6vZcw/TtFtM1o9P8+aevX1SxqKt6dcvpUZZ9x7JsmvYwYh51TGYQiUXlratUt9aIPBSV",
-	"VWFXL4A2M4IeWPQ8Vrh+C9o478fNKojUpiWu0xELR5ZyL0PCq80C66c/N/AKPppdIEeckHtIfv79whXO",
-	"ScCmctzRN+E1VK5UWsVzeNSyjzKKzlfhT4rZ5TV1qxVRWNu/ioh6x/FDSmZJKx8Jj7LPJ9WIHbx85G8r",
-	"dh418jfYc1JIY3MxtXcb9GeAhDwfiluVCdxVOWhppt0oIeGXMuGtL+mvi83OE8LPE/4x/2rrX2h3lr9O",
-	"+9jk9602+cmElz4LXCxESnF4W1dfiS5VPSXOVVzUxG1ADNzH71aJ35SvjVqXlOeo8+8awekUrg3LDUgL",
-	"rNs+gfj1gzf114wtMCeRlFJz0sd+gIUK/dHSfNS9RveOyawiz25XvgulXK58R9k3AeqlWXrJfeDuGsx8",
-	"8+wLXu72Lls/o+zlcnjrIVnYP/eSavctgrsKkOKnC4ofK2g32wf57f32WwLpLSv2SwGFy/2zO/1X5ne3",
-	"+1u/EQaRwKi+Qdn9fVDvTmS5GWwzUOEHGTJYFj62UIRn/jmEe4Loos/FPfhH1gp3NXrd3z6VCvax4nIk",
-	"poUPEiO3GoLIuUcWGfY9fpjLwzsgWzG7pn8stHhfUv2aXVOeXnazrgVa/p7qhlR16/EzcTGRwmhgI8TU",
-	"ogNP3DXLtec9s9fu3k1c5GYBXmS/elWLwHuZlnG7E4MPy+VL8OHuYQQ8+AIEYMXiHwuVwVuhjZ6JaVkB",
-	"MAVkSmbGuJWF3x1cmAI1SjQWhhnhUasNzvGKwAcl5U319lLyL96O4OChRiKJI+ibB1yn3yCv54ny/KU7",
-	"YH/7ZKxvN2QeUQgQJEWX3XRTVu8ze0vGNAJFNRbS2IKrwjibxakOczXtYlAqxdHCBscKE5Quaq5Mg9PD",
-	"iMbZ58BVbedfYcJi5L864Zu6+2Z/ykfn0Yjq2LPiSYzYMswfJTGNUH0bQjYWGN5c2oTj3AzDa2OLMRFX",
-	"V+LWzI2w6pofRyL72N50RIoHtRci3Xy6+b8AAAD//w==",
+	"7H15c9u2tvhXOcPf/U0bP2rzFlueO62TOKnnZvE4zuS9RnkmREISrilABSAraurv/gYH4CaSsiS7cXrr",
+	"vxJTJHBwcPYF+OqFYjwRnHKtvO5Xb0RJRCX+9/mIxDHlQ2r+iKgKJZtoJrjX9YJnlEgqA/jx/OVz2H+6",
+	"137S9HxPhSM6JuZ1PZ9Qr+spLRkfejc3vvea8avyQBcjCpx+0TAhQ+oDURD0pu32TkiiSFKl8A96BJLG",
+	"/+x55s2e52Y92D44eHIEpK8o1yA46BGFmCh9GyTvpjoU46pVTfkVFzMewGxEJcUBI6JJnygKEYuACw2h",
+	"4AMmx0AgHBE+NG8RDWMyhxG5ptCnlMOYRBRIHOMIiozpEdBYUQdrET7Kp2Ov+8lzc3uf/QqQz+lvU6r0",
+	"6YtqDEr78w8Kgv9uuHcbpy8CH4QEwakFaCAksFuxc061nB8PNJXlud7TUPBIgRYwI0xDnw6EwxNuopbz",
+	"4vBjxtnYrK+dropxTYdUurmumcKhq1alKSfcLEq61yyqzWyEqxmVMCPK4VofATEwp9vi43vFL0cijlQJ",
+	"BQMhx0RbyPZ3PX850De+NyGSjKlOuGQqlZBn5ll5GR8tHQkYChDch4EUYwQsMOwQgOU2EAN8aHjA4bQJ",
+	"r4SIQPB4jvuWEBLg3jLBzRqYmeK3KZVzz/c4MSTthQjOLXv8ShKuz6gcM2WwUwP8MUzSV35QYCbwgcBE",
+	"0gH7AgMRx2JGI+jPIehuWVoLtgIDGP1CxpPYTEojpi9DwTXlOoF4QvQoAxj/8T1DwkzSyOtqOaV58P8h",
+	"6cDrev+vlQmqlv1VtXAh7/MLE9NJ7XKkiKlbSBlKRFoFfEMz5MYAnouYvs8LwTHTNfAZkh8LpUGKGbJY",
+	"QuRMj+p2OzbjFTY7ogMyjbXX7bTbbd8bky+Wls2f7RxtdyoZchOaOAICMxZHIZERhIQbIdmnQNQVjQzt",
+	"flOCyBaQw7rZhPslCvPRfdHEB0VlLXRTRWUldCRmIf3Z/d0MxbgaUPP9UkDH5Mtryod65HW39/aRQJK/",
+	"O1Wa6KOQV4NYzJYQcUYhmcCeuc+AKZBTDlMe0QXKkFN+ydlwpOP5paQTIWvoIxnqPmnkxoylJoIrikL9",
+	"GYmcGjV/JeTa/eqRySRmITGrbf1bWc2VLsG8GVGvu2s4jUopZMKiXRhPFbJFn+qZMRE6QHgEyJVG5VCl",
+	"iDG0vFN+TWIWAeOTKXL2NAypUl53QGJFfU+zMVWajCde19tub+81Op3Gdueis93d2e3u7TefHhy2O9u/",
+	"ejerYuME4UQU1BoWZtfGJDaakkZHEODaAqRK5TSX1EA0oOxpwluhR4wPUT9bdRyZvc7ZlnkzpQ5C93or",
+	"M34QyueCD2IWbrgzh9nOGCaGnvczvaZyLjjteWad/SmLNTBe2JV0zu9lQzI5GxIpGY1ATLUxnxHxCpQm",
+	"/B5x/oKGaEedOybZBPfbhiuMOY1uBlGXmZyw/HuTx/i7f+Vxbdn73lGdLOuEX9NYTGgd1iP33gJCXxFN",
+	"R2KqaCNvyC5Hq3vvxr/LdrwUss+iiPLNeGAn4wE9YgrCmBkX6orOISbhlWVp0mcx03PoeTPJNO15BYZ4",
+	"K7RxcIwB+OA8UQ13qnrEhEpECXBKI3V/THHKNZWcxBa4DXZiL68ndI67B4TFRtCi1U/lNdoAsRjCyDg8",
+	"xuVC/QlMq0xERwt6xAIHdvyH3KNjqxYSLydZUBNOdeWqdMGjZfcoxt7QcZ/K10zpexJkn75aUzBnLaLF",
+	"VWWf3Xz+5vItW+9tEs74HD4oIbX16Mwq0IXmaCDfq+BLIkHL3sd37iYk3wr9Ukx5tJmM3C3ZCXaHex5E",
+	"gioMBdEvTOmSWBzgpA8sFCU1tgwXoKbhCLcQ/fPkgbGo74+tzqTo0804Smmip8rreuJq9YXjfFUL/x96",
+	"j+L9nKpprO/N4pE43ENZOnYxy6TAC8EtjdiwQ8lifzBj50KI10QON9qB3U7O1umLaN4FcU0ldNq7B3tP",
+	"96E/11QVONhNDloIiHHahzZvDNiGmS3g8IY9uz8a/8DJ1Ah5bTBJNxSVnaIR08fUAGhxRbkVQhoIWK82",
+	"szTL1mQBkIdE+luRg9OJTe7i/EzBUIgIjIRd2IaPHz82jnOLuG0rsvTK3fjjAyfXhMWkH9PNjNCd4v5l",
+	"GY9Ez1mJUNix91Res9BYbNnkD80o1rBMXGMXPeVidmQWgfEIReZmRZUBCqBMj4zRM+UxVQqCTOC5hFFg",
+	"dj/NETV7vE5A5hJMy/YxeS1JujTSrMvy3U/zM3elGzWdTNDie0MjRi4w1reJjN3LCOi5/bhhBuvCjHAN",
+	"i4P4MBQaep6mX3RrEhPGF3zLHGAwNpABhiG/FzlsiCtYXFRwXzI5hRWHOZ5GTJ9cu+2YSOPLamZjlCTU",
+	"TgkvRGl985OQ1cHZAeNDKieS8dQhWxB2gZorTcdBmncKxXhMeAQx4xSjluah8SyiyPDQRIqhJGODgBIg",
+	"EdWExRbcKGIGDhKf5ZbhzB37nej/m4bafMeiqmD4hw+nL+CaSgwtP7VZ4MO9/e0nXYiJphKowZRCNwb6",
+	"dMRsCKwEFZtUYk0sZ9uESHJs67zUSwtuaUBJlZjKkFblBYnOCx/MfF8xHiF+J1SGhokoNxwW2ThrFwJj",
+	"xresGxL4EGTxM/ewlU+umDfG6P+pEZu0Sv5oMlAlhuTSxGxVVhUJBRdzBG0kHcLtfti3EinrRLGZtZR4",
+	"XUxIWQ4v5GgjomkDn1ZAbV3vKojNLzAbueSrBYspIH0x1UdAxxM9z3L+ie/EabNulksydDxZxWFSadjr",
+	"bFvrMuEyy+0VI97k8xifPIzjuBVaPvYTVs9RlJ9kdhKizXgN6bsAZoFQc5v7uYLzMolTCBsYBo7jdwMM",
+	"eSzjjvdORt/4i/IqcYSYpmN1G5PlBN9NCiWRksxLCMNxy0v5nAtbH1sDpiRCF6PQKQ/3hYgp4aW5Fj6o",
+	"QmAppnyPqFsllu3WugaW0vhlcVKr3aso/JeLizOwnnuzkm1pMmKF1GMKZlLwoY+ibpYY0iU2S+2BxVFe",
+	"CgkTKiYxPcrKIozAwTyOjXdapmOqDGU2QWpNlBRNPDN2IhoZuS9TmigYHss35SJ9cXE/ktl9i+dsvQn2",
+	"8rNU0Vm+9KGYx+1sHyzmcSdEayrN4v73x0/HjV9J4/d24/Cy2W01Pn/t+J3tg5s/Kp/v33R7va0/er2t",
+	"J/+oQuIvlMRmjiqKNU5E+RejqXk4vxyrGgIhMDFmhRbiygfGYczimClbeVRQG5GYWrfDQcWnRtvh1rqo",
+	"Uq66yojEqLq+KnmQva1+i5k2I0+E0kNJ1W9xdV1WfkcTI9XOXbVlZbBGiL45Su+hJBF6vlOePL51Tjei",
+	"n+G7al4bBi5vhQ1df61XpMsnT2oLzCj10z6oGnErv4MKeZOaUMuUSGZoVSkRfzNFkxvUX0XzZKB+a91T",
+	"QtIaCM45yyn7pbJR0sFU0aiSabMyjgclsQyMt8R6BZuS2sJIJULj7ulyrsS3qsijVPayjtaoURqVOuFM",
+	"2MGL0Of0ebLPZ+/evrpdxiUfVq4JMwGlucqCVlytLEyr5jl3wfuSBE2f38LP7sX6sb81y7oVrUGe505b",
+	"LMyVV+CL+vxkLceqRh0tYtKW3uUnqsSqiOmDygVE1x2kgfm+Wg6sgac6zJiBHxw7d5WXZox3SAFLAkwu",
+	"VLgG0R5rW4bbaW/vQjgikoSaSuUDF/Dhv9rtdttQb15ytrd3q2RLJeYrZe/+7qoGO0re/d2bP34WM07l",
+	"H2nxWrV5/j7zce7NuVvBMdvI39Jy+iDu1nI36yI/dxHu85fPYWdn59A4KR8unvtYqQ1jFkpR6a7Uhq58",
+	"70tjKBoljGFlcKq1K3dxaqNQa/Uw+N6kOOifYedY0IpTVeF3YY3fWg0uongN8fOR8UjM1pQ89MuESaou",
+	"SUXw8Nh2Mo0p4Qq4YewmvHFlwza+rUeEQ8CFvrRdIsGKBHbje9lHt0xMLDcqAQMiVx2/StolleIGxfdI",
+	"u84rum8XMKHXZPjPt63oW1NqEZ0r06kRvDScSqbn781IDvmY8vkXnZs/bML+ZbINHz6cvtj1ykV8WZqo",
+	"CR8mEyoxgBeLGeZcFQXiWsEwIGdeSxpTUJzjJBnljLSe2Ewb4wNRpsk0m+oSuQq2xmRug3oYzY8E/uFj",
+	"Kv6nLZdymIONAoEY5BOPqtnjPb619ZzEMZWqubUFJxgtzIpDbe1h0CITFoAmV1RBcDzVIyHZ7/hGF2zT",
+	"I9gGxQwdtkcxOAKSr6RlCkgxY7Xb45gKERPKFdAvJNTxHNvzbKdbEz4aBRIcf7j45fL569OTtxeX5yev",
+	"Tt9fnB9fnL57+0/zYYCLxD1yAzGtQMy4y2LYoUBwfI65iB7HCt4jq5+CMBaKRoFvoFS4aUypqWvkGqZo",
+	"d0sJJSWaBk04xlXZZI+tsWVUwY9BOKLhVeBDICkxowY4WeD3eECmEcM8FInGjAdPjoCScJQvyE0bCLIC",
+	"C23LdI1SDb40XDVv4PbPhhey/bNZ/MLWJeSCizXDUseo8GPgONCAhEHv4IkPgTEIAqC/TUkMWiA0eRuo",
+	"x4Ny6ROWAuh1exRteVWhTXFZl6JdstG2uGDbqmQm7hg493cNjQfHjV+BNH6HduMQLqEJjazp0yWesKGh",
+	"YdBpbcYA+TZILUck3FzPTjJBZ/ugx6um6EILpzHDEBhKi4DcCIZRKY9wC7tbgYGnTyHYwpmQeZM5tvf2",
+	"syzZh4uXjQO7b1z0eCi4liLOTHC0wGNKMOssJGhJWIxlHRMSUgsPF0hUWKnRNPvcbOL8QStowhnRI8i6",
+	"N5H2F3KtPhBQMVEjIKrHg/+//TJowhuiQyQ0ppI+49nI7AVOZaY18q+hKFdMs2tqmCUpy06qhrhAqvJt",
+	"/SVRuEO4VgJ9Ka4o7/ECLDif5eIJ0SMfBYorzTM/YOUEaPolbcNlGqRhMMdSx2enjoSMp6e2tnC9WYmv",
+	"WS9MBOPaJp3JkEZdIM77CbBvKbDNiD+6rkLsV/LTdzptv91uP/HTooC0k/sH1eOug9vAShb6Xa0gquvp",
+	"bsIzERnhYuBN58LCN6y5iVlIXUWmawl7c3rh+d5Uxk6xqG6rhcIRk6VNIYct91FrzGxGkWks205Z2/M9",
+	"J6e9rtdudpptLAmYUE4mzOt6O812c8dDx2yEKtRImxZKOPPXkNZmg+OU1lDkW3oR4z7j9AjQ+cAfE2/C",
+	"aM1UQp5GXtcz25flQ5VX7ED+tG6+u66X1IXzl/QNl9rBHSkH5+9en1w+Pz85vjh5EdSNnyaxN5khX/pQ",
+	"N0EuOb50iqpvszT6apVCaRFI3YCFjPsaK7Z7bMg+1RVo8xhCqVu4Ynxh1avZ7DVzp139t0w75ZrFG01b",
+	"hdmMplu5LukV3s434N98Xmjk3G63797ikVRaeW9O3jw7OX//y+nZ5fGLFycv0hKNrnc4ONiP2gedg4Pd",
+	"8Gm0v+cVip/ybp+33d7eb7Q7jZ3OxfZOd++wu3f4a1L05LU7h4c7g33aOCB7O42nUYc0DsK9vUabdPrb",
+	"4U60S/cGtsSj63W2nzbbzXazk6sD6RayJ1l5UmHg7cbTcIc2Dgdt0siG3W/nK0y63grVQ/lqku5uUq+z",
+	"tBhvSYdMsbbGC6cybh0094wovmPvzNNmu91pt9epBawphKkpDrSVZz5wOsMGLmN3/xWbZnYtv1R9kfJV",
+	"K9cdjZ90bv9ksdAcv9u5/bus09F80Vnhi7Rd4Mb39lZZTbGND7/aWWlBaeEzOtnT8ZjIuVPXC84BmgmV",
+	"NGLkIxkaNW4rr4wPn3o9hknwoZkA7Y1iFrj11fDLTeurEcg3OTOkaD/8QlQW4ipbD7eI1+x4ghVk8eL5",
+	"EXXyeDluS93Gj4R5H4T5BuMndCF84vwtSAQ/OjXRTznCTLZDLRInuv4ZcTp90fpqjLV6cjT84QoG1ibG",
+	"7CSPBzEjlmO+orv0kXDvV6Ia0lVZmMRGT9ATx/NAEorN6lFKNCspiUoka0ycRJbieT831pmLqa46Jswm",
+	"8wPQNI4VzEZUj1zbcjYexn0w5+273icuZraXSJddvBc41Zt8wc/69LfQsPjd01778PYv0oM3NiHW3c7e",
+	"KmupaIN5KEq/wLhzStXpcWHON1+BvjH6aiCpjEg8E3oEA0bjSIFy6sCeTyfiiEoX9FVguMQ164fCdlEU",
+	"Cfa5Ef230uudjwjJ19VZO//7ODikotSuwjH4WC0ZmBMMGAlKZcP30m77qK/uzMUvBM3UVVlR/bQaJzvr",
+	"6k+113Pn5RmbZyJUTRgzR742P4GiKZ+KBgwHQZCFOgJrXOLBRNAX06TcH0PfGI3E0zDhTCjN+BDIkDDe",
+	"45JOYhJSBX0jrPA7ZQO/RRF0HEULAggJ8pmI5uvJnpWCM6vJBVcTcFM+Uew/U4Pv3v5FegzHo8qvFBav",
+	"2HVeWqSCwmURswSjEHotEyCxcfPxAmvc5gIGa9q4SdIaY8OY+cvs3Dqr9g6xh8pzSjdzzh6N4/8g4ziX",
+	"a05NZFcXnPDHWbHubA0TeY6dq5iqsxQuJPTnuUNOm3DMwR0DYHnVqsRca2uFsYyhi81Z4e/JBX8tcy+l",
+	"hQUi/Wk1utzQ4Kux4UrG0qMcfjRxHsjEMeRTktyu1mptuZ3YNVgSkMWa17RkWN5ygeOsSgqZODte1Q4b",
+	"wY+77cMndSbOeXIc9KNV8rcjbksBCoilHEynMO2sY4UxnnHOVs8o3RBNvW2ycV6k1o0/5vbAQuNqJ5WE",
+	"MR3gqcFMA1M+9Kc6PfUl93HuOgw8BGdky9eacJEvLzRjqqQIWNIeJ7GkJJq7ArmMocy4/ZSlqj378+yA",
+	"9Y18+oXClsjsyAyLbw1weASBxfPqR7YnrUZ/G+f+kdcXef05FkMnvI6Ftgk5K+s1OP4SnK7I6Xltlgts",
+	"r5RFLboUf7ls6t2KslwRWuE+CQOYe25kYHfrIQ7drelLrykcym15cv7uUXadRqJE0FBhElxboHosLfqb",
+	"J8JzZIOtLmuY0cUMOGrtpRXMFQreqPKYKU2j6mplK/DWFUffm4RZzYbwF04AfwCJU+p1rz3kO6aFU76T",
+	"a2UeRcnfWJRIx6xLrZWi0MAy3YKxgsUztWLkBNu+eFi8K8pGV40XgqLE+iEq0XFNCLAnM2u1EprEPsqe",
+	"5LK0H1S1/Fns6v1Tc6jfldhK+2q3F7q8b7eYrhmdZc8/f/uiirpW8NUtp0dZ9jeWZbOk8RLzqGMyh0jU",
+	"lbeuUt1aIfJQVJaFXbUA2swIemDR81jh+j1o46yJOK0gUpuWuM5GLBxZyr0MCS83C6yf/tzAK/hooECO",
+	"eE7uIfn51wtXOCcBO+ERou/CayidA7WK5/CoZR9lFF2swp/ks8tr6lYrorC2fxUR9Y7jfVVmSisfCY/S",
+	"W6oqxA6emPKXFTuPGvk77DnJpbG5mNkDEPpzQEJeDMWtygTufB+0NJNulJDwSznlra/Jr/Vm53PCz6f8",
+	"Y3Y57p9odxYvAX5s8vtem/zklBduX84XIiV7eFtXX4EuVTUlLlRcVMRtQAzcHYOrxG+KZ12tS8oL1PlX",
+	"jeB0cmedZQakRdZtN01+++BN9dloNeYkklJiTvrYD1Cr0B8tzUfda3TvmMxL8ux25Vsr5TLlO0qvMKiW",
+	"ZsnJ/IE7IDH1zdOL0tyRY7Z+RtkT8fCoRlLbP/eKand1wl0FSP6mhfzdCu1m+yC7csBegJAcxWKvN8jd",
+	"SJBeRLAyvzvob72KDSKBUX2zZfd3b+GdyHIz3KaowlskUlzmbojI4zO7w+GeMFp3K98CTr/9RXK5Aya9",
+	"7qfPhYJ9rLgciVnu3mfkVkMQGffIPMO+x8vHPDy4shWza/p7rcX7iurX7Jry5LCbdS3Q4rW1G1LVrctP",
+	"xcVECqOBjRBTdQueuLOhK9d7Zs8Kvpu4yMwCPH1/9aoWgYc3LeN2JwYflsuX7Ic7PBJw4TUbgBWLv9cq",
+	"g7dCGz0T06ICYArIjMyNcStzvzu8MAVqNNVYGGaER6U2OMdzDR+UlDfV20vJP386gsOHGolpHEHfPOA6",
+	"OSmxmieK4xcOrv302VjfdkxrItsDAFtolbuhFjcQEYUk6rKebqryYWhvyZhGoKjGAhtbiJX7zmZ3yp+5",
+	"WncxKJToaGGDZrkBCqdOl4bB4WFE4/Q2dlXZEZgbMJ8RKA/4purw3J+yr7MoRfnbs/xKjDgzQiGaxjRC",
+	"tW4I3FhmeAxrE44z8wzPwM3HSly9iZszM87Kc34cifTOwNmI5BdqD0q6+XzzfwEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

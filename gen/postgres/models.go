@@ -5,8 +5,8 @@
 package postgres
 
 type AuditEvent struct {
-	ID         int64
 	Tenant     string
+	ID         string
 	OccurredAt int64
 	Actor      string
 	Action     string

@@ -10,7 +10,7 @@ import (
 )
 
 const auditEvents = `-- name: AuditEvents :many
-SELECT id, tenant, occurred_at, actor, "action", resource, subject, outcome, details, ip, user_agent, request_id, revision FROM audit_events
+SELECT tenant, id, occurred_at, actor, "action", resource, subject, outcome, details, ip, user_agent, request_id, revision FROM audit_events
 WHERE tenant = ?1 AND id < ?2
   AND occurred_at >= ?3 AND occurred_at < ?4
   AND (CAST(?5 AS text) = '' OR subject = ?5)
@@ -24,7 +24,7 @@ LIMIT CAST(?10 AS bigint)
 
 type AuditEventsParams struct {
 	Tenant    string
-	Before    int64
+	Before    string
 	Since     int64
 	Until     int64
 	Subject   string
@@ -57,8 +57,8 @@ func (q *Queries) AuditEvents(ctx context.Context, arg AuditEventsParams) ([]Aud
 	for rows.Next() {
 		var i AuditEvent
 		if err := rows.Scan(
-			&i.ID,
 			&i.Tenant,
+			&i.ID,
 			&i.OccurredAt,
 			&i.Actor,
 			&i.Action,
@@ -85,12 +85,13 @@ func (q *Queries) AuditEvents(ctx context.Context, arg AuditEventsParams) ([]Aud
 }
 
 const createAuditEvent = `-- name: CreateAuditEvent :exec
-INSERT INTO audit_events (tenant, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 `
 
 type CreateAuditEventParams struct {
 	Tenant     string
+	ID         string
 	OccurredAt int64
 	Actor      string
 	Action     string
@@ -107,6 +108,7 @@ type CreateAuditEventParams struct {
 func (q *Queries) CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error {
 	_, err := q.exec(ctx, q.createAuditEventStmt, createAuditEvent,
 		arg.Tenant,
+		arg.ID,
 		arg.OccurredAt,
 		arg.Actor,
 		arg.Action,

@@ -5,8 +5,8 @@
 package sqlite
 
 type AuditEvent struct {
-	ID         int64
 	Tenant     string
+	ID         string
 	OccurredAt int64
 	Actor      string
 	Action     string

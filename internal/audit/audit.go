@@ -37,8 +37,8 @@ const (
 
 // Event is one entry of a tenant's audit log.
 type Event struct {
-	// ID orders the events of a tenant. The store gives it.
-	ID   int64
+	// ID is a UUID version 7, by which later events sort behind. The store gives it.
+	ID   string
 	Time time.Time
 	// Actor is a client key's fingerprint, or System.
 	Actor  string

@@ -3,6 +3,7 @@ package contract
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func (s *suite) audit() map[string]func(*testing.T, tenant) {
 			}
 			equal(t, "events", got, want)
 			equal(t, "revisions of the events", at, revisions)
-			if !slices.IsSortedFunc(events, func(a, b audit.Event) int { return int(a.ID - b.ID) }) {
+			if !slices.IsSortedFunc(events, func(a, b audit.Event) int { return strings.Compare(a.ID, b.ID) }) {
 				t.Errorf("events: got %+v, want them newest first", events)
 			}
 			if len(events) == len(want) {

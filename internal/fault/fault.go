@@ -64,6 +64,9 @@ type Error struct {
 	Code   Code
 	Detail string
 	Cause  error
+	// Unknown says that a change may have been made all the same, so that only one
+	// that does no harm twice may be tried again.
+	Unknown bool
 }
 
 func (e *Error) Error() string { return e.Detail }

@@ -86,9 +86,9 @@ type Reader interface {
 
 	// Changes lists the change feed in order, from behind revision after.
 	Changes(ctx context.Context, after int64, limit int) ([]Change, error)
-	// AuditEvents lists events newest first, from behind the ID before; 0 starts
-	// at the newest.
-	AuditEvents(ctx context.Context, filter audit.Filter, before int64, limit int) ([]audit.Event, error)
+	// AuditEvents lists events newest first, from behind the ID before; an empty
+	// one starts at the newest.
+	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
 }
 
 // Tx is a Reader that also changes. Its Revision is the one that the transaction
@@ -110,6 +110,9 @@ type Tx interface {
 	SetMembershipWindow(ctx context.Context, member authz.Member, window authz.Window) (bool, error)
 	DeleteMembership(ctx context.Context, member authz.Member) (bool, error)
 
+	// ClientKey finds a key of the tenant, revoked or not; fault.CodeNotFound where
+	// there is none.
+	ClientKey(ctx context.Context, fingerprint string) (ClientKey, error)
 	// CreateClientKey does nothing where a key with this hash is there.
 	CreateClientKey(ctx context.Context, key ClientKey) (bool, error)
 	// SetClientKeyExpiry and RevokeClientKey leave a revoked key as it is.

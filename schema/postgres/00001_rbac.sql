@@ -75,10 +75,12 @@ CREATE TABLE changes (
     PRIMARY KEY (tenant, revision, position)
 );
 
--- No reference to tenants: a refusal may concern a tenant that holds nothing yet.
+-- An id is a UUID version 7: later events sort behind, and no number tells one
+-- tenant how much another does. No reference to tenants: a refusal may concern one
+-- that holds nothing yet.
 CREATE TABLE audit_events (
-    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant      text   COLLATE "C" NOT NULL,
+    id          text   COLLATE "C" NOT NULL,
     occurred_at bigint NOT NULL,
     actor       text   COLLATE "C" NOT NULL,
     action      text   COLLATE "C" NOT NULL,
@@ -89,10 +91,9 @@ CREATE TABLE audit_events (
     ip          text   COLLATE "C" NOT NULL,
     user_agent  text   COLLATE "C" NOT NULL,
     request_id  text   COLLATE "C" NOT NULL,
-    revision    bigint NOT NULL
+    revision    bigint NOT NULL,
+    PRIMARY KEY (tenant, id)
 );
-
-CREATE INDEX audit_events_by_tenant ON audit_events (tenant, id);
 
 -- +goose Down
 DROP TABLE audit_events;

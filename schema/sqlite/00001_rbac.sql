@@ -77,10 +77,12 @@ CREATE TABLE changes (
     PRIMARY KEY (tenant, revision, position)
 ) STRICT, WITHOUT ROWID;
 
--- No reference to tenants: a refusal may concern a tenant that holds nothing yet.
+-- An id is a UUID version 7: later events sort behind, and no number tells one
+-- tenant how much another does. No reference to tenants: a refusal may concern one
+-- that holds nothing yet.
 CREATE TABLE audit_events (
-    id          integer PRIMARY KEY AUTOINCREMENT,
     tenant      text    NOT NULL,
+    id          text    NOT NULL,
     occurred_at integer NOT NULL,
     actor       text    NOT NULL,
     action      text    NOT NULL,
@@ -91,10 +93,9 @@ CREATE TABLE audit_events (
     ip          text    NOT NULL,
     user_agent  text    NOT NULL,
     request_id  text    NOT NULL,
-    revision    integer NOT NULL
-) STRICT;
-
-CREATE INDEX audit_events_by_tenant ON audit_events (tenant, id);
+    revision    integer NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
 
 -- +goose Down
 DROP TABLE audit_events;

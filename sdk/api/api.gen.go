@@ -127,12 +127,14 @@ type AuditEvent struct {
 	Action string `json:"action"`
 
 	// Actor The fingerprint of the client key, or `system` for the command line and the embedding program.
-	Actor     string                 `json:"actor"`
-	Details   map[string]interface{} `json:"details"`
-	Id        int64                  `json:"id"`
-	Ip        string                 `json:"ip"`
-	Outcome   Outcome                `json:"outcome"`
-	RequestId string                 `json:"request_id"`
+	Actor   string                 `json:"actor"`
+	Details map[string]interface{} `json:"details"`
+
+	// Id A UUID version 7 (RFC 9562): later events sort behind.
+	Id        string  `json:"id"`
+	Ip        string  `json:"ip"`
+	Outcome   Outcome `json:"outcome"`
+	RequestId string  `json:"request_id"`
 
 	// Resource What was changed, as kind and percent-encoded names: `role/editor`, `permission/editor/edit_content`, `membership/alice@example.com/editor`.
 	Resource string `json:"resource"`
@@ -209,7 +211,7 @@ type GrantString = string
 // Health defines model for Health.
 type Health struct {
 	Database struct {
-		// LatencyMs What a ping took
+		// LatencyMs What a ping took, in milliseconds.
 		LatencyMs *float64             `json:"latency_ms,omitempty"`
 		Status    HealthDatabaseStatus `json:"status"`
 		Type      HealthDatabaseType   `json:"type"`
@@ -2842,8 +2844,9 @@ type ListAuditEventsResponse500Headers struct {
 
 // ListAuditEventsResponse503Headers the declared response headers of an HTTP 503 response for ListAuditEvents
 type ListAuditEventsResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListAuditEventsResponse struct {
@@ -2977,8 +2980,9 @@ type HasPermissionResponse500Headers struct {
 
 // HasPermissionResponse503Headers the declared response headers of an HTTP 503 response for HasPermission
 type HasPermissionResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type HasPermissionResponse struct {
@@ -3113,8 +3117,9 @@ type ListMembersResponse500Headers struct {
 
 // ListMembersResponse503Headers the declared response headers of an HTTP 503 response for ListMembers
 type ListMembersResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListMembersResponse struct {
@@ -3258,8 +3263,9 @@ type DeleteMembershipResponse500Headers struct {
 
 // DeleteMembershipResponse503Headers the declared response headers of an HTTP 503 response for DeleteMembership
 type DeleteMembershipResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type DeleteMembershipResponse struct {
@@ -3411,8 +3417,9 @@ type CheckMembershipResponse500Headers struct {
 
 // CheckMembershipResponse503Headers the declared response headers of an HTTP 503 response for CheckMembership
 type CheckMembershipResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type CheckMembershipResponse struct {
@@ -3561,8 +3568,9 @@ type AddMembershipResponse500Headers struct {
 
 // AddMembershipResponse503Headers the declared response headers of an HTTP 503 response for AddMembership
 type AddMembershipResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type AddMembershipResponse struct {
@@ -3733,8 +3741,9 @@ type DeletePermissionResponse500Headers struct {
 
 // DeletePermissionResponse503Headers the declared response headers of an HTTP 503 response for DeletePermission
 type DeletePermissionResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type DeletePermissionResponse struct {
@@ -3886,8 +3895,9 @@ type CheckRolePermissionResponse500Headers struct {
 
 // CheckRolePermissionResponse503Headers the declared response headers of an HTTP 503 response for CheckRolePermission
 type CheckRolePermissionResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type CheckRolePermissionResponse struct {
@@ -4036,8 +4046,9 @@ type AddPermissionResponse500Headers struct {
 
 // AddPermissionResponse503Headers the declared response headers of an HTTP 503 response for AddPermission
 type AddPermissionResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type AddPermissionResponse struct {
@@ -4208,8 +4219,9 @@ type DeleteRoleResponse500Headers struct {
 
 // DeleteRoleResponse503Headers the declared response headers of an HTTP 503 response for DeleteRole
 type DeleteRoleResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type DeleteRoleResponse struct {
@@ -4371,8 +4383,9 @@ type AddRoleResponse500Headers struct {
 
 // AddRoleResponse503Headers the declared response headers of an HTTP 503 response for AddRole
 type AddRoleResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type AddRoleResponse struct {
@@ -4525,8 +4538,9 @@ type ListRolePermissionsResponse500Headers struct {
 
 // ListRolePermissionsResponse503Headers the declared response headers of an HTTP 503 response for ListRolePermissions
 type ListRolePermissionsResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListRolePermissionsResponse struct {
@@ -4661,8 +4675,9 @@ type ListRolesResponse500Headers struct {
 
 // ListRolesResponse503Headers the declared response headers of an HTTP 503 response for ListRoles
 type ListRolesResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListRolesResponse struct {
@@ -4797,8 +4812,9 @@ type ListUserPermissionsResponse500Headers struct {
 
 // ListUserPermissionsResponse503Headers the declared response headers of an HTTP 503 response for ListUserPermissions
 type ListUserPermissionsResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListUserPermissionsResponse struct {
@@ -4933,8 +4949,9 @@ type ListUserRolesResponse500Headers struct {
 
 // ListUserRolesResponse503Headers the declared response headers of an HTTP 503 response for ListUserRoles
 type ListUserRolesResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListUserRolesResponse struct {
@@ -5069,8 +5086,9 @@ type WhichRolesCanResponse500Headers struct {
 
 // WhichRolesCanResponse503Headers the declared response headers of an HTTP 503 response for WhichRolesCan
 type WhichRolesCanResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type WhichRolesCanResponse struct {
@@ -5205,8 +5223,9 @@ type WhichUsersCanResponse500Headers struct {
 
 // WhichUsersCanResponse503Headers the declared response headers of an HTTP 503 response for WhichUsersCan
 type WhichUsersCanResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type WhichUsersCanResponse struct {
@@ -5340,8 +5359,9 @@ type CanRunWorkflowResponse500Headers struct {
 
 // CanRunWorkflowResponse503Headers the declared response headers of an HTTP 503 response for CanRunWorkflow
 type CanRunWorkflowResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type CanRunWorkflowResponse struct {
@@ -5476,8 +5496,9 @@ type ListWorkflowUsersResponse500Headers struct {
 
 // ListWorkflowUsersResponse503Headers the declared response headers of an HTTP 503 response for ListWorkflowUsers
 type ListWorkflowUsersResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type ListWorkflowUsersResponse struct {
@@ -5790,8 +5811,9 @@ type GetReadinessResponse500Headers struct {
 
 // GetReadinessResponse503Headers the declared response headers of an HTTP 503 response for GetReadiness
 type GetReadinessResponse503Headers struct {
-	RetryAfter *int
-	XRequestID *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
 }
 
 type GetReadinessResponse struct {
@@ -6367,6 +6389,13 @@ func ParseListAuditEventsResponse(rsp *http.Response) (*ListAuditEventsResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListAuditEventsResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6529,6 +6558,13 @@ func ParseHasPermissionResponse(rsp *http.Response) (*HasPermissionResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers HasPermissionResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6698,6 +6734,13 @@ func ParseListMembersResponse(rsp *http.Response) (*ListMembersResponse, error) 
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListMembersResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -6894,6 +6937,13 @@ func ParseDeleteMembershipResponse(rsp *http.Response) (*DeleteMembershipRespons
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteMembershipResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7056,6 +7106,13 @@ func ParseCheckMembershipResponse(rsp *http.Response) (*CheckMembershipResponse,
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CheckMembershipResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7269,6 +7326,13 @@ func ParseAddMembershipResponse(rsp *http.Response) (*AddMembershipResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers AddMembershipResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7465,6 +7529,13 @@ func ParseDeletePermissionResponse(rsp *http.Response) (*DeletePermissionRespons
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeletePermissionResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7627,6 +7698,13 @@ func ParseCheckRolePermissionResponse(rsp *http.Response) (*CheckRolePermissionR
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CheckRolePermissionResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -7840,6 +7918,13 @@ func ParseAddPermissionResponse(rsp *http.Response) (*AddPermissionResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers AddPermissionResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8036,6 +8121,13 @@ func ParseDeleteRoleResponse(rsp *http.Response) (*DeleteRoleResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers DeleteRoleResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8232,6 +8324,13 @@ func ParseAddRoleResponse(rsp *http.Response) (*AddRoleResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers AddRoleResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8401,6 +8500,13 @@ func ParseListRolePermissionsResponse(rsp *http.Response) (*ListRolePermissionsR
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListRolePermissionsResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8570,6 +8676,13 @@ func ParseListRolesResponse(rsp *http.Response) (*ListRolesResponse, error) {
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListRolesResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8739,6 +8852,13 @@ func ParseListUserPermissionsResponse(rsp *http.Response) (*ListUserPermissionsR
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListUserPermissionsResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -8908,6 +9028,13 @@ func ParseListUserRolesResponse(rsp *http.Response) (*ListUserRolesResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListUserRolesResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9077,6 +9204,13 @@ func ParseWhichRolesCanResponse(rsp *http.Response) (*WhichRolesCanResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers WhichRolesCanResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9246,6 +9380,13 @@ func ParseWhichUsersCanResponse(rsp *http.Response) (*WhichUsersCanResponse, err
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers WhichUsersCanResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9408,6 +9549,13 @@ func ParseCanRunWorkflowResponse(rsp *http.Response) (*CanRunWorkflowResponse, e
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers CanRunWorkflowResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9577,6 +9725,13 @@ func ParseListWorkflowUsersResponse(rsp *http.Response) (*ListWorkflowUsersRespo
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers ListWorkflowUsersResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -9849,6 +10004,13 @@ func ParseGetReadinessResponse(rsp *http.Response) (*GetReadinessResponse, error
 		response.Headers500 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetReadinessResponse503Headers
+		if values := rsp.Header.Values("Gatehouse-Outcome"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Gatehouse-Outcome", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.GatehouseOutcome = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {

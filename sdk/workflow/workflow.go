@@ -41,6 +41,9 @@ type User struct {
 // when the Scheduler stops.
 type Callback func(ctx context.Context, users []User, err error)
 
+// minEvery is the shortest interval between runs.
+const minEvery = time.Millisecond
+
 // Job says what to run and when. Either Cron or Every is set.
 type Job struct {
 	// Name identifies the job: adding another of the same name replaces it. Empty
@@ -53,8 +56,8 @@ type Job struct {
 	// TimeZone is where Cron is read, such as "Europe/Berlin"; empty means UTC. A
 	// machine without a time zone database needs the package time/tzdata.
 	TimeZone string
-	// Every is the time from one run's start to the next's; the first comes one
-	// Every after the job was added.
+	// Every is the time from one run's start to the next's, at least 1 ms; the first
+	// comes one Every after the job was added.
 	Every time.Duration
 	// Do is called at each time. A time that comes while an earlier call for the
 	// same name is still going is left out.
@@ -253,6 +256,8 @@ func (j Job) times() (gocron.JobDefinition, error) {
 		return nil, errors.New("either cron or every must be set")
 	case j.Cron == "" && j.TimeZone != "":
 		return nil, errors.New("time zone: goes with cron only")
+	case j.Cron == "" && j.Every < minEvery:
+		return nil, fmt.Errorf("every: must be at least %s", minEvery)
 	case j.Cron == "":
 		return gocron.DurationJob(j.Every), nil
 	}

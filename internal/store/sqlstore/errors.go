@@ -26,9 +26,10 @@ const (
 	uniqueViolation      = "23505"
 	readOnlyTransaction  = "25006"
 	idleInTransaction    = "25P03"
-	tooManyConnections   = "53300"
+	queryCanceled        = "57014" // by a timeout of the server's
 
 	classConnection   = "08"
+	classResources    = "53" // no connection, memory or disk is left
 	classConstraint   = "23"
 	classIntervention = "57P" // the server is starting, stopping or has crashed
 )
@@ -63,8 +64,10 @@ func classifyCommit(ctx context.Context, err error) error {
 	case isRolledBack(err):
 		return classify(ctx, err, doing)
 	}
-	return fault.Unavailable(fmt.Errorf("%s: %w", doing, err),
-		"the database did not confirm the change: whether it was made is unknown")
+	return &fault.Error{
+		Code: fault.CodeUnavailable, Unknown: true, Cause: fmt.Errorf("%s: %w", doing, err),
+		Detail: "the database did not confirm the change: whether it was made is unknown",
+	}
 }
 
 // isRolledBack reports whether an error of COMMIT proves that nothing was
@@ -116,13 +119,14 @@ func isRetryable(err error) bool {
 func isConnectionFailure(err error) bool {
 	if code := sqlState(err); code != "" {
 		switch code {
-		case readOnlyTransaction, idleInTransaction, tooManyConnections:
+		case readOnlyTransaction, idleInTransaction, queryCanceled:
 			return true
 		}
-		return strings.HasPrefix(code, classConnection) || strings.HasPrefix(code, classIntervention)
+		return strings.HasPrefix(code, classConnection) || strings.HasPrefix(code, classIntervention) ||
+			strings.HasPrefix(code, classResources)
 	}
 	switch sqliteCode(err) {
-	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN:
+	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL:
 		return true
 	}
 	var (

@@ -235,9 +235,9 @@ func (m *machine) everything(ctx context.Context) []any {
 				add(r.CountUserPermissions(ctx, user, at))
 			}
 		}
-		events, err := r.AuditEvents(ctx, audit.Filter{}, 0, all)
+		events, err := r.AuditEvents(ctx, audit.Filter{}, "", all)
 		for i := range events {
-			events[i].ID = 0
+			events[i].ID = ""
 		}
 		add(events, err)
 		return errors.Join(err)

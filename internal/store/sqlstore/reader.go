@@ -4,9 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -189,9 +190,9 @@ func (r reader) Changes(ctx context.Context, after int64, limit int) ([]store.Ch
 	return changes, nil
 }
 
-func (r reader) AuditEvents(ctx context.Context, filter audit.Filter, before int64, limit int) ([]audit.Event, error) {
-	if before == 0 {
-		before = math.MaxInt64
+func (r reader) AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error) {
+	if before == "" {
+		before = behindAll
 	}
 	rows, err := r.queries.AuditEvents(ctx, postgres.AuditEventsParams{
 		Tenant:    r.tenant,
@@ -239,6 +240,9 @@ func jsonList(items []string) string {
 	return string(text)
 }
 
+// behindAll sorts behind every event's id.
+const behindAll = "~"
+
 func eventRow(tenant string, revision int64, event audit.Event) (postgres.CreateAuditEventParams, error) {
 	details := []byte("{}")
 	if len(event.Details) > 0 {
@@ -247,8 +251,13 @@ func eventRow(tenant string, revision int64, event audit.Event) (postgres.Create
 			return postgres.CreateAuditEventParams{}, fmt.Errorf("encode an audit event's details: %w", err)
 		}
 	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return postgres.CreateAuditEventParams{}, fmt.Errorf("draw an audit event's id: %w", err)
+	}
 	return postgres.CreateAuditEventParams{
 		Tenant:     tenant,
+		ID:         id.String(),
 		OccurredAt: micros(event.Time),
 		Actor:      storable(event.Actor),
 		Action:     storable(event.Action),
@@ -286,7 +295,7 @@ func eventOf(row postgres.AuditEvent) (audit.Event, error) {
 	}
 	if row.Details != "{}" {
 		if err := json.Unmarshal([]byte(row.Details), &event.Details); err != nil {
-			return audit.Event{}, fmt.Errorf("decode the details of audit event %d: %w", row.ID, err)
+			return audit.Event{}, fmt.Errorf("decode the details of audit event %s: %w", row.ID, err)
 		}
 	}
 	return event, nil

@@ -116,6 +116,15 @@ func (w *writer) DeleteMembership(ctx context.Context, member authz.Member) (boo
 	return w.wrote(ctx, rows, err, "delete a membership")
 }
 
+func (w *writer) ClientKey(ctx context.Context, fingerprint string) (store.ClientKey, error) {
+	row, err := w.queries.ClientKeyByFingerprint(ctx, postgres.ClientKeyByFingerprintParams{Fingerprint: fingerprint})
+	key, err := foundKey(ctx, row, err)
+	if err == nil && key.Tenant != w.tenant {
+		return store.ClientKey{}, fault.NotFound("no such client key")
+	}
+	return key, err
+}
+
 // CreateClientKey implements store.Tx. A fingerprint that another key has is
 // fault.CodeConflict.
 func (w *writer) CreateClientKey(ctx context.Context, key store.ClientKey) (bool, error) {

@@ -363,7 +363,7 @@ func everyQuestion(r store.Reader, user, role, permission string) map[string]fun
 		},
 		"Changes": func(t *testing.T) answer { return answer{count: len(get(r.Changes(t.Context(), 0, 10))(t))} },
 		"AuditEvents": func(t *testing.T) answer {
-			return answer{count: len(get(r.AuditEvents(t.Context(), audit.Filter{}, 0, 10))(t))}
+			return answer{count: len(get(r.AuditEvents(t.Context(), audit.Filter{}, "", 10))(t))}
 		},
 	}
 }

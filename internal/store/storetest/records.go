@@ -163,22 +163,22 @@ func testAuditEvents(t *testing.T, f fixture) {
 
 	change.Revision = 1
 	want := []audit.Event{refusal, change, change}
-	got := get(f.reader().AuditEvents(ctx, audit.Filter{}, 0, 10))(t)
+	got := get(f.reader().AuditEvents(ctx, audit.Filter{}, "", 10))(t)
 	if len(got) != len(want) {
 		t.Fatalf("got %d events, want %d", len(got), len(want))
 	}
 	for i, event := range got {
 		if i > 0 && event.ID >= got[i-1].ID {
-			t.Errorf("got ID %d after %d, want the newest first", event.ID, got[i-1].ID)
+			t.Errorf("got ID %s after %s, want the newest first", event.ID, got[i-1].ID)
 		}
-		event.ID = 0
+		event.ID = ""
 		if !reflect.DeepEqual(event, want[i]) {
 			t.Errorf("event %d: got %+v, want %+v", i, event, want[i])
 		}
 	}
 	for limit := 1; limit <= len(want)+1; limit++ {
 		var paged []audit.Event
-		for before := int64(0); ; before = paged[len(paged)-1].ID {
+		for before := ""; ; before = paged[len(paged)-1].ID {
 			page := get(f.reader().AuditEvents(ctx, audit.Filter{}, before, limit))(t)
 			paged = append(paged, page...)
 			if len(page) < limit {
@@ -229,12 +229,12 @@ func testAuditFilter(t *testing.T, f fixture) {
 		{"both", audit.Filter{User: "bob", Action: "B"}, nil},
 	} {
 		var got []string
-		for _, event := range get(f.reader().AuditEvents(ctx, c.filter, 0, 100))(t) {
+		for _, event := range get(f.reader().AuditEvents(ctx, c.filter, "", 100))(t) {
 			got = append(got, event.Actor)
 		}
 		equalList(t, c.name, got, c.want)
 	}
-	equal(t, "no filter", len(get(f.reader().AuditEvents(ctx, audit.Filter{}, 0, 100))(t)), len(events))
+	equal(t, "no filter", len(get(f.reader().AuditEvents(ctx, audit.Filter{}, "", 100))(t)), len(events))
 }
 
 // testHostileEvent appends what a client can put into its request. None of it may
@@ -250,7 +250,7 @@ func testHostileEvent(t *testing.T, f fixture) {
 		event := audit.Event{Time: now, UserAgent: c.sent, RequestID: c.sent, Details: map[string]any{"sent": c.sent}}
 		must(t, f.AppendEvent(ctx, f.tenant, event))
 		f.write(t, func(tx store.Tx) { must(t, tx.AppendEvent(ctx, event)) })
-		for _, event := range get(f.reader().AuditEvents(ctx, audit.Filter{}, 0, 2))(t) {
+		for _, event := range get(f.reader().AuditEvents(ctx, audit.Filter{}, "", 2))(t) {
 			if event.UserAgent != c.want || event.RequestID != c.want {
 				t.Errorf("got %.20q and %.20q, want %.20q", event.UserAgent, event.RequestID, c.want)
 			}

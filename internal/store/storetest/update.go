@@ -90,7 +90,7 @@ func (f fixture) expectUntouched(t *testing.T, revision int64) {
 	equal(t, "revision", f.revision(t), revision)
 	equal(t, "roles", len(get(f.reader().Roles(ctx, "", 10))(t)), 0)
 	equal(t, "changes", len(get(f.reader().Changes(ctx, revision, 10))(t)), 0)
-	equal(t, "events", len(get(f.reader().AuditEvents(ctx, audit.Filter{}, 0, 10))(t)), 0)
+	equal(t, "events", len(get(f.reader().AuditEvents(ctx, audit.Filter{}, "", 10))(t)), 0)
 	equal(t, "the next revision", f.write(t, func(store.Tx) {}), revision+1)
 }
 
