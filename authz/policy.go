@@ -1,0 +1,214 @@
+package authz
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Grant gives a permission to whoever holds a role.
+type Grant struct {
+	// Permission is a name, a prefix followed by ":*", or "*".
+	Permission string
+	// Condition is a CEL expression that must be true for the grant to apply;
+	// empty is always true. See CompileCondition.
+	Condition string
+}
+
+// RoleSpec is a role as it was written.
+type RoleSpec struct {
+	Name string
+	// Inherits names the roles whose grants this one has too.
+	Inherits []string
+	Grants   []Grant
+}
+
+// Policy is a tenant's roles, compiled: what each role holds, its own and
+// inherited, as sets of numbered permissions. It does not change and may be used
+// by many goroutines.
+type Policy struct {
+	// exact, below and all number the grants' permissions: the plain names, the
+	// prefixes of "prefix:*" without the suffix, and "*". A check looks up what it
+	// is asked for once, and then only compares numbers.
+	exact, below map[string]uint32
+	all          uint32
+	roles        map[string]*role
+	owner        *role
+	everyone     *role
+}
+
+// none is the number of no permission.
+const none = ^uint32(0)
+
+// role is a compiled role.
+type role struct {
+	name string
+	// always are the permissions that the role, or one that it inherits from,
+	// grants without a condition.
+	always bitset
+	// conditional are those that it grants under one.
+	conditional map[uint32][]*grant
+	// grants are the role's own, and lineage the roles whose grants it has, itself
+	// first and the rest by distance; both for explanations.
+	grants  []*grant
+	lineage []ancestor
+}
+
+// ancestor is a role that another has the grants of.
+type ancestor struct {
+	role *role
+	// path names the roles from the holder to this one, both included.
+	path []string
+}
+
+// grant is a compiled grant.
+type grant struct {
+	permission string
+	number     uint32
+	condition  *Condition
+}
+
+// CycleError says that a role would inherit from itself. Path begins and ends with
+// the same role.
+type CycleError struct{ Path []string }
+
+func (e *CycleError) Error() string {
+	return "inheritance would go in a circle: " + strings.Join(e.Path, " -> ")
+}
+
+// Compile makes a Policy. It fails where a role inherits from itself (*CycleError)
+// or from one that is not there, or where a condition is not one.
+func Compile(specs []RoleSpec) (*Policy, error) {
+	p := &Policy{
+		exact: map[string]uint32{},
+		below: map[string]uint32{},
+		all:   none,
+		roles: make(map[string]*role, len(specs)),
+	}
+	byName := make(map[string]RoleSpec, len(specs))
+	for _, spec := range specs {
+		byName[spec.Name] = spec
+	}
+	var numbers uint32
+	conditions := map[string]*Condition{}
+	for _, spec := range specs {
+		r := &role{name: spec.Name, grants: make([]*grant, 0, len(spec.Grants))}
+		for _, g := range spec.Grants {
+			compiled := &grant{permission: g.Permission, number: p.number(g.Permission, &numbers)}
+			if g.Condition != "" {
+				if conditions[g.Condition] == nil {
+					condition, err := CompileCondition(g.Condition)
+					if err != nil {
+						return nil, fmt.Errorf("grant of %q to role %q: condition: %w", g.Permission, spec.Name, err)
+					}
+					conditions[g.Condition] = condition
+				}
+				compiled.condition = conditions[g.Condition]
+			}
+			r.grants = append(r.grants, compiled)
+		}
+		p.roles[spec.Name] = r
+	}
+	for _, spec := range specs {
+		if path := cycleFrom(spec.Name, byName); path != nil {
+			return nil, &CycleError{Path: path}
+		}
+	}
+	for _, spec := range specs {
+		if err := p.inherit(p.roles[spec.Name], byName, int(numbers)); err != nil {
+			return nil, err
+		}
+	}
+	p.owner, p.everyone = p.roles[Owner], p.roles[Everyone]
+	return p, nil
+}
+
+// number returns the number of a grant's permission, a new one where it has none.
+func (p *Policy) number(permission string, numbers *uint32) uint32 {
+	if permission == Wildcard {
+		if p.all == none {
+			p.all = *numbers
+			*numbers++
+		}
+		return p.all
+	}
+	index := p.exact
+	if prefix, wild := strings.CutSuffix(permission, wildcardSuffix); wild {
+		index, permission = p.below, prefix
+	}
+	n, known := index[permission]
+	if !known {
+		n = *numbers
+		index[permission] = n
+		*numbers++
+	}
+	return n
+}
+
+// inherit gathers what r has from the roles that it inherits from, nearest first,
+// so that an explanation shows the shortest way.
+func (p *Policy) inherit(r *role, specs map[string]RoleSpec, numbers int) error {
+	r.always = newBitset(numbers)
+	r.lineage = []ancestor{{role: r, path: []string{r.name}}}
+	seen := map[string]bool{r.name: true}
+	for i := 0; i < len(r.lineage); i++ {
+		from := r.lineage[i]
+		for _, g := range from.role.grants {
+			if g.condition == nil {
+				r.always.add(g.number)
+				continue
+			}
+			if r.conditional == nil {
+				r.conditional = map[uint32][]*grant{}
+			}
+			r.conditional[g.number] = append(r.conditional[g.number], g)
+		}
+		for _, parent := range specs[from.role.name].Inherits {
+			if seen[parent] {
+				continue
+			}
+			seen[parent] = true
+			next := p.roles[parent]
+			if next == nil {
+				return fmt.Errorf("role %q inherits from %q, which does not exist", from.role.name, parent)
+			}
+			r.lineage = append(r.lineage, ancestor{role: next, path: append(slices.Clone(from.path), parent)})
+		}
+	}
+	return nil
+}
+
+// cycleFrom returns the way from a role back to itself, or nil.
+func cycleFrom(name string, specs map[string]RoleSpec) []string {
+	cameFrom := map[string]string{}
+	queue := []string{name}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		for _, parent := range specs[at].Inherits {
+			if parent == name {
+				path := []string{name}
+				for step := at; step != name; step = cameFrom[step] {
+					path = append(path, step)
+				}
+				path = append(path, name)
+				slices.Reverse(path)
+				return path
+			}
+			if _, seen := cameFrom[parent]; !seen {
+				cameFrom[parent] = at
+				queue = append(queue, parent)
+			}
+		}
+	}
+	return nil
+}
+
+// bitset is a set of small numbers.
+type bitset []uint64
+
+func newBitset(size int) bitset { return make(bitset, (size+63)/64) }
+
+func (b bitset) add(n uint32) { b[n/64] |= 1 << (n % 64) }
+
+func (b bitset) has(n uint32) bool { return b[n/64]&(1<<(n%64)) != 0 }
