@@ -45,6 +45,13 @@ type Decision struct {
 	Allowed bool
 	// Revision is the tenant's revision that the answer was made at.
 	Revision int64
+	// Stale is for how long the database has been away when the answer was made
+	// from memory; 0 where it was not.
+	Stale time.Duration
+	// Reasons are what allowed, or what nearly did; only where they were asked for.
+	// There are at most 100, and Truncated tells that there would have been more.
+	Reasons   []Reason
+	Truncated bool
 }
 
 // Written is the answer to a change.

@@ -189,12 +189,11 @@ func (e *Engine) CreateClientKey(ctx context.Context, options ClientKeyOptions) 
 	key, record := e.newClientKey(store.ClientKey{
 		Tenant: options.Tenant, Name: options.Name, Abilities: abilities, Lifetime: options.Lifetime.Truncate(time.Microsecond),
 	})
-	_, err = e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+	_, err = e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) ([]effect, error) {
 		if _, err := tx.CreateClientKey(ctx, record); err != nil {
 			return nil, err
 		}
-		done := clientKeyEffect(audit.ClientKeyCreated, record)
-		return &done, nil
+		return []effect{clientKeyEffect(audit.ClientKeyCreated, record)}, nil
 	})
 	if err != nil {
 		return "", ClientKey{}, err
@@ -213,7 +212,7 @@ func (e *Engine) RotateClientKey(ctx context.Context, fingerprint string, overla
 		return "", ClientKey{}, err
 	}
 	key, record := e.newClientKey(store.ClientKey{Tenant: old.Tenant, Name: old.Name, Abilities: old.Abilities, Lifetime: old.Lifetime})
-	_, err = e.Tenant(old.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+	_, err = e.Tenant(old.Tenant).mutate(ctx, func(tx store.Tx) ([]effect, error) {
 		// Judged here, where no revocation can come between.
 		current, err := tx.ClientKey(ctx, fingerprint)
 		if err != nil {
@@ -235,7 +234,7 @@ func (e *Engine) RotateClientKey(ctx context.Context, fingerprint string, overla
 		}
 		done := clientKeyEffect(audit.ClientKeyRotated, current)
 		done.event.Details = map[string]any{"successor": record.Fingerprint, "expires_at": ends.Format(time.RFC3339Nano)}
-		return &done, nil
+		return []effect{done}, nil
 	})
 	if err != nil {
 		return "", ClientKey{}, err
@@ -251,12 +250,11 @@ func (e *Engine) RevokeClientKey(ctx context.Context, fingerprint string) (authz
 	if err != nil {
 		return authz.Written{}, err
 	}
-	written, err := e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) (*effect, error) {
+	written, err := e.Tenant(record.Tenant).mutate(ctx, func(tx store.Tx) ([]effect, error) {
 		if revoked, err := tx.RevokeClientKey(ctx, fingerprint, e.now()); err != nil || !revoked {
 			return nil, err
 		}
-		done := clientKeyEffect(audit.ClientKeyRevoked, record)
-		return &done, nil
+		return []effect{clientKeyEffect(audit.ClientKeyRevoked, record)}, nil
 	})
 	if err == nil {
 		e.forgetKey(record.Hash)
@@ -337,7 +335,7 @@ func errUnknownKey() error {
 
 // whyDead says why a key is no longer good; empty where it is.
 func whyDead(record store.ClientKey, now time.Time) string {
-	if status := publicKey(record).Status(now); status != "active" {
+	if status := (ClientKey{ExpiresAt: record.ExpiresAt, RevokedAt: record.RevokedAt}).Status(now); status != "active" {
 		return status
 	}
 	return ""

@@ -8,12 +8,15 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/maypok86/otter/v2"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/live"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
@@ -46,17 +49,31 @@ type Config struct {
 	// DisableAudit leaves the audit log unwritten.
 	DisableAudit bool
 
+	// MaxStaleness is how long decisions go on from memory while the database is
+	// away; 0 means that they do not.
+	MaxStaleness time.Duration
+
+	// CacheSizeMB is about how much memory users and nodes may take, in MiB; 0
+	// means 256.
+	CacheSizeMB int
+
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
 	// Logger takes what no caller is told; nil means slog.Default().
 	Logger *slog.Logger
+
+	// pollEvery is live.Config.PollEvery; tests set it.
+	pollEvery time.Duration
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
 // many goroutines.
 type Engine struct {
 	store            *sqlstore.Store
+	live             *live.Live
+	stopWatching     context.CancelFunc
+	watching         sync.WaitGroup
 	openRegistration bool
 	audit            bool
 	clock            func() time.Time
@@ -65,6 +82,10 @@ type Engine struct {
 	// keys holds the client keys that were asked for, by hash, for keyTTL.
 	keys *otter.Cache[keyHash, store.ClientKey]
 }
+
+// sqlitePollEvery is how often an SQLite file is looked at for the changes of other
+// processes: it costs little there, and nothing else tells of them.
+const sqlitePollEvery = 100 * time.Millisecond
 
 // Open opens the database. It fails rather than work on a schema that is not
 // this release's.
@@ -92,6 +113,16 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate}); err != nil {
 		return nil, err
 	}
+	if cfg.pollEvery == 0 && e.store.Dialect() == "sqlite" {
+		cfg.pollEvery = sqlitePollEvery
+	}
+	e.live, err = live.New(e.store, live.Config{
+		MaxStaleness: cfg.MaxStaleness, CacheBytes: uint64(cfg.CacheSizeMB) << 20, PollEvery: cfg.pollEvery, Logger: e.log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.store.Close())
+	}
+	e.watch()
 	return e, nil
 }
 
@@ -102,7 +133,20 @@ func Migrate(ctx context.Context, database string) (from, to int64, err error) {
 }
 
 // Close waits for what is running and lets go of the database.
-func (e *Engine) Close() error { return e.store.Close() }
+func (e *Engine) Close() error {
+	e.stopWatching()
+	e.watching.Wait()
+	e.live.Close()
+	return e.store.Close()
+}
+
+// watch brings the poll forward when the database says that something has changed.
+func (e *Engine) watch() {
+	ctx, stop := context.WithCancel(context.Background())
+	e.stopWatching = stop
+	// It ends with ctx alone, so its error says nothing.
+	e.watching.Go(func() { _ = e.store.Watch(ctx, e.live.Hint) })
+}
 
 // Health says how the database is.
 type Health struct {

@@ -5,10 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/live"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
@@ -32,12 +34,9 @@ type lister[T any] struct {
 
 // list reads one page, with its revision and count, from one snapshot.
 func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, l lister[T]) (authz.List[T], error) {
-	limit := page.Limit
-	if limit == 0 {
-		limit = DefaultPage
-	}
-	if limit < 1 || limit > MaxPage {
-		return authz.List[T]{}, fault.Invalid("limit: must be between 1 and %d", MaxPage)
+	limit, err := pageLimit(page)
+	if err != nil {
+		return authz.List[T]{}, err
 	}
 	after, err := parseCursor(page.Cursor, asked, max(l.parts, 1))
 	if err != nil {
@@ -47,7 +46,7 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 		return authz.List[T]{}, invalid("tenant", err)
 	}
 	var result authz.List[T]
-	err = t.engine.store.View(ctx, t.id, func(r store.Reader) (err error) {
+	err = t.view(ctx, func(r store.Reader) (err error) {
 		if result.Revision, err = r.Revision(ctx); err != nil {
 			return err
 		}
@@ -66,6 +65,61 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 		result.Next = cursor(asked, l.position(result.Items[limit-1]))
 	}
 	return result, nil
+}
+
+// names pages through names that are all in memory, sorted; Total counts them.
+func (t *Tenant) names(ctx context.Context, page authz.Page, asked string, gather func(*live.View) ([]string, error)) (authz.List[string], error) {
+	limit, err := pageLimit(page)
+	if err != nil {
+		return authz.List[string]{}, err
+	}
+	after, err := parseCursor(page.Cursor, asked, 1)
+	if err != nil {
+		return authz.List[string]{}, err
+	}
+	var all []string
+	basis, err := t.ask(ctx, func(view *live.View) (err error) {
+		all, err = gather(view)
+		return err
+	})
+	if err != nil {
+		return authz.List[string]{}, err
+	}
+	from, found := slices.BinarySearch(all, after[0])
+	if found {
+		from++
+	}
+	result := authz.List[string]{Items: all[from:], Total: int64(len(all)), Revision: basis.Revision}
+	if len(result.Items) > limit {
+		result.Items = result.Items[:limit]
+		result.Next = cursor(asked, result.Items[limit-1:])
+	}
+	return result, nil
+}
+
+// view reads from one snapshot of the database, at least at AtLeast's revision; in a
+// batch, from its transaction.
+func (t *Tenant) view(ctx context.Context, fn func(store.Reader) error) error {
+	if t.tx != nil {
+		return t.tx.view(fn)
+	}
+	if t.least > 0 {
+		if _, err := t.ask(ctx, func(*live.View) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return t.engine.store.View(ctx, t.id, fn)
+}
+
+func pageLimit(page authz.Page) (int, error) {
+	switch {
+	case page.Limit == 0:
+		return DefaultPage, nil
+	case page.Limit < 1 || page.Limit > MaxPage:
+		return 0, fault.Invalid("limit: must be between 1 and %d", MaxPage)
+	default:
+		return page.Limit, nil
+	}
 }
 
 // name is the position of an item that is its own name.

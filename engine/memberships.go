@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -10,130 +11,151 @@ import (
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
-// AddMembership gives a user a role at the tenant's root, within window. Adding it
-// again replaces the window. A role that does not exist is ErrNotFound.
+// AddMembership is PutMembership of a user at the tenant's root.
 func (t *Tenant) AddMembership(ctx context.Context, user, role string, window authz.Window) (authz.Written, error) {
-	member, err := validateMember(user, role)
-	if err != nil {
-		return authz.Written{}, err
-	}
-	if window, err = validWindow(window); err != nil {
-		return authz.Written{}, err
-	}
-	return t.mutate(ctx, func(tx store.Tx) (*effect, error) {
-		if err := requireRole(ctx, tx, role); err != nil {
-			return nil, err
-		}
-		if created, err := tx.CreateMembership(ctx, member, window); err != nil {
-			return nil, err
-		} else if created {
-			return membershipEffect(audit.MembershipAdded, member, window), nil
-		}
-		if changed, err := tx.SetMembershipWindow(ctx, member, window); err != nil || !changed {
-			return nil, err
-		}
-		return membershipEffect(audit.MembershipUpdated, member, window), nil
-	})
+	return t.PutMembership(ctx, authz.Membership{Subject: asUser(user), Role: role, Node: authz.Root, Window: window})
 }
 
-// DeleteMembership takes a role from a user at the tenant's root. Changed tells
-// whether the membership was there, valid now or not.
+// DeleteMembership is RemoveMembership of a user at the tenant's root.
 func (t *Tenant) DeleteMembership(ctx context.Context, user, role string) (authz.Written, error) {
-	member, err := validateMember(user, role)
-	if err != nil {
+	return t.RemoveMembership(ctx, asUser(user), role, authz.Root)
+}
+
+// PutMembership gives a user or a group a role at a node, within a window. Doing so
+// again replaces the window. A group that is not there is created. A role or a node
+// that does not exist is ErrNotFound, a node of a kind that the role cannot be held
+// at ErrConflict, and so is a new membership of a user who is not registered under
+// StrictUsers.
+func (t *Tenant) PutMembership(ctx context.Context, membership authz.Membership) (authz.Written, error) {
+	if err := validateMembership(membership.Subject, membership.Role, membership.Node); err != nil {
 		return authz.Written{}, err
 	}
-	return t.mutate(ctx, func(tx store.Tx) (*effect, error) {
-		if deleted, err := tx.DeleteMembership(ctx, member); err != nil || !deleted {
+	var err error
+	if membership.Window, err = validWindow(membership.Window); err != nil {
+		return authz.Written{}, err
+	}
+	return t.mutate(ctx, func(tx store.Tx) ([]effect, error) {
+		if err := requireHoldable(ctx, tx, membership.Role, membership.Node); err != nil {
 			return nil, err
 		}
-		return membershipEffect(audit.MembershipRemoved, member, authz.Window{}), nil
-	})
-}
-
-// HasMembership tells whether a user holds a role at the tenant's root now. Every
-// user holds the built-in role Everyone.
-func (t *Tenant) HasMembership(ctx context.Context, user, role string) (authz.Decision, error) {
-	if err := validateUser(user); err != nil {
-		return authz.Decision{}, err
-	}
-	if err := validateRole(role); err != nil {
-		return authz.Decision{}, err
-	}
-	reader, err := t.reader()
-	if err != nil {
-		return authz.Decision{}, err
-	}
-	decision, err := reader.CheckMembership(ctx, user, role, t.engine.now())
-	if err == nil && role == authz.Everyone {
-		decision.Allowed = true
-	}
-	return decision, err
-}
-
-// UserRoles lists the roles that a user holds at the tenant's root now.
-func (t *Tenant) UserRoles(ctx context.Context, user string, page authz.Page) (authz.List[authz.Member], error) {
-	if err := validateUser(user); err != nil {
-		return authz.List[authz.Member]{}, err
-	}
-	now := t.engine.now()
-	return list(ctx, t, page, question("user_roles", user), lister[authz.Member]{
-		read: func(r store.Reader, after []string, limit int) ([]authz.Member, error) {
-			roles, err := r.UserRoles(ctx, user, now, after[0], limit)
-			members := make([]authz.Member, len(roles))
-			for i, role := range roles {
-				members[i] = authz.Member{User: user, Role: role}
+		done, err := nameSubject(ctx, tx, membership.Subject)
+		if err != nil {
+			return nil, err
+		}
+		isNew, changed, err := tx.SetMembership(ctx, membership)
+		if err != nil || !changed {
+			return nil, err
+		}
+		if isNew {
+			if err := requireRegistered(ctx, tx, membership.Subject); err != nil {
+				return nil, err
 			}
-			return members, err
-		},
-		position: func(m authz.Member) []string { return []string{m.Role} },
+		}
+		return append(done, membershipEffect(put(!isNew, audit.MembershipAdded, audit.MembershipUpdated), membership)), nil
 	})
 }
 
-// Members lists the users that hold a role at the tenant's root now.
-func (t *Tenant) Members(ctx context.Context, role string, page authz.Page) (authz.List[authz.Member], error) {
-	if err := validateRole(role); err != nil {
-		return authz.List[authz.Member]{}, err
+// RemoveMembership takes a role at a node from a user or a group. Changed tells
+// whether the membership was there, valid now or not.
+func (t *Tenant) RemoveMembership(ctx context.Context, subject authz.SubjectRef, role string, node authz.Node) (authz.Written, error) {
+	if err := validateMembership(subject, role, node); err != nil {
+		return authz.Written{}, err
 	}
-	now := t.engine.now()
-	return list(ctx, t, page, question("members", role), lister[authz.Member]{
-		read: func(r store.Reader, after []string, limit int) ([]authz.Member, error) {
-			users, err := r.Members(ctx, role, now, after[0], limit)
-			members := make([]authz.Member, len(users))
-			for i, user := range users {
-				members[i] = authz.Member{User: user, Role: role}
-			}
-			return members, err
-		},
-		position: func(m authz.Member) []string { return []string{m.User} },
+	return t.mutate(ctx, func(tx store.Tx) ([]effect, error) {
+		if deleted, err := tx.DeleteMembership(ctx, subject, role, node); err != nil || !deleted {
+			return nil, err
+		}
+		return []effect{membershipEffect(audit.MembershipRemoved, authz.Membership{Subject: subject, Role: role, Node: node})}, nil
 	})
 }
 
-// validateMember accepts a user and a role that can be given.
-func validateMember(user, role string) (authz.Member, error) {
-	if err := validateUser(user); err != nil {
-		return authz.Member{}, err
+// NodeMembers lists the memberships at exactly this node as they were written,
+// valid now or not: users first, by name, then role.
+func (t *Tenant) NodeMembers(ctx context.Context, node authz.Node, page authz.Page) (authz.List[authz.Membership], error) {
+	if err := validateNode(node); err != nil {
+		return authz.List[authz.Membership]{}, err
+	}
+	return list(ctx, t, page, question("node_members", node.Type, node.ID), lister[authz.Membership]{
+		read: func(r store.Reader, after []string, limit int) ([]authz.Membership, error) {
+			return r.Memberships(ctx, node, authz.Membership{
+				Subject: authz.SubjectRef{Type: authz.SubjectType(after[0]), Name: after[1]}, Role: after[2], Node: node,
+			}, limit)
+		},
+		position: func(m authz.Membership) []string { return []string{string(m.Subject.Type), m.Subject.Name, m.Role} },
+		parts:    3,
+	})
+}
+
+func asUser(name string) authz.SubjectRef { return authz.SubjectRef{Type: authz.UserType, Name: name} }
+
+// validateMembership accepts a subject, a role that can be given, and a place.
+func validateMembership(subject authz.SubjectRef, role string, node authz.Node) error {
+	if err := validateSubject(subject); err != nil {
+		return err
 	}
 	if err := validateRole(role); err != nil {
-		return authz.Member{}, err
+		return err
 	}
 	if authz.IsBuiltin(role) {
-		return authz.Member{}, fault.Conflict("role %q is built in: it cannot be given or taken", role)
+		return fault.Conflict("role %q is built in: it cannot be given or taken", role)
 	}
-	return authz.Member{User: user, Role: role}, nil
+	return validateNode(node)
 }
 
-func membershipEffect(action string, member authz.Member, window authz.Window) *effect {
+// requireHoldable fails where a role or a node does not exist, or where the role
+// cannot be held at nodes of that kind.
+func requireHoldable(ctx context.Context, tx store.Tx, role string, node authz.Node) error {
+	detail, err := requireRole(ctx, tx, role)
+	if err != nil {
+		return err
+	}
+	if err := requireNode(ctx, tx, node); err != nil {
+		return err
+	}
+	if len(detail.Scopes) > 0 && !slices.Contains(detail.Scopes, node.Kind()) {
+		return fault.Conflict("role %q cannot be held at %s: its scopes exclude the kind %q", role, node, node.Kind())
+	}
+	return nil
+}
+
+func membershipEffect(action string, membership authz.Membership) effect {
 	details := map[string]any{}
-	if !window.NotBefore.IsZero() {
-		details["not_before"] = window.NotBefore.UTC().Format(time.RFC3339Nano)
+	if from := membership.Window.NotBefore; !from.IsZero() {
+		details["not_before"] = from.UTC().Format(time.RFC3339Nano)
 	}
-	if !window.ExpiresAt.IsZero() {
-		details["expires_at"] = window.ExpiresAt.UTC().Format(time.RFC3339Nano)
+	if until := membership.Window.ExpiresAt; !until.IsZero() {
+		details["expires_at"] = until.UTC().Format(time.RFC3339Nano)
 	}
-	return &effect{
+	return effect{
 		kind:  store.KindMembership,
-		key:   key(member.User, member.Role),
-		event: audit.Event{Action: action, User: member.User, Details: details},
+		key:   membershipKey(membership),
+		event: audit.Event{Action: action, User: userOf(membership.Subject), Details: details},
 	}
+}
+
+// membershipKey is the REST path of a membership without /api; for a user at the
+// root, user and role alone.
+func membershipKey(m authz.Membership) string {
+	holder := []string{"members", m.Subject.Name, "roles", m.Role}
+	if m.Subject.Type == authz.GroupType {
+		holder[0] = "groups"
+	}
+	switch {
+	case m.Node == authz.Root && m.Subject.Type == authz.UserType:
+		return key(m.Subject.Name, m.Role)
+	case m.Node == authz.Root:
+		return key(holder...)
+	case m.Node.Kind() == authz.KindResource:
+		return key(append([]string{"resources", m.Node.Type, m.Node.ID}, holder...)...)
+	default:
+		return key(append([]string{"scopes", m.Node.Type, m.Node.ID}, holder...)...)
+	}
+}
+
+// userOf is the user that an event about a subject names.
+func userOf(subject authz.SubjectRef) string {
+	if subject.Type == authz.UserType {
+		return subject.Name
+	}
+	return ""
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -17,6 +19,24 @@ func validateUser(user string) error {
 		return invalid("user", err)
 	}
 	return nil
+}
+
+func validateGroup(group string) error {
+	if err := authz.ValidateID(group); err != nil {
+		return invalid("group", err)
+	}
+	return nil
+}
+
+func validateSubject(subject authz.SubjectRef) error {
+	switch subject.Type {
+	case authz.UserType:
+		return validateUser(subject.Name)
+	case authz.GroupType:
+		return validateGroup(subject.Name)
+	default:
+		return fault.Invalid("subject: must be a user or a group")
+	}
 }
 
 func validateRole(role string) error {
@@ -50,6 +70,73 @@ func validateOwnRole(role string) error {
 	}
 	if authz.IsBuiltin(role) {
 		return fault.Conflict("role %q is built in", role)
+	}
+	return nil
+}
+
+// validateNode accepts the root, a scope or a resource.
+func validateNode(node authz.Node) error {
+	switch {
+	case node == authz.Root:
+		return nil
+	case authz.IsScopeKind(node.Type):
+		return validateScope(node)
+	default:
+		return validateResource(node)
+	}
+}
+
+func validateScope(node authz.Node) error {
+	if err := validateScopeKind(authz.Kind(node.Type)); err != nil {
+		return err
+	}
+	if err := authz.ValidateID(node.ID); err != nil {
+		return invalid("id", err)
+	}
+	return nil
+}
+
+func validateScopeKind(kind authz.Kind) error {
+	if _, err := authz.ParentKind(kind); err != nil {
+		return invalid("kind", err)
+	}
+	return nil
+}
+
+func validateResource(node authz.Node) error {
+	if err := validateResourceType(node.Type); err != nil {
+		return err
+	}
+	if err := authz.ValidateID(node.ID); err != nil {
+		return invalid("id", err)
+	}
+	return nil
+}
+
+func validateResourceType(resourceType string) error {
+	if authz.IsScopeKind(resourceType) {
+		return fault.Invalid("type: %q names scopes, not resources", resourceType)
+	}
+	if err := authz.ValidateID(resourceType); err != nil {
+		return invalid("type", err)
+	}
+	return nil
+}
+
+// maxProperties is the longest that properties may be as JSON, in bytes.
+const maxProperties = 16 << 10
+
+// validateProperties accepts what JSON can carry within maxProperties. Nothing is
+// escaped that JSON does not ask for, so that the limit is on what was sent.
+func validateProperties(properties map[string]any) error {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(properties); err != nil {
+		return invalid("properties", err)
+	}
+	if encoded.Len()-len("\n") > maxProperties {
+		return fault.Invalid("properties: must be at most %d bytes of JSON", maxProperties)
 	}
 	return nil
 }

@@ -18,9 +18,15 @@ type Tenant struct {
 	id     string
 	actor  Actor
 
+	// least is the revision that answers must be made at, or after.
+	least int64
+
 	// opening is the key that opened an empty tenant and is not kept yet: the
 	// first change keeps it, in its own transaction.
 	opening *store.ClientKey
+
+	// tx is the transaction of the batch that this Tenant was made for; else nil.
+	tx *transaction
 }
 
 // Actor is who asks, for the audit log. A program that embeds the engine may
@@ -48,38 +54,67 @@ func (t *Tenant) As(actor Actor) *Tenant {
 	return &as
 }
 
-// effect is what a mutation did: a record for the change feed and an event.
+// AtLeast returns the same tenant, whose answers are made at the given revision or
+// a later one: an answer waits for it, and after 10 s is ErrUnavailable. The
+// revision of a change makes what follows see that change, on any server.
+func (t *Tenant) AtLeast(revision int64) *Tenant {
+	at := *t
+	at.least = revision
+	return &at
+}
+
+// effect is what a mutation did to one thing: a record for the change feed and an
+// event, which has no action where that of another effect says it all.
 type effect struct {
 	kind, key string
 	event     audit.Event
 }
 
-// mutate is the one path for changes. It runs fn in a transaction and keeps the
-// effect that fn returns, with its change record and its audit event, in the same
-// one. A nil effect says that there was nothing to do: nothing is kept. fn may run
-// more than once, so it acts only through its Tx.
-func (t *Tenant) mutate(ctx context.Context, fn func(store.Tx) (*effect, error)) (authz.Written, error) {
-	var written authz.Written
-	if err := authz.ValidateID(t.id); err != nil {
-		return written, invalid("tenant", err)
+// takesAlong is what a deletion does to all that hangs on the thing, of one kind.
+func takesAlong(kind string) effect { return effect{kind: kind, key: store.KeyAll} }
+
+// put chooses the action of a change that creates or replaces.
+func put(existed bool, creation, replacement string) string {
+	if existed {
+		return replacement
 	}
+	return creation
+}
+
+// mutate is the one path for changes. It runs fn in a transaction, that of the batch
+// where there is one, and keeps the effects that fn returns, each with its change
+// record and its audit event, in the same one. No effect says that there was nothing
+// to do: nothing is kept. fn may run more than once, so it acts only through its Tx.
+func (t *Tenant) mutate(ctx context.Context, fn func(store.Tx) ([]effect, error)) (authz.Written, error) {
+	if t.tx != nil {
+		return t.tx.mutate(ctx, t, fn)
+	}
+	return t.update(ctx, func(tx *transaction) error {
+		_, err := tx.mutate(ctx, t, fn)
+		return err
+	})
+}
+
+// update runs fn in a transaction, and after its commit lets this process know what
+// fn has changed.
+func (t *Tenant) update(ctx context.Context, fn func(*transaction) error) (authz.Written, error) {
+	if err := authz.ValidateID(t.id); err != nil {
+		return authz.Written{}, invalid("tenant", err)
+	}
+	var changes []authz.Change
 	revision, err := t.engine.store.Update(ctx, t.id, func(tx store.Tx) error {
-		written.Changed = false
-		done, err := fn(tx)
-		if err != nil || done == nil {
-			return err
-		}
-		written.Changed = true
-		if err := t.keepOpening(ctx, tx); err != nil {
-			return err
-		}
-		return t.keep(ctx, tx, *done)
+		x := &transaction{Tx: tx}
+		err := fn(x)
+		changes = x.changes
+		return err
 	})
 	if err != nil {
 		return authz.Written{}, err
 	}
-	written.Revision = revision
-	return written, nil
+	if len(changes) > 0 {
+		t.engine.live.Wrote(ctx, t.id, revision, changes)
+	}
+	return authz.Written{Changed: len(changes) > 0, Revision: revision}, nil
 }
 
 // keep writes an effect's change record and audit event.
@@ -87,7 +122,7 @@ func (t *Tenant) keep(ctx context.Context, tx store.Tx, done effect) error {
 	if err := tx.AppendChange(ctx, done.kind, done.key); err != nil {
 		return err
 	}
-	if !t.engine.audit {
+	if !t.engine.audit || done.event.Action == "" {
 		return nil
 	}
 	event := done.event
@@ -98,15 +133,15 @@ func (t *Tenant) keep(ctx context.Context, tx store.Tx, done effect) error {
 
 // keepOpening keeps the key that opens the tenant, unless another request with
 // the same key has.
-func (t *Tenant) keepOpening(ctx context.Context, tx store.Tx) error {
+func (t *Tenant) keepOpening(ctx context.Context, tx store.Tx) ([]effect, error) {
 	if t.opening == nil {
-		return nil
+		return nil, nil
 	}
 	created, err := tx.CreateClientKey(ctx, *t.opening)
 	if err != nil || !created {
-		return err
+		return nil, err
 	}
-	return t.keep(ctx, tx, clientKeyEffect(audit.ClientKeyCreated, *t.opening))
+	return []effect{clientKeyEffect(audit.ClientKeyCreated, *t.opening)}, nil
 }
 
 // sign says in an event who did it, from where and when.

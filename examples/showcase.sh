@@ -90,6 +90,79 @@ expect 'Who may run it'                           200 '"data":{"count":2,"member
 expect 'May Bob?'                                 200 '"data":{"has_permission":true}' GET /api/workflow/user/bob@example.com/can_run/nightly_report
 expect 'May Carol?'                               200 '"data":{"has_permission":false}' GET /api/workflow/user/carol@example.com/can_run/nightly_report
 
+chapter 'Where they may do it'
+expect 'A role that is held at projects'          200 '"scopes":["project"]'   PUT /api/roles/maintainer '{"description":"Keeps a project","scopes":["project"]}'
+expect 'One that may do what another may'         200 '"inherits":["editor"]'  PUT /api/roles/chief '{"inherits":["editor"]}'
+expect 'A role as it was written'                 200 '"inherits":["editor"]'  GET /api/roles/chief
+expect 'A circle names the way around'            409 'circle: editor '      PUT /api/roles/editor '{"inherits":["chief"]}'
+expect 'An organization'                          200 '"name":"Acme Inc."'     PUT /api/scopes/organization/acme '{"name":"Acme Inc."}'
+expect 'A project in it'                          200 '"parent":{"id":"acme","kind":"organization"}' PUT /api/scopes/project/apollo '{"parent":{"kind":"organization","id":"acme"}}'
+expect 'A team in that'                           200 '"kind":"team"'          PUT /api/scopes/team/rockets '{"parent":{"kind":"project","id":"apollo"}}'
+expect 'No project hangs under a team'            400 'parent'                 PUT /api/scopes/project/gemini '{"parent":{"kind":"team","id":"rockets"}}'
+expect 'The project'                              200 '"id":"apollo"'          GET /api/scopes/project/apollo
+expect 'The projects of the organization'         200 '"id":"apollo"'          GET '/api/scopes/project?parent_kind=organization&parent_id=acme'
+expect 'A document of Dora in the team'           200 '"owner":"dora"'         PUT /api/resources/document/plan '{"parent":{"kind":"team","id":"rockets"},"owner":"dora","properties":{"status":"draft"}}'
+expect 'The document'                             200 '"status":"draft"'       GET /api/resources/document/plan
+expect 'All documents'                            200 '"id":"plan"'            GET /api/resources/document
+expect 'Maintainers may read documents'           200 '"permission":"document:read"' PUT /api/roles/maintainer/grants/document:read
+expect 'And edit drafts'                          200 '"condition":"resource.properties.status == \"draft\""' PUT /api/roles/maintainer/grants/document:edit '{"condition":"resource.properties.status == \"draft\""}'
+expect 'A condition must be one'                  400 'condition: '            PUT /api/roles/maintainer/grants/document:print '{"condition":"resource.properties.status =="}'
+expect 'What maintainers may do'                  200 '"permission":"document:edit"' GET /api/roles/maintainer/grants
+expect 'Owners may delete what is theirs'         200 '"role":"@owner"'        PUT /api/roles/@owner/grants/document:delete
+expect 'Erin maintains the project'               200 '"user":"erin"'          PUT /api/scopes/project/apollo/members/erin/roles/maintainer
+expect 'Nobody maintains a team'                  409 'maintainer'             PUT /api/scopes/team/rockets/members/erin/roles/maintainer
+expect 'Frank edits the document until 2999'      200 '"expires_at":"2999-12-31T23:59:59Z"' PUT /api/resources/document/plan/members/frank/roles/editor '{"expires_at":"2999-12-31T23:59:59Z"}'
+expect 'Who is what in the project'               200 '"data":[{"role":"maintainer","user":"erin"}]' GET /api/scopes/project/apollo/members
+expect 'Who is what at the document'              200 '"user":"frank"'         GET /api/resources/document/plan/members
+
+chapter 'Together with others'
+expect 'A group'                                  200 '"description":"Night shift"' PUT /api/groups/night '{"description":"Night shift"}'
+expect 'The group'                                200 '"group":"night"'        GET /api/groups/night
+expect 'Grace is in it'                           200 '"data":{"result":true}' PUT /api/groups/night/members/grace
+expect 'And all of another group, which is made'  200 '"data":{"result":true}' PUT /api/groups/night/groups/interns
+expect 'Groups go in no circle'                   409 'night'                  PUT /api/groups/interns/groups/night
+expect 'Heidi is an intern'                       200 '"data":{"result":true}' PUT /api/groups/interns/members/heidi
+expect 'The night shift can view everywhere'      200 '"group":"night"'        PUT /api/groups/night/roles/viewer
+expect 'It maintains the project'                 200 '"group":"night"'        PUT /api/scopes/project/apollo/groups/night/roles/maintainer
+expect 'It edits the document'                    200 '"group":"night"'        PUT /api/resources/document/plan/groups/night/roles/editor
+expect 'So Heidi is a viewer'                     200 '"has_membership":true'  GET /api/membership/heidi/viewer
+
+chapter 'May this user do this, here, and why?'
+expect 'Erin may edit the draft'                  200 '"allowed":true'         POST /api/check '{"user":"erin","permission":"document:edit","resource":{"type":"document","id":"plan"}}'
+expect 'But not once it is published'             200 '"outcome":"condition_false"' POST /api/check '{"user":"erin","permission":"document:edit","resource":{"type":"document","id":"plan","properties":{"status":"published"}},"explain":true}'
+expect 'Heidi may, by a group in a group'         200 '"group":"night"'        POST /api/check '{"user":"heidi","permission":"document:edit","resource":{"type":"document","id":"plan"},"explain":true}'
+expect 'Dora may delete it, for it is hers'       200 '"role":"@owner"'        POST /api/check '{"user":"dora","permission":"document:delete","resource":{"type":"document","id":"plan"},"explain":true}'
+expect 'Nobody else may'                          200 '"allowed":false'        POST /api/check '{"user":"erin","permission":"document:delete","resource":{"type":"document","id":"plan"}}'
+expect 'Two questions at once'                    200 '"results":[{"allowed":true' POST /api/check/batch '{"checks":[{"user":"frank","permission":"post:edit","resource":{"type":"document","id":"plan"}},{"user":"frank","permission":"post:edit"}]}'
+expect 'Erin is suspended'                        200 '"active":false'         PUT /api/users/erin '{"active":false,"properties":{"level":3}}'
+expect 'What is known of Erin'                    200 '"level":3'              GET /api/users/erin
+expect 'She may nothing now'                      200 '"outcome":"user_inactive"' POST /api/check '{"user":"erin","permission":"document:edit","resource":{"type":"document","id":"plan"},"explain":true}'
+expect 'The same question in the words of AuthZEN' 200 '"decision":true'       POST /access/v1/evaluation '{"subject":{"type":"user","id":"heidi"},"action":{"name":"document:edit"},"resource":{"type":"document","id":"plan"}}'
+expect 'Several, until one is denied'             200 '"evaluations":['        POST /access/v1/evaluations '{"subject":{"type":"user","id":"frank"},"resource":{"type":"document","id":"plan"},"evaluations":[{"action":{"name":"document:read"}},{"action":{"name":"post:edit"}}],"options":{"evaluations_semantic":"deny_on_first_deny"}}'
+expect 'Who may delete the document'              200 '{"id":"dora","type":"user"}' POST /access/v1/search/subject '{"subject":{"type":"user"},"action":{"name":"document:delete"},"resource":{"type":"document","id":"plan"}}'
+expect 'Which documents Heidi may edit'           200 '"id":"plan"'            POST /access/v1/search/resource '{"subject":{"type":"user","id":"heidi"},"action":{"name":"document:edit"},"resource":{"type":"document"}}'
+expect 'What she may do to the document'          200 '"name":"document:edit"' POST /access/v1/search/action '{"subject":{"type":"user","id":"heidi"},"resource":{"type":"document","id":"plan"}}'
+expect 'Where AuthZEN clients find that'          200 '"policy_decision_point"' GET /.well-known/authzen-configuration
+expect 'What changed, in order'                   200 '"kind":"scope"'         GET '/api/changes?after=0'
+
+chapter 'What there is to permit'
+expect 'A tool defines permissions'               200 '"permissions":[{"name":"page:edit"},{"description":"Read pages","name":"page:read"}]' PUT /api/tools/wiki '{"description":"Pages","permissions":[{"name":"page:read","description":"Read pages"},{"name":"page:edit"}]}'
+expect 'The tool'                                 200 '"tool":"wiki"'          GET /api/tools/wiki
+expect 'All tools'                                200 '"description":"Pages"'  GET /api/tools
+expect 'Another tool may not define the same'     409 'is defined by the tool' PUT /api/tools/forum '{"permissions":[{"name":"page:edit"}]}'
+expect 'All permissions, and who has them'        200 '"name":"edit_content","roles":["editor"]' GET /api/permissions
+expect 'From now on, only what is defined'        200 '"strict_permissions":true' PUT /api/settings '{"strict_permissions":true,"strict_users":true}'
+expect 'The settings'                             200 '"strict_users":true'    GET /api/settings
+expect 'What no tool defines is not granted'      409 'strict_permissions'     POST /api/permission/viewer/page:delete
+expect 'What one defines is'                      200 '"data":{"result":true}' POST '/api/permission/viewer/page:*'
+expect 'Who is not registered gets no role'       409 'is not registered'      POST /api/membership/ivan/viewer
+expect 'As it was before'                         200 '"strict_users":false'   PUT /api/settings '{}'
+expect 'The tool goes'                            200 '"data":{"result":true}' DELETE /api/tools/wiki
+
+chapter 'Many changes at once'
+expect 'All of them, in one transaction'          200 '"results":[{"result":true},{"result":true},{"result":true}]' POST /api/batch '{"mutations":[{"method":"POST","path":"/api/role/intern"},{"method":"POST","path":"/api/permission/intern/post:read"},{"method":"DELETE","path":"/api/role/intern"}]}'
+expect 'Or none, where one of them fails'         404 'mutations.1: role'      POST /api/batch '{"mutations":[{"method":"POST","path":"/api/role/intern"},{"method":"POST","path":"/api/membership/ivan/publisher"}]}'
+
 chapter 'What it refuses'
 expect 'A role must exist to be given'            404 'does not exist'         POST /api/membership/bob@example.com/publisher
 expect 'A name must be one'                       400 '"message":"Invalid input"' POST /api/role/not%20a%20role
@@ -103,6 +176,24 @@ expect 'No such path'                             404 'there is no such path'  G
 chapter 'Who did what'
 expect 'The audit log has the refused nothing'    200 '"data":[]'              GET '/api/audit?resource=role/publisher'
 expect 'And has what became of Bob'               200 '"resource":"membership/bob@example.com/editor"' GET '/api/audit?user=bob@example.com&action=MEMBERSHIP_ADDED'
+
+chapter 'All that goes, too'
+expect 'Erin leaves the project'                  200 '"data":{"result":true}' DELETE /api/scopes/project/apollo/members/erin/roles/maintainer
+expect 'Frank leaves the document'                200 '"data":{"result":true}' DELETE /api/resources/document/plan/members/frank/roles/editor
+expect 'The night shift leaves the project'       200 '"data":{"result":true}' DELETE /api/scopes/project/apollo/groups/night/roles/maintainer
+expect 'And the document'                         200 '"data":{"result":true}' DELETE /api/resources/document/plan/groups/night/roles/editor
+expect 'And views nothing'                        200 '"data":{"result":true}' DELETE /api/groups/night/roles/viewer
+expect 'The interns leave the night shift'        200 '"data":{"result":true}' DELETE /api/groups/night/groups/interns
+expect 'Grace leaves it'                          200 '"data":{"result":true}' DELETE /api/groups/night/members/grace
+expect 'There is no night shift'                  200 '"data":{"result":true}' DELETE /api/groups/night
+expect 'There are no interns'                     200 '"data":{"result":true}' DELETE /api/groups/interns
+expect 'There is no Erin'                         200 '"data":{"result":true}' DELETE /api/users/erin
+expect 'There is no document'                     200 '"data":{"result":true}' DELETE /api/resources/document/plan
+expect 'The organization goes with all below it'  200 '"data":{"result":true}' DELETE /api/scopes/organization/acme
+expect 'The team went along'                      404 'does not exist'         GET /api/scopes/team/rockets
+expect 'Owners may not delete'                    200 '"data":{"result":true}' DELETE /api/roles/@owner/grants/document:delete
+expect 'There are no maintainers'                 200 '"data":{"result":true}' DELETE /api/roles/maintainer
+expect 'There is no chief'                        200 '"data":{"result":true}' DELETE /api/roles/chief
 
 chapter 'The end'
 expect 'Editors may not edit any more'            200 '"data":{"result":true}' DELETE /api/permission/editor/edit_content

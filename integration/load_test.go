@@ -12,7 +12,6 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
-	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 	"github.com/gatehouse/gatehouse/sdk"
 )
@@ -191,7 +190,7 @@ func changeFeed(t *testing.T, i installation, tenant string) []record {
 	return records
 }
 
-func recordOf(change store.Change) record {
+func recordOf(change authz.Change) record {
 	return record{change.Revision, change.Kind + "/" + change.Key}
 }
 

@@ -99,14 +99,13 @@ func TestWriteOnOneServerIsSeenByTheOther(t *testing.T) {
 	})
 }
 
-// wantDecision asks whether a user may edit, after a write that gave revision and
-// err.
+// wantDecision asks whether a user may edit, at the revision of a write or later.
 func wantDecision(t *testing.T, what string, c *sdk.Client, user string, want bool, revision int64, err error) {
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
 	}
-	got, err := c.UserHasPermission(t.Context(), user, "edit")
+	got, err := c.AtLeast(revision).UserHasPermission(t.Context(), user, "edit")
 	if err != nil || got.Allowed != want || got.Revision < revision {
 		t.Errorf("%s: got %+v, %v, want %t at revision %d or later", what, got, err, want, revision)
 	}

@@ -20,6 +20,13 @@ import (
 // revisionHeader holds the tenant's revision that an answer was made at.
 const revisionHeader = "Gatehouse-Revision"
 
+// staleHeader stands where an answer was made from memory, and tells for how long
+// the database has been away, in seconds.
+const staleHeader = "Gatehouse-Stale"
+
+// minRevisionHeader asks for an answer that is not from before a revision.
+const minRevisionHeader = "Gatehouse-Min-Revision"
+
 // envelope is the form of every answer under /api.
 type envelope[T any] struct {
 	Success bool   `json:"success"`
@@ -33,6 +40,8 @@ type envelope[T any] struct {
 type answer[T any] struct {
 	data     T
 	revision int64
+	// stale is for how long the server's database has been away; 0 where it is not.
+	stale time.Duration
 	// next is the cursor of a list's next page; empty on the last.
 	next string
 }
@@ -58,9 +67,14 @@ func read[T any](rsp *http.Response, err error) (answer[T], error) {
 		return answer[T]{}, foreign(rsp)
 	}
 	a := answer[T]{data: *e.Data}
-	if a.revision, err = revision(rsp.Header); err != nil {
+	if a.revision, err = number(rsp.Header, revisionHeader); err != nil {
 		return answer[T]{}, err
 	}
+	staleSeconds, err := number(rsp.Header, staleHeader)
+	if err != nil {
+		return answer[T]{}, err
+	}
+	a.stale = time.Duration(staleSeconds) * time.Second
 	if a.next, err = nextCursor(rsp.Header); err != nil {
 		return answer[T]{}, err
 	}
@@ -73,10 +87,21 @@ func written(rsp *http.Response, err error) (authz.Written, error) {
 	return authz.Written{Changed: a.data.Result, Revision: a.revision}, err
 }
 
+// put reads the answer to a PUT, which is the thing as it is now. It does not tell
+// whether that is what it was before.
+func put[T any](rsp *http.Response, err error) (authz.Written, error) {
+	a, err := read[T](rsp, err)
+	return authz.Written{Changed: err == nil, Revision: a.revision}, err
+}
+
 // decided reads the answer to a question about a user.
 func decided(rsp *http.Response, err error) (authz.Decision, error) {
 	a, err := read[api.DecisionAnswer](rsp, err)
-	return authz.Decision{Allowed: a.data.HasPermission, Revision: a.revision}, err
+	return a.decision(a.data.HasPermission), err
+}
+
+func (a answer[T]) decision(allowed bool) authz.Decision {
+	return authz.Decision{Allowed: allowed, Revision: a.revision, Stale: a.stale}
 }
 
 // members reads a list of users and roles.
@@ -96,6 +121,14 @@ func listOf[T, Row, Item any](a answer[T], rows []Row, item func(Row) Item) auth
 		list.Items = append(list.Items, item(row))
 	}
 	return list
+}
+
+// snapshotOf is the thing that an answer shows.
+func snapshotOf[Row, Item any](a answer[Row], err error, item func(Row) Item) (authz.Snapshot[Item], error) {
+	if err != nil {
+		return authz.Snapshot[Item]{}, err
+	}
+	return authz.Snapshot[Item]{Value: item(a.data), Revision: a.revision}, nil
 }
 
 // readBody reads an answer to its end, so that its connection can be used again.
@@ -163,14 +196,15 @@ func isJSON(header http.Header) bool {
 	return err == nil && mediaType == "application/json"
 }
 
-func revision(header http.Header) (int64, error) {
-	value := header.Get(revisionHeader)
+// number reads a header that holds a whole number; 0 where there is none.
+func number(header http.Header, field string) (int64, error) {
+	value := header.Get(field)
 	if value == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(value, 10, 64)
 	if err != nil {
-		return 0, &Error{Status: http.StatusOK, Detail: fmt.Sprintf("the answer's %s header %q is not a number", revisionHeader, value)}
+		return 0, &Error{Status: http.StatusOK, Detail: fmt.Sprintf("the answer's %s header %q is not a number", field, value)}
 	}
 	return n, nil
 }

@@ -70,6 +70,55 @@ func Example() {
 	// bob@example.com false
 }
 
+func ExampleClient_Check() {
+	address, stop := exampleServer()
+	defer stop()
+
+	client, err := sdk.New(address, "2c9e4a7b-8d1f-4b3a-a6c5-9e0f1d2b3c4a")
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	apollo := authz.Node{Type: "project", ID: "apollo"}
+	plan := authz.Node{Type: "document", ID: "plan"}
+	if _, err := client.PutScope(ctx, authz.Scope{Node: authz.Node{Type: "organization", ID: "acme"}}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.PutScope(ctx, authz.Scope{Node: apollo, Parent: authz.Node{Type: "organization", ID: "acme"}}); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.PutRole(ctx, authz.RoleDetail{Name: "maintainer"}); err != nil {
+		log.Fatal(err)
+	}
+	draft := authz.Grant{Permission: "document:edit", Condition: `resource.properties.status == "draft"`}
+	if _, err := client.PutGrant(ctx, "maintainer", draft); err != nil {
+		log.Fatal(err)
+	}
+	written, err := client.PutMembership(ctx, authz.Membership{
+		Subject: authz.SubjectRef{Type: authz.UserType, Name: "erin"}, Role: "maintainer", Node: apollo,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The document need not be stored: the application tells what it knows of it.
+	for _, status := range []string{"draft", "published"} {
+		decision, err := client.AtLeast(written.Revision).Check(ctx, authz.Request{
+			User: "erin", Permission: "document:edit", Explain: true,
+			Resource: &authz.RequestedResource{Node: plan, Parent: apollo, Properties: map[string]any{"status": status}},
+		})
+		if err != nil {
+			log.Fatal(err) // an error never allows
+		}
+		for _, reason := range decision.Reasons {
+			fmt.Println(decision.Allowed, reason.Outcome, reason.Role, reason.At)
+		}
+	}
+	// Output:
+	// true granted maintainer project:apollo
+	// false condition_false maintainer project:apollo
+}
+
 func ExampleError() {
 	address, stop := exampleServer()
 	defer stop()

@@ -15,12 +15,12 @@ import (
 
 // Retry says how often and when a request is tried again.
 //
-// A GET is tried again when no answer comes, and after 429, 502, 503 and 504; any
-// other method only after 429 and after a 503 that does not say, by the header
-// Gatehouse-Outcome: unknown, that the change may have been made. Between
-// tries the client waits, from Wait on twice as long each time, give or take half,
-// and at least as long as a Retry-After header asks. The request's context ends
-// the wait at once; a wait that its deadline would cut short is not begun.
+// What only reads, a GET or a check, is tried again when no answer comes, and after
+// 429, 502, 503 and 504; what writes only after 429, and after a 503 that does not
+// say, by the header Gatehouse-Outcome: unknown, that the change may have been made.
+// Between tries the client waits, from Wait on twice as long each time, give or take
+// half, and at least as long as a Retry-After header asks. The request's context
+// ends the wait at once; a wait that its deadline would cut short is not begun.
 type Retry struct {
 	// Tries is how often a request is sent at most; 0 means 4, 1 never again.
 	Tries int
@@ -91,7 +91,7 @@ func mayRetry(req *http.Request, rsp *http.Response, err error) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false
 	}
-	safe := req.Method == http.MethodGet || req.Method == http.MethodHead
+	safe := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Context().Value(readingKey{}) != nil
 	if err != nil {
 		var untrusted *tls.CertificateVerificationError
 		return safe && !errors.As(err, &untrusted)
@@ -106,6 +106,13 @@ func mayRetry(req *http.Request, rsp *http.Response, err error) bool {
 	default:
 		return false
 	}
+}
+
+type readingKey struct{}
+
+// reading marks the context of a POST that changes nothing.
+func reading(ctx context.Context) context.Context {
+	return context.WithValue(ctx, readingKey{}, true)
 }
 
 // rewound is a copy of req with its body at the beginning.

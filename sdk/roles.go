@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"context"
-	"unicode/utf8"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/sdk/api"
@@ -15,11 +14,51 @@ func (c *Client) AddRole(ctx context.Context, role string, options authz.RoleOpt
 	if err := checkNames(name{"role", role}); err != nil {
 		return authz.Written{}, err
 	}
-	// JSON would quietly replace what is not UTF-8.
-	if d := options.Description; d != nil && !utf8.ValidString(*d) {
-		return authz.Written{}, invalid("description: must be valid UTF-8")
+	if d := options.Description; d != nil {
+		if err := checkTexts(name{"description", *d}); err != nil {
+			return authz.Written{}, err
+		}
 	}
 	return written(c.api.AddRole(ctx, role, api.RoleOptions{Description: options.Description}))
+}
+
+// PutRole creates or replaces a role, all but its grants and members: what role
+// leaves out is emptied. A circle of inheritance, and a role to inherit from that
+// does not exist, are ErrConflict. Changed is always true, as in AddRole.
+func (c *Client) PutRole(ctx context.Context, role authz.RoleDetail) (authz.Written, error) {
+	if err := checkNames(name{"role", role.Name}); err != nil {
+		return authz.Written{}, err
+	}
+	texts := []name{{"description", role.Description}}
+	for _, inherited := range role.Inherits {
+		texts = append(texts, name{"inherits", inherited})
+	}
+	if err := checkTexts(texts...); err != nil {
+		return authz.Written{}, err
+	}
+	return put[api.RoleDetail](c.api.PutRole(ctx, role.Name, api.RoleSpec{
+		Description: given(role.Description),
+		Inherits:    givenList(role.Inherits),
+		Scopes:      givenList(converted[api.NodeKind](role.Scopes)),
+	}))
+}
+
+// Role shows a role as it was written, but for its grants. One that does not exist
+// is ErrNotFound.
+func (c *Client) Role(ctx context.Context, role string) (authz.Snapshot[authz.RoleDetail], error) {
+	if err := checkNames(name{"role", role}); err != nil {
+		return authz.Snapshot[authz.RoleDetail]{}, err
+	}
+	a, err := read[api.RoleDetail](c.api.GetRole(ctx, role))
+	return snapshotOf(a, err, roleDetail)
+}
+
+func roleDetail(r api.RoleDetail) authz.RoleDetail {
+	detail := authz.RoleDetail{Name: r.Role, Description: r.Description, Scopes: converted[authz.Kind](r.Scopes)}
+	if len(r.Inherits) > 0 {
+		detail.Inherits = r.Inherits
+	}
+	return detail
 }
 
 // DeleteRole deletes a role with its grants and memberships. Changed tells whether

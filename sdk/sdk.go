@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,6 +96,16 @@ func New(baseURL, key string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	return &Client{api: full, probes: probes}, nil
+}
+
+// AtLeast returns the same client, whose reads never answer from before a revision,
+// such as that of an authz.Written: the server waits until it has come so far. What
+// it cannot reach in 10 s is ErrUnavailable.
+func (c *Client) AtLeast(revision int64) *Client {
+	minimum := setHeader(minRevisionHeader, strconv.FormatInt(max(0, revision), 10))
+	later := *c.api
+	later.RequestEditors = append(slices.Clone(later.RequestEditors), minimum)
+	return &Client{api: &later, probes: c.probes}
 }
 
 // sharedTransport is one pool of connections for every Client of the program, as

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -60,6 +61,17 @@ func next(ctx context.Context, cursor string) *string {
 	return &link
 }
 
+// staleHeader marks a decision that was made from memory while the database is
+// away, with the seconds that it has been.
+const staleHeader = "Gatehouse-Stale"
+
+func markStale(ctx context.Context, d authz.Decision) {
+	if d.Stale > 0 {
+		seconds := int64((d.Stale + time.Second - 1) / time.Second)
+		exchangeOf(ctx).Header().Set(staleHeader, strconv.FormatInt(seconds, 10))
+	}
+}
+
 func result(value bool, revision int64) api.ResultResponseJSONResponse {
 	return api.ResultResponseJSONResponse{
 		Body:    api.ResultEnvelope{Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: api.Result{Result: value}},
@@ -67,7 +79,8 @@ func result(value bool, revision int64) api.ResultResponseJSONResponse {
 	}
 }
 
-func decision(d authz.Decision) api.DecisionResponseJSONResponse {
+func decision(ctx context.Context, d authz.Decision) api.DecisionResponseJSONResponse {
+	markStale(ctx, d)
 	return api.DecisionResponseJSONResponse{
 		Body: api.DecisionEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),

@@ -57,10 +57,19 @@ func auditEvent(e engine.AuditEvent) api.AuditEvent {
 	return event
 }
 
+// orZero and orNil go between absence as the API shows it and the zero value.
 func orZero[T any](p *T) T {
 	if p == nil {
 		var zero T
 		return zero
 	}
 	return *p
+}
+
+func orNil[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
 }

@@ -22,6 +22,7 @@ func (s shortcuts) HasPermission(w http.ResponseWriter, r *http.Request, user ap
 		s.server.fail(w, r, err)
 		return
 	}
+	markStale(r.Context(), d)
 	body := make([]byte, 0, 160)
 	body = append(body, `{"code":200,"data":{"has_permission":`...)
 	body = strconv.AppendBool(body, d.Allowed)
@@ -44,7 +45,7 @@ func (handlers) HasPermission(ctx context.Context, r api.HasPermissionRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return api.HasPermission200JSONResponse{DecisionResponseJSONResponse: decision(d)}, nil
+	return api.HasPermission200JSONResponse{DecisionResponseJSONResponse: decision(ctx, d)}, nil
 }
 
 // CanRunWorkflow is what the shortcut is held to by a test.
@@ -53,7 +54,7 @@ func (handlers) CanRunWorkflow(ctx context.Context, r api.CanRunWorkflowRequestO
 	if err != nil {
 		return nil, err
 	}
-	return api.CanRunWorkflow200JSONResponse{DecisionResponseJSONResponse: decision(d)}, nil
+	return api.CanRunWorkflow200JSONResponse{DecisionResponseJSONResponse: decision(ctx, d)}, nil
 }
 
 func (handlers) ListUserPermissions(ctx context.Context, r api.ListUserPermissionsRequestObject) (api.ListUserPermissionsResponseObject, error) {

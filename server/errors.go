@@ -41,8 +41,12 @@ const outcomeHeader = "Gatehouse-Outcome"
 
 // fail answers a request with an error: the only way out for errors, those of the
 // generated code and of the router included. An error without a code is logged in
-// full and shown to nobody.
+// full and shown to nobody. That of a mutation of a batch is left to the batch.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if x := exchangeOf(r.Context()); x.batched {
+		x.failed = err
+		return
+	}
 	code := fault.CodeOf(err)
 	gone := r.Context().Err() != nil && errors.Is(err, context.Canceled)
 	if gone {
@@ -67,6 +71,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case fault.CodeUnavailable, fault.CodeRateLimited:
 		w.Header().Set("Retry-After", retryAfter)
+	}
+	if exchangeOf(r.Context()).operation.authzen {
+		writeJSON(w, answer.status, detail)
+		return
 	}
 	writeJSON(w, answer.status, api.Error{
 		Code: answer.status, Message: answer.message, Error: detail, Timestamp: timestamp(),

@@ -16,20 +16,27 @@ import (
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
 
-const requestIDHeader = "X-Request-ID"
+// requestIDHeader is X-Request-ID, as package http keeps it.
+const requestIDHeader = "X-Request-Id"
 
 // exchange is one request with its answer: what is known of it on the way in, and
 // the status on the way out. Handlers find it in their context.
 type exchange struct {
 	http.ResponseWriter
 	request   *http.Request
+	context   limited
 	requestID string
 	// status is 0 until the header is written.
 	status int
 	// gone is set when the caller went away before the answer.
 	gone bool
-	// principal is set by the guard, for operations that need one.
+	// operation is set by the guard, and principal for operations that need one.
+	operation operation
 	principal engine.Principal
+	// batched tells that the request is a mutation of a batch: its principal stands,
+	// and its error is kept in failed, for the batch to answer with.
+	batched bool
+	failed  error
 }
 
 type exchangeKey struct{}
@@ -64,7 +71,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{ResponseWriter: w, requestID: requestID(r)}
 	w.Header().Set(requestIDHeader, x.requestID)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	x.context.Context, x.context.exchange = r.Context(), x
+	defer x.context.limit(0)
+	r = r.WithContext(&x.context)
 	x.request = r
 	defer func() {
 		if v := recover(); v != nil {

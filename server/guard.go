@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,14 +24,20 @@ import (
 // maxBody is the largest request body, in bytes.
 const maxBody = 1 << 20
 
+// minRevisionHeader asks that an answer be no older than a revision.
+const minRevisionHeader = "Gatehouse-Min-Revision"
+
 // guard stands before an operation: it finds out who calls, whether their key may
-// call this, and whether the body is one that the operation takes, in that order.
+// call this, how fresh the answer must be, and whether the body is one that the
+// operation takes, in that order.
 func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-		defer cancel()
+		ctx := r.Context()
+		x := exchangeOf(ctx)
+		x.operation = op
+		x.context.limit(requestTimeout)
 		if op.ability == "" {
-			next(w, r.WithContext(ctx))
+			next(w, r)
 			return
 		}
 		w.Header().Set("Cache-Control", "no-store")
@@ -39,8 +46,14 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 			return
 		}
 		// url.URL.Query drops what it cannot parse, and so a filter with it.
-		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
-			s.fail(w, r, fault.Invalid("query: is malformed"))
+		if r.URL.RawQuery != "" {
+			if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+				s.fail(w, r, fault.Invalid("query: is malformed"))
+				return
+			}
+		}
+		if err := freshen(ctx, r, op); err != nil {
+			s.fail(w, r, err)
 			return
 		}
 		if hasBody(r) {
@@ -49,22 +62,28 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 				return
 			}
 			// However long the caller took to send it, the work has its full time.
-			ctx, cancel = context.WithTimeout(r.Context(), requestTimeout)
-			defer cancel()
+			x.context.limit(requestTimeout)
 		}
-		next(w, r.WithContext(ctx))
+		if op.streams && wantsEvents(r) {
+			x.context.limit(0)
+		}
+		next(w, r)
 	})
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// admit authenticates the caller and checks that their key has the ability.
+// admit authenticates the caller and checks that their key has the ability. The
+// batch has done so for its mutations.
 func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
+	x := exchangeOf(ctx)
+	if x.batched {
+		return nil
+	}
 	token, err := bearer(r)
 	if err != nil {
 		return err
 	}
-	x := exchangeOf(ctx)
 	x.principal, err = s.engine.Authenticate(ctx, token, engine.Actor{
 		IP:        s.clientIP(r),
 		UserAgent: r.UserAgent(),
@@ -74,6 +93,22 @@ func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error
 		return err
 	}
 	return x.principal.Require(ctx, op.ability, op.id)
+}
+
+// freshen lets the operation's reads see at least the revision that the caller
+// asks for.
+func freshen(ctx context.Context, r *http.Request, op operation) error {
+	values := r.Header.Values(minRevisionHeader)
+	if len(values) == 0 || !op.reads {
+		return nil
+	}
+	revision, err := strconv.ParseUint(values[0], 10, 63)
+	if err != nil || len(values) > 1 {
+		return fault.Invalid("%s: must be one whole number", minRevisionHeader)
+	}
+	principal := &exchangeOf(ctx).principal
+	principal.Tenant = principal.Tenant.AtLeast(int64(revision))
+	return nil
 }
 
 // bearer returns the token of the Authorization header (RFC 6750, section 2.1).
@@ -106,15 +141,22 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
 		return nil
 	}
 	if err := judgeType(r.Header); err != nil {
+		if op.authzen {
+			return fault.Invalid("%v", err)
+		}
 		return err
 	}
 	value, err := decodeJSON(data)
 	if err != nil || op.body == nil {
 		return err
 	}
-	err = op.body.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation(),
-		openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(validateTime)))
-	return schemaFault(err)
+	return judge(value, op.body)
+}
+
+// judge holds a decoded body to its schema.
+func judge(value any, schema *openapi3.Schema) error {
+	return schemaFault(schema.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.EnableFormatValidation(),
+		openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(validateTime))))
 }
 
 func judgeType(headers http.Header) error {

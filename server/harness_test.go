@@ -87,6 +87,9 @@ func (c *caller) get(path string) answer    { c.t.Helper(); return c.do(http.Met
 func (c *caller) post(path string) answer   { c.t.Helper(); return c.do(http.MethodPost, path, "") }
 func (c *caller) delete(path string) answer { c.t.Helper(); return c.do(http.MethodDelete, path, "") }
 
+// put sends a PUT with a body, which may be empty.
+func (c *caller) put(path, body string) answer { c.t.Helper(); return c.do(http.MethodPut, path, body) }
+
 // do sends a request, with a JSON body where one is given, and checks that the
 // answer is one that openapi.yaml describes.
 func (c *caller) do(method, path, body string, headers ...string) answer {
@@ -212,6 +215,15 @@ func (c *caller) wantError(a answer, status int, part string) {
 	}
 	if a.status != status || envelope.Code != status || envelope.Success == nil || *envelope.Success || !strings.Contains(envelope.Error, part) {
 		c.t.Errorf("got %d %s, want %d and an error that says %q", a.status, a.body, status, part)
+	}
+}
+
+// wantMessage is wantError for AuthZEN, whose errors are JSON strings.
+func (c *caller) wantMessage(a answer, status int, part string) {
+	c.t.Helper()
+	var message string
+	if err := json.Unmarshal(a.body, &message); err != nil || a.status != status || !strings.Contains(message, part) {
+		c.t.Errorf("got %d %s, want %d and a string that says %q", a.status, a.body, status, part)
 	}
 }
 

@@ -87,65 +87,6 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-func TestAbilities(t *testing.T) {
-	t.Parallel()
-	s := startService(t, func(cfg *engine.Config, _ *server.Config) { cfg.OpenRegistration = false })
-	key, admin, err := s.engine.CreateClientKey(t.Context(), engine.ClientKeyOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	requests := map[engine.Ability][]string{
-		engine.AbilityCheck: {"GET /api/permission/editor/edit", "GET /api/membership/alice/editor", "GET /api/has_permission/alice/edit", "GET /api/workflow/user/alice/can_run/edit"},
-		engine.AbilityRead: {
-			"GET /api/roles", "GET /api/user_permissions/alice", "GET /api/role_permissions/editor", "GET /api/user_roles/alice",
-			"GET /api/members/editor", "GET /api/which_roles_can/edit", "GET /api/which_users_can/edit", "GET /api/workflow/users/edit",
-		},
-		engine.AbilityWrite: {
-			"POST /api/role/editor", "POST /api/permission/editor/edit", "POST /api/membership/alice/editor",
-			"DELETE /api/membership/alice/editor", "DELETE /api/permission/editor/edit", "DELETE /api/role/editor",
-		},
-		engine.AbilityAudit: {"GET /api/audit"},
-	}
-	for _, ability := range []engine.Ability{engine.AbilityCheck, engine.AbilityRead, engine.AbilityWrite, engine.AbilityAudit, engine.AbilityAdmin} {
-		narrow, info, err := s.engine.CreateClientKey(t.Context(), engine.ClientKeyOptions{Abilities: []engine.Ability{ability}, Tenant: admin.Tenant})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := &caller{t: t, s: s, key: narrow}
-		refused := 0
-		for of, list := range requests {
-			for _, request := range list {
-				method, path, _ := strings.Cut(request, " ")
-				a := c.do(method, path, "")
-				if ability == of || ability == engine.AbilityAdmin {
-					if a.status != 200 {
-						t.Errorf("%s with the ability %q: got %d %s, want 200", request, ability, a.status, a.body)
-					}
-					continue
-				}
-				refused++
-				c.wantError(a, 403, fmt.Sprintf("%q", of))
-			}
-		}
-		c.key = key
-		var events struct {
-			Data []struct{ Actor, Action, Outcome string }
-		}
-		if err := json.Unmarshal(c.get("/api/audit?action=ACCESS_REFUSED&outcome=refused").body, &events); err != nil {
-			t.Fatal(err)
-		}
-		counted := 0
-		for _, event := range events.Data {
-			if event.Actor == info.Fingerprint {
-				counted++
-			}
-		}
-		if counted != refused {
-			t.Errorf("refusals of the ability %q in the audit log: got %d, want %d", ability, counted, refused)
-		}
-	}
-}
-
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	c := startService(t).caller(t)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/api"
@@ -12,6 +13,7 @@ func (handlers) CheckMembership(ctx context.Context, r api.CheckMembershipReques
 	if err != nil {
 		return nil, err
 	}
+	markStale(ctx, d)
 	return api.CheckMembership200JSONResponse{
 		Body: api.MembershipEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),
@@ -43,8 +45,11 @@ func window(body *api.Window) (authz.Window, error) {
 		return authz.Window{}, err
 	}
 	until, err := given("expires_at", body.ExpiresAt)
-	return authz.Window{NotBefore: from, ExpiresAt: until}, err
+	return authz.Window{NotBefore: kept(from), ExpiresAt: kept(until)}, err
 }
+
+// kept is a time in the precision that it is kept in, for the answer to a PUT.
+func kept(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func (handlers) DeleteMembership(ctx context.Context, r api.DeleteMembershipRequestObject) (api.DeleteMembershipResponseObject, error) {
 	written, err := tenant(ctx).DeleteMembership(ctx, r.User, r.Group)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -21,6 +22,12 @@ type operation struct {
 	ability engine.Ability
 	// body is the schema of the request body; nil where the operation takes none.
 	body *openapi3.Schema
+	// reads tells that the operation changes nothing.
+	reads bool
+	// streams tells that the operation can answer with server-sent events.
+	streams bool
+	// authzen tells that the operation speaks AuthZEN's form and not the envelope.
+	authzen bool
 }
 
 // readOperations reads the operations of the embedded description, by the pattern
@@ -33,12 +40,17 @@ func readOperations() (map[string]operation, error) {
 	operations := map[string]operation{}
 	for path, item := range spec.Paths.Map() {
 		for method, op := range item.Operations() {
-			o := operation{id: op.OperationID}
+			o := operation{
+				id:      op.OperationID,
+				streams: op.Responses.Status(http.StatusOK).Value.Content.Get(eventStream) != nil,
+				authzen: slices.Contains(op.Tags, "AuthZEN"),
+			}
 			ability, named := op.Extensions["x-ability"].(string)
 			if open := op.Security != nil && len(*op.Security) == 0; open == named {
 				return nil, fmt.Errorf("operation %s must either be open or name its ability", op.OperationID)
 			}
 			o.ability = engine.Ability(ability)
+			o.reads = method == http.MethodGet || o.ability == engine.AbilityCheck || o.ability == engine.AbilityRead
 			if op.RequestBody != nil {
 				o.body = op.RequestBody.Value.Content.Get("application/json").Schema.Value
 			}
@@ -69,15 +81,24 @@ func (rt router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.server.m
 // route refuses what http.ServeMux would answer with a redirect: a path that is
 // not in its shortest form. A redirected write would lose its body.
 func (s *Server) route(w http.ResponseWriter, r *http.Request) {
-	p := r.URL.EscapedPath()
-	if strings.Contains(p, "//") || strings.Contains(p, "/.") && p != path.Clean(p) || !strings.HasPrefix(p, "/") {
+	if !shortest(r.URL) {
 		s.fail(w, r, errNoPath)
 		return
 	}
-	if r.URL.RawPath != "" {
-		hideSlashes(r.URL, p)
-	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// shortest reports whether a path is in its shortest form. It hides slashes, so that
+// ServeMux sees the path as it was meant.
+func shortest(u *url.URL) bool {
+	p := u.EscapedPath()
+	if strings.Contains(p, "//") || strings.Contains(p, "/.") && p != path.Clean(p) || !strings.HasPrefix(p, "/") {
+		return false
+	}
+	if u.RawPath != "" {
+		hideSlashes(u, p)
+	}
+	return true
 }
 
 // hideSlashes replaces each segment that is nothing but an encoded slash, which

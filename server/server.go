@@ -15,7 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/rs/cors"
@@ -52,38 +52,61 @@ type Config struct {
 
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+
+	// PublicURL is where clients reach the server: "https://auth.example.com", with
+	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
+	PublicURL string
+
+	// AuthZENSubjectTypes are the types of AuthZEN subject that name users; a subject
+	// of any other may do nothing. Empty means "user".
+	AuthZENSubjectTypes []string
 }
 
 // Server is an http.Handler for the whole API.
 type Server struct {
-	engine   *engine.Engine
-	log      *slog.Logger
-	proxies  []netip.Prefix
-	mux      *http.ServeMux
-	handler  http.Handler
-	draining atomic.Bool
+	engine  *engine.Engine
+	log     *slog.Logger
+	proxies []netip.Prefix
+	mux     *http.ServeMux
+	handler http.Handler
+
+	// operations are those of openapi.yaml, by pattern.
+	operations map[string]operation
+
+	authzen authzen
+
+	// stopping is closed by stop, once the server has been told to end.
+	stopping chan struct{}
+	stop     func()
 }
 
-// New makes a Server. It fails only where the embedded API description does not
-// fit this package, which a test would have shown.
+// New makes a Server. It fails where cfg is not one, and where the embedded API
+// description does not fit this package, which a test would have shown.
 func New(cfg Config) (*Server, error) {
 	if cfg.Engine == nil {
 		return nil, errors.New("server: Config.Engine is required")
 	}
-	s := &Server{engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, mux: http.NewServeMux()}
+	s := &Server{
+		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, mux: http.NewServeMux(),
+		stopping: make(chan struct{}),
+	}
+	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	if s.log == nil {
 		s.log = slog.Default()
 	}
-	operations, err := readOperations()
-	if err != nil {
+	var err error
+	if s.operations, err = readOperations(); err != nil {
 		return nil, fmt.Errorf("read the embedded API description: %w", err)
+	}
+	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
+		return nil, err
 	}
 	strict := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, bodyFault(err)) },
 		ResponseErrorHandlerFunc: s.fail,
 	})
 	api.HandlerWithOptions(shortcuts{strict, s}, api.StdHTTPServerOptions{
-		BaseRouter:       router{s, operations},
+		BaseRouter:       router{s, s.operations},
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, parameterFault(err)) },
 	})
 	if err := s.routeDocs(); err != nil {
@@ -99,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 			// No cookie is looked at, so a header that a page sends says nothing of the
 			// person before it.
 			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", outcomeHeader, "Link", "Retry-After", "WWW-Authenticate"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}
@@ -129,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	s.draining.Store(true)
+	s.stop()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ending); err != nil {

@@ -47,8 +47,10 @@ func (handlers) GetLiveness(context.Context, api.GetLivenessRequestObject) (api.
 }
 
 func (h handlers) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObject) (api.GetReadinessResponseObject, error) {
-	if h.server.draining.Load() {
+	select {
+	case <-h.server.stopping:
 		return nil, fault.Unavailable(nil, "the server is shutting down")
+	default:
 	}
 	if database := h.server.pingDatabase(ctx); database.Err != nil {
 		return nil, fault.Unavailable(database.Err, "the database does not answer")

@@ -16,5 +16,5 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; a second one gets none.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), "", os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), "", os.Stdin, os.Stdout, os.Stderr))
 }

@@ -34,6 +34,10 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server until it is told to stop."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this release's schema."`
 	Client  clientCommand  `cmd:"" help:"Make, list, rotate and revoke client keys."`
+	Check   checkCommand   `cmd:"" help:"Ask whether a user may do something, and why."`
+	Import  importCommand  `cmd:"" help:"Write a policy file into the database."`
+	Export  exportCommand  `cmd:"" help:"Write a policy file of what the database holds."`
+	Test    testCommand    `cmd:"" help:"Try the tests of a policy file."`
 	Health  healthCommand  `cmd:"" help:"Ask the server on this machine how it is."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -42,6 +46,7 @@ type commandLine struct {
 type program struct {
 	environ []string // as os.Environ gives it
 	dir     string   // where .env is and relative paths begin; empty: the working directory
+	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
 }
@@ -51,9 +56,12 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// errSaidNo ends a command whose answer is no, and is printed, with exitFailure.
+var errSaidNo = errors.New("the answer is no")
+
 // run carries out one command line and returns the exit code. It ends early, and
 // in order, when ctx is done.
-func run(ctx context.Context, args, environ []string, dir string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args, environ []string, dir string, stdin io.Reader, stdout, stderr io.Writer) int {
 	helped := false
 	parser, err := kong.New(&commandLine{},
 		kong.Name("gatehouse"),
@@ -61,7 +69,7 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&program{environ: environ, dir: dir, stdout: stdout, stderr: stderr}),
+		kong.Bind(&program{environ: environ, dir: dir, stdin: stdin, stdout: stdout, stderr: stderr}),
 	)
 	if err != nil {
 		panic(err) // the commands are declared wrongly; no input leads here
@@ -76,8 +84,11 @@ func run(ctx context.Context, args, environ []string, dir string, stdout, stderr
 	} else {
 		err = command.Run()
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return exitSuccess
+	case errors.Is(err, errSaidNo):
+		return exitFailure
 	}
 	fmt.Fprintln(stderr, "gatehouse: "+describe(err))
 	if _, usage := errors.AsType[usageError](err); usage || errors.Is(err, engine.ErrInvalid) {
@@ -138,6 +149,8 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		AutoMigrate:      s.AutoMigrate,
 		OpenRegistration: s.openRegistration(),
 		DisableAudit:     !s.EnableAuditLogging,
+		MaxStaleness:     s.MaxStaleness,
+		CacheSizeMB:      s.CacheSizeMB,
 		Logger:           logger,
 	})
 	if err != nil {

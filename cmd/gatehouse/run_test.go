@@ -37,8 +37,14 @@ func install(t *testing.T, environ ...string) installation {
 
 func (i installation) run(args ...string) result {
 	i.t.Helper()
+	return i.fed("", args...)
+}
+
+// fed runs a command that finds content on its standard input.
+func (i installation) fed(content string, args ...string) result {
+	i.t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(i.t.Context(), args, i.environ, i.dir, &stdout, &stderr)
+	code := run(i.t.Context(), args, i.environ, i.dir, strings.NewReader(content), &stdout, &stderr)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -67,7 +73,7 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	i := install(t, "AUTH_NONSENSE=1") // help needs no good settings
 	for _, command := range []string{
-		"", "serve", "migrate", "client", "client create", "client list", "client rotate", "client revoke", "health", "version",
+		"", "serve", "migrate", "client", "client create", "client list", "client rotate", "client revoke", "check", "health", "version",
 	} {
 		args := append(strings.Fields(command), "--help")
 		got := i.must(args...)
@@ -118,7 +124,7 @@ func TestBadSettingsStopEveryCommandThatNeedsThem(t *testing.T) {
 	t.Parallel()
 	i := install(t, "AUTH_DATABASE_URL=mysql://u:"+marker+"@h/db")
 	for _, command := range []string{
-		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "health",
+		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "check u p --tenant x", "health",
 	} {
 		i.fails(exitUsage, "AUTH_DATABASE_URL: must be ", strings.Fields(command)...)
 		if got := i.run(strings.Fields(command)...).stderr; strings.Contains(got, marker) {
@@ -280,7 +286,7 @@ func TestCancelledCommandFails(t *testing.T) {
 	cancel()
 	var stdout, stderr bytes.Buffer
 	dir := t.TempDir()
-	if got, want := run(ctx, []string{"client", "create"}, []string{"HOME=" + dir}, dir, &stdout, &stderr), exitFailure; got != want || stdout.Len() > 0 {
+	if got, want := run(ctx, []string{"client", "create"}, []string{"HOME=" + dir}, dir, strings.NewReader(""), &stdout, &stderr), exitFailure; got != want || stdout.Len() > 0 {
 		t.Errorf("code %d with %q on standard output, want %d and nothing", got, &stdout, want)
 	}
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -45,26 +45,38 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	h, err := server.New(server.Config{
-		Engine:         e,
-		Logger:         logger,
-		CORSOrigins:    s.corsOrigins(),
-		TrustedProxies: s.TrustedProxies,
-	})
-	if err != nil {
-		return err
-	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(string(s.ServerHost), strconv.Itoa(s.ServerPort)))
 	if err != nil {
 		return fmt.Errorf("listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: %w", err)
 	}
-	p.announce(s, listener.Addr(), logger)
+	url := localURL(s.ServerHost, portOf(listener.Addr()))
+	h, err := server.New(server.Config{
+		Engine:              e,
+		Logger:              logger,
+		PublicURL:           cmp.Or(string(s.PublicURL), url),
+		AuthZENSubjectTypes: s.AuthZENSubjectTypes,
+		CORSOrigins:         s.corsOrigins(),
+		TrustedProxies:      s.TrustedProxies,
+	})
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	p.announce(s, listener.Addr(), url, logger)
 	return h.Serve(ctx, listener)
+}
+
+// portOf returns the port of a TCP listener's address.
+func portOf(address net.Addr) string {
+	_, port, err := net.SplitHostPort(address.String())
+	if err != nil {
+		panic(err) // such an address has a port
+	}
+	return port
 }
 
 // announce says where the server can be reached: in the log, and to whoever looks
 // at it or has left the port to chance.
-func (p *program) announce(s settings, address net.Addr, logger *slog.Logger) {
+func (p *program) announce(s settings, address net.Addr, url string, logger *slog.Logger) {
 	kind, registration := "postgresql", registrationClosed
 	if s.database.path != "" {
 		kind = "sqlite"
@@ -75,11 +87,6 @@ func (p *program) announce(s settings, address net.Addr, logger *slog.Logger) {
 	logger.Info("serving",
 		"address", address.String(), "database", kind, "registration", registration, "version", buildVersion())
 
-	_, port, err := net.SplitHostPort(address.String())
-	if err != nil {
-		panic(err) // a TCP listener's address has a port
-	}
-	url := localURL(s.ServerHost, port)
 	switch {
 	case s.database.path != "" && isTerminal(p.stdout):
 		fmt.Fprint(p.stdout, welcome(url, registration))
@@ -103,7 +110,7 @@ Gatehouse answers at %[1]s. To make a first role:
 `, url, key)
 }
 
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())
 }

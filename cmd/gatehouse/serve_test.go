@@ -11,6 +11,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/sdk"
 )
 
 // running is a server that gatehouse serve runs.
@@ -29,7 +32,7 @@ func (i installation) serve() running {
 	reader, writer := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		code := run(ctx, []string{"serve"}, append(i.environ, "AUTH_SERVER_PORT=0"), i.dir, writer, &stderr)
+		code := run(ctx, []string{"serve"}, append(i.environ, "AUTH_SERVER_PORT=0"), i.dir, strings.NewReader(""), writer, &stderr)
 		_ = writer.Close()
 		ended <- code
 	}()
@@ -49,7 +52,7 @@ func (i installation) serve() running {
 
 func TestServe(t *testing.T) {
 	t.Parallel()
-	i := install(t, "AUTH_MAX_STALENESS=1s")
+	i := install(t, "AUTH_RATE_LIMIT=1000")
 	server := i.serve()
 	if got, want := get(t, server.url+"/ping"), `{"message":"PONG"}`; got != want {
 		t.Errorf("/ping: %q, want %q", got, want)
@@ -84,7 +87,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the log has %+v, want sqlite, open and a version", serving)
 	}
 	var warning struct{ Level string }
-	logged(t, ended.stderr, "AUTH_MAX_STALENESS is not in use yet: nothing is answered while the database is away", &warning)
+	logged(t, ended.stderr, "AUTH_RATE_LIMIT is not in use yet: requests are not limited", &warning)
 	if got, want := warning.Level, "WARN"; got != want {
 		t.Errorf("logged at %q, want %q", got, want)
 	}
@@ -113,6 +116,61 @@ func TestServeSeesKeysOfTheCommandLine(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", key, got, want)
 		}
 	}
+}
+
+func TestAuthZENClientsAreToldTheSettings(t *testing.T) {
+	t.Parallel()
+	plain := install(t).serve()
+	defer plain.stop()
+	if got, want := get(t, plain.url+"/.well-known/authzen-configuration"), `"policy_decision_point":"`+plain.url+`"`; !strings.Contains(got, want) {
+		t.Errorf("without AUTH_PUBLIC_URL: %q, want %q in it", got, want)
+	}
+	public := install(t, "AUTH_PUBLIC_URL=https://auth.example.com/gate/", "AUTH_AUTHZEN_SUBJECT_TYPES=identity").serve()
+	defer public.stop()
+	if got, want := get(t, public.url+"/.well-known/authzen-configuration"), `"https://auth.example.com/gate/access/v1/evaluation"`; !strings.Contains(got, want) {
+		t.Errorf("with AUTH_PUBLIC_URL: %q, want %q in it", got, want)
+	}
+
+	const key = "0d2b7a4c-51f3-4a86-9a0b-3c1e5d7f9b21"
+	everybodyMayRead(t, public.url, key)
+	for subject, want := range map[string]string{"identity": `"decision":true`, "user": `"decision":false`} {
+		question := `{"subject":{"type":"` + subject + `","id":"alice"},"action":{"name":"read"},"resource":{"type":"post","id":"7"}}`
+		if got := post(t, public.url+"/access/v1/evaluation", key, question); !strings.Contains(got, want) {
+			t.Errorf("a subject of type %s: %q, want %q in it", subject, got, want)
+		}
+	}
+}
+
+func everybodyMayRead(t *testing.T, address, key string) {
+	t.Helper()
+	client, err := sdk.New(address, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.AddPermission(t.Context(), authz.Everyone, "read"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// post returns the body of the answer to a JSON request.
+func post(t *testing.T, address, key, body string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
 }
 
 func TestServeFailsOnATakenPort(t *testing.T) {

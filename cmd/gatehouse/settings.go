@@ -28,12 +28,12 @@ type settings struct {
 	SQLitePath    filePath      `env:"AUTH_SQLITE_PATH" envDefault:"~/.auth.sqlite3" form:"a file's path; ~/ is the home directory" help:"The SQLite database. The file is created and migrated as needed."`
 	AutoMigrate   bool          `env:"AUTH_AUTO_MIGRATE" envDefault:"false" help:"Migrate PostgreSQL at start-up, as 'gatehouse migrate' does."`
 	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" later:"every query goes to the primary" help:"Streaming replicas that may answer reverse questions."`
-	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" later:"nothing is answered while the database is away" help:"How long cached answers go on while the database is away; 0s: not at all."`
-	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" later:"decisions are not cached" help:"Memory for cached policy and memberships, in MiB."`
+	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" help:"How long decisions go on from memory while the database is away; 0s: not at all."`
+	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" help:"Memory for what decisions are made from, in MiB, about."`
 
 	ServerHost            hostName  `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
 	ServerPort            int       `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
-	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" form:"an http:// or https:// URL without user, query and fragment" secret:"true" later:"no answer holds a URL" help:"Where clients reach the server, for the URLs in its answers."`
+	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" default:"the address that the server listens on" form:"an http:// or https:// URL without user, query and fragment" secret:"true" help:"Where clients reach the server, for the URLs in its answers."`
 	DebugMode             bool      `env:"AUTH_DEBUG_MODE" envDefault:"false" help:"Log more."`
 	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
 	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
@@ -45,7 +45,7 @@ type settings struct {
 	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
 	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" later:"requests are not limited" help:"Requests per second and client key; 0: no limit."`
 	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" later:"failed authentications are not limited" help:"Failed authentications per minute and address; 0: no limit."`
-	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" later:"the AuthZEN API is not served" help:"The AuthZEN subject types that mean a user."`
+	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" later:"no tokens are issued" help:"The HMAC key that signs tokens with HS256."`
 	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" later:"no tokens are issued" help:"How tokens are signed."`

@@ -24,6 +24,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for EvaluationOptionsEvaluationsSemantic.
+const (
+	DenyOnFirstDeny     EvaluationOptionsEvaluationsSemantic = "deny_on_first_deny"
+	ExecuteAll          EvaluationOptionsEvaluationsSemantic = "execute_all"
+	PermitOnFirstPermit EvaluationOptionsEvaluationsSemantic = "permit_on_first_permit"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationOptionsEvaluationsSemantic enum.
+func (e EvaluationOptionsEvaluationsSemantic) Valid() bool {
+	switch e {
+	case DenyOnFirstDeny:
+		return true
+	case ExecuteAll:
+		return true
+	case PermitOnFirstPermit:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthDatabaseStatus.
 const (
 	Down HealthDatabaseStatus = "down"
@@ -81,6 +102,54 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for MutationMethod.
+const (
+	DELETE MutationMethod = "DELETE"
+	POST   MutationMethod = "POST"
+	PUT    MutationMethod = "PUT"
+)
+
+// Valid indicates whether the value is a known member of the MutationMethod enum.
+func (e MutationMethod) Valid() bool {
+	switch e {
+	case DELETE:
+		return true
+	case POST:
+		return true
+	case PUT:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for NodeKind.
+const (
+	NodeKindOrganization NodeKind = "organization"
+	NodeKindProject      NodeKind = "project"
+	NodeKindResource     NodeKind = "resource"
+	NodeKindTeam         NodeKind = "team"
+	NodeKindTenant       NodeKind = "tenant"
+)
+
+// Valid indicates whether the value is a known member of the NodeKind enum.
+func (e NodeKind) Valid() bool {
+	switch e {
+	case NodeKindOrganization:
+		return true
+	case NodeKindProject:
+		return true
+	case NodeKindResource:
+		return true
+	case NodeKindTeam:
+		return true
+	case NodeKindTenant:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Outcome.
 const (
 	OutcomeRefused Outcome = "refused"
@@ -129,6 +198,82 @@ func (e ProbeStatus) Valid() bool {
 	}
 }
 
+// Defines values for ReasonOutcome.
+const (
+	ConditionFailed ReasonOutcome = "condition_failed"
+	ConditionFalse  ReasonOutcome = "condition_false"
+	Expired         ReasonOutcome = "expired"
+	Granted         ReasonOutcome = "granted"
+	NotYetValid     ReasonOutcome = "not_yet_valid"
+	UserInactive    ReasonOutcome = "user_inactive"
+)
+
+// Valid indicates whether the value is a known member of the ReasonOutcome enum.
+func (e ReasonOutcome) Valid() bool {
+	switch e {
+	case ConditionFailed:
+		return true
+	case ConditionFalse:
+		return true
+	case Expired:
+		return true
+	case Granted:
+		return true
+	case NotYetValid:
+		return true
+	case UserInactive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ScopeKind.
+const (
+	ScopeKindOrganization ScopeKind = "organization"
+	ScopeKindProject      ScopeKind = "project"
+	ScopeKindTeam         ScopeKind = "team"
+)
+
+// Valid indicates whether the value is a known member of the ScopeKind enum.
+func (e ScopeKind) Valid() bool {
+	switch e {
+	case ScopeKindOrganization:
+		return true
+	case ScopeKindProject:
+		return true
+	case ScopeKindTeam:
+		return true
+	default:
+		return false
+	}
+}
+
+// Action defines model for Action.
+type Action struct {
+	Name string `json:"name"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+}
+
+// ActionDefault defines model for ActionDefault.
+type ActionDefault struct {
+	Name *string `json:"name,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+}
+
+// ActionResults defines model for ActionResults.
+type ActionResults struct {
+	Page    SearchedPage  `json:"page"`
+	Results []FoundAction `json:"results"`
+}
+
+// ActionSearch defines model for ActionSearch.
+type ActionSearch = json.RawMessage
+
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
 	Action string `json:"action"`
@@ -173,6 +318,174 @@ type AuditEventListEnvelope struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
+// AuthZENConfiguration defines model for AuthZENConfiguration.
+type AuthZENConfiguration struct {
+	AccessEvaluationEndpoint  string `json:"access_evaluation_endpoint"`
+	AccessEvaluationsEndpoint string `json:"access_evaluations_endpoint"`
+	PolicyDecisionPoint       string `json:"policy_decision_point"`
+	SearchActionEndpoint      string `json:"search_action_endpoint"`
+	SearchResourceEndpoint    string `json:"search_resource_endpoint"`
+	SearchSubjectEndpoint     string `json:"search_subject_endpoint"`
+}
+
+// BatchEnvelope defines model for BatchEnvelope.
+type BatchEnvelope struct {
+	// Code The HTTP status.
+	Code int         `json:"code"`
+	Data BatchResult `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// BatchRequest defines model for BatchRequest.
+type BatchRequest struct {
+	Mutations []Mutation `json:"mutations"`
+}
+
+// BatchResult defines model for BatchResult.
+type BatchResult struct {
+	Results []json.RawMessage `json:"results"`
+}
+
+// CatalogueEntry defines model for CatalogueEntry.
+type CatalogueEntry struct {
+	Description *string `json:"description,omitempty"`
+	Name        string  `json:"name"`
+
+	// Roles The roles that are granted exactly this, sorted; the built-in ones too.
+	Roles []string `json:"roles"`
+
+	// Tool The tool that defines it; absent where none does.
+	Tool *string `json:"tool,omitempty"`
+}
+
+// CatalogueEnvelope defines model for CatalogueEnvelope.
+type CatalogueEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data []CatalogueEntry `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// Change defines model for Change.
+type Change struct {
+	// Key The percent-encoded names of the thing, joined by slashes.
+	Key      string `json:"key"`
+	Kind     string `json:"kind"`
+	Revision int64  `json:"revision"`
+}
+
+// ChangeListEnvelope defines model for ChangeListEnvelope.
+type ChangeListEnvelope struct {
+	// Code The HTTP status.
+	Code int      `json:"code"`
+	Data []Change `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// CheckBatchRequest defines model for CheckBatchRequest.
+type CheckBatchRequest struct {
+	Checks []CheckRequest `json:"checks"`
+}
+
+// CheckBatchResult defines model for CheckBatchResult.
+type CheckBatchResult struct {
+	Results []CheckResult `json:"results"`
+}
+
+// CheckBatchResultEnvelope defines model for CheckBatchResultEnvelope.
+type CheckBatchResultEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data CheckBatchResult `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// CheckRequest defines model for CheckRequest.
+type CheckRequest struct {
+	// Context What conditions may ask for; any JSON object of at most 16 KiB.
+	Context    *Properties      `json:"context,omitempty"`
+	Explain    *bool            `json:"explain,omitempty"`
+	Permission PermissionString `json:"permission"`
+
+	// Resource A resource, or a scope (type `organization`, `project` or `team`).
+	Resource *CheckedResource `json:"resource,omitempty"`
+	User     string           `json:"user"`
+}
+
+// CheckResult defines model for CheckResult.
+type CheckResult struct {
+	Allowed bool `json:"allowed"`
+
+	// Reasons With `explain`: what allowed.
+	Reasons  *[]Reason `json:"reasons,omitempty"`
+	Revision int64     `json:"revision"`
+
+	// Trace With `explain`, on a deny: what nearly allowed, and why it did not.
+	Trace *[]Reason `json:"trace,omitempty"`
+
+	// Truncated Whether there are more reasons than are shown.
+	Truncated *bool `json:"truncated,omitempty"`
+}
+
+// CheckResultEnvelope defines model for CheckResultEnvelope.
+type CheckResultEnvelope struct {
+	// Code The HTTP status.
+	Code int         `json:"code"`
+	Data CheckResult `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// CheckedResource A resource, or a scope (type `organization`, `project` or `team`).
+type CheckedResource struct {
+	Id     string    `json:"id"`
+	Owner  *string   `json:"owner,omitempty"`
+	Parent *ScopeRef `json:"parent,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+	Type       string      `json:"type"`
+}
+
 // DecisionAnswer defines model for DecisionAnswer.
 type DecisionAnswer struct {
 	HasPermission bool `json:"has_permission"`
@@ -194,6 +507,37 @@ type DecisionEnvelope struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
+// DefinedPermission defines model for DefinedPermission.
+type DefinedPermission struct {
+	Description *string          `json:"description,omitempty"`
+	Name        PermissionString `json:"name"`
+}
+
+// Entity defines model for Entity.
+type Entity struct {
+	Id string `json:"id"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+	Type       string      `json:"type"`
+}
+
+// EntityDefault defines model for EntityDefault.
+type EntityDefault struct {
+	Id *string `json:"id,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+	Type       *string     `json:"type,omitempty"`
+}
+
+// EntityType defines model for EntityType.
+type EntityType struct {
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+	Type       string      `json:"type"`
+}
+
 // Error defines model for Error.
 type Error struct {
 	// Code The HTTP status.
@@ -212,8 +556,144 @@ type Error struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
+// ErrorMessage What is wrong, and where.
+type ErrorMessage = string
+
+// Evaluation defines model for Evaluation.
+type Evaluation = json.RawMessage
+
+// EvaluationContext defines model for EvaluationContext.
+type EvaluationContext struct {
+	// Error Why an evaluation among others could not be made.
+	Error *struct {
+		Message string `json:"message"`
+		Status  int    `json:"status"`
+	} `json:"error,omitempty"`
+
+	// Reasons With `explain`: what allowed, or on a deny what nearly did.
+	Reasons *[]Reason `json:"reasons,omitempty"`
+
+	// Revision The tenant's revision that the decision was made at.
+	Revision *int64 `json:"revision,omitempty"`
+
+	// Truncated Whether there are more reasons than are shown.
+	Truncated *bool `json:"truncated,omitempty"`
+}
+
+// EvaluationDecision defines model for EvaluationDecision.
+type EvaluationDecision struct {
+	Context  EvaluationContext `json:"context"`
+	Decision bool              `json:"decision"`
+}
+
+// EvaluationDecisions Either `evaluations`, or `decision` and `context` where the request was a single evaluation.
+type EvaluationDecisions struct {
+	Context     *EvaluationContext    `json:"context,omitempty"`
+	Decision    *bool                 `json:"decision,omitempty"`
+	Evaluations *[]EvaluationDecision `json:"evaluations,omitempty"`
+}
+
+// EvaluationOptions defines model for EvaluationOptions.
+type EvaluationOptions struct {
+	// EvaluationsSemantic For more than one evaluation, after which decision to stop.
+	EvaluationsSemantic *EvaluationOptionsEvaluationsSemantic `json:"evaluations_semantic,omitempty"`
+
+	// Explain Asks for the reasons; an extension of ours.
+	Explain *bool `json:"explain,omitempty"`
+}
+
+// EvaluationOptionsEvaluationsSemantic For more than one evaluation, after which decision to stop.
+type EvaluationOptionsEvaluationsSemantic string
+
+// Evaluations defines model for Evaluations.
+type Evaluations = json.RawMessage
+
+// FoundAction defines model for FoundAction.
+type FoundAction struct {
+	Name string `json:"name"`
+}
+
+// FoundEntity defines model for FoundEntity.
+type FoundEntity struct {
+	Id   string `json:"id"`
+	Type string `json:"type"`
+}
+
+// Grant defines model for Grant.
+type Grant struct {
+	// Condition Absent where the grant always applies.
+	Condition  *string `json:"condition,omitempty"`
+	Permission string  `json:"permission"`
+	Role       string  `json:"role"`
+}
+
+// GrantEnvelope defines model for GrantEnvelope.
+type GrantEnvelope struct {
+	// Code The HTTP status.
+	Code int   `json:"code"`
+	Data Grant `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// GrantListEnvelope defines model for GrantListEnvelope.
+type GrantListEnvelope struct {
+	// Code The HTTP status.
+	Code int     `json:"code"`
+	Data []Grant `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// GrantSpec defines model for GrantSpec.
+type GrantSpec struct {
+	// Condition A CEL expression.
+	Condition *string `json:"condition,omitempty"`
+}
+
 // GrantString defines model for GrantString.
 type GrantString = string
+
+// Group defines model for Group.
+type Group struct {
+	Description string `json:"description"`
+	Group       string `json:"group"`
+}
+
+// GroupEnvelope defines model for GroupEnvelope.
+type GroupEnvelope struct {
+	// Code The HTTP status.
+	Code int   `json:"code"`
+	Data Group `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// GroupSpec defines model for GroupSpec.
+type GroupSpec struct {
+	Description *string `json:"description,omitempty"`
+}
 
 // Health defines model for Health.
 type Health struct {
@@ -279,6 +759,64 @@ type MembershipEnvelope struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
+// Mutation defines model for Mutation.
+type Mutation struct {
+	Body   *json.RawMessage `json:"body,omitempty"`
+	Method MutationMethod   `json:"method"`
+
+	// Path Such as `/api/role/editor`, percent-encoded, with no query.
+	Path string `json:"path"`
+}
+
+// MutationMethod defines model for Mutation.Method.
+type MutationMethod string
+
+// NodeKind Where a role can be held.
+type NodeKind string
+
+// NodeMember Either a user or a group holds the role.
+type NodeMember struct {
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Group     *string    `json:"group,omitempty"`
+	NotBefore *time.Time `json:"not_before,omitempty"`
+	Role      string     `json:"role"`
+	User      *string    `json:"user,omitempty"`
+}
+
+// NodeMemberEnvelope defines model for NodeMemberEnvelope.
+type NodeMemberEnvelope struct {
+	// Code The HTTP status.
+	Code int `json:"code"`
+
+	// Data Either a user or a group holds the role.
+	Data NodeMember `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// NodeMemberListEnvelope defines model for NodeMemberListEnvelope.
+type NodeMemberListEnvelope struct {
+	// Code The HTTP status.
+	Code int          `json:"code"`
+	Data []NodeMember `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
 // Outcome defines model for Outcome.
 type Outcome string
 
@@ -322,6 +860,99 @@ type Probe struct {
 // ProbeStatus defines model for Probe.Status.
 type ProbeStatus string
 
+// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+type Properties map[string]interface{}
+
+// Reason defines model for Reason.
+type Reason struct {
+	// At Where it is held; the tenant's root has the type `tenant` and no id.
+	At struct {
+		Id   *string `json:"id,omitempty"`
+		Type string  `json:"type"`
+	} `json:"at"`
+	Condition *string `json:"condition,omitempty"`
+
+	// Error Why the condition could not be evaluated.
+	Error *string `json:"error,omitempty"`
+
+	// Group The group by which it is held.
+	Group *string `json:"group,omitempty"`
+
+	// Inheritance The roles from the one that is held to the one that has the grant.
+	Inheritance *[]string     `json:"inheritance,omitempty"`
+	Outcome     ReasonOutcome `json:"outcome"`
+
+	// Permission The grant's.
+	Permission string `json:"permission"`
+
+	// Role The role that is held.
+	Role string `json:"role"`
+}
+
+// ReasonOutcome defines model for Reason.Outcome.
+type ReasonOutcome string
+
+// Resource defines model for Resource.
+type Resource struct {
+	Id     string    `json:"id"`
+	Owner  *string   `json:"owner,omitempty"`
+	Parent *ScopeRef `json:"parent,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties Properties `json:"properties"`
+	Type       string     `json:"type"`
+}
+
+// ResourceEnvelope defines model for ResourceEnvelope.
+type ResourceEnvelope struct {
+	// Code The HTTP status.
+	Code int      `json:"code"`
+	Data Resource `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ResourceListEnvelope defines model for ResourceListEnvelope.
+type ResourceListEnvelope struct {
+	// Code The HTTP status.
+	Code int        `json:"code"`
+	Data []Resource `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ResourceResults defines model for ResourceResults.
+type ResourceResults struct {
+	Page    SearchedPage  `json:"page"`
+	Results []FoundEntity `json:"results"`
+}
+
+// ResourceSearch defines model for ResourceSearch.
+type ResourceSearch = json.RawMessage
+
+// ResourceSpec defines model for ResourceSpec.
+type ResourceSpec struct {
+	Owner  *string   `json:"owner,omitempty"`
+	Parent *ScopeRef `json:"parent,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
+}
+
 // Result defines model for Result.
 type Result struct {
 	Result bool `json:"result"`
@@ -348,6 +979,30 @@ type Role struct {
 	// Description Empty where there is none.
 	Description string `json:"description"`
 	Role        string `json:"role"`
+}
+
+// RoleDetail defines model for RoleDetail.
+type RoleDetail struct {
+	Description string     `json:"description"`
+	Inherits    []string   `json:"inherits"`
+	Role        string     `json:"role"`
+	Scopes      []NodeKind `json:"scopes"`
+}
+
+// RoleEnvelope defines model for RoleEnvelope.
+type RoleEnvelope struct {
+	// Code The HTTP status.
+	Code int        `json:"code"`
+	Data RoleDetail `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
 }
 
 // RoleListEnvelope defines model for RoleListEnvelope.
@@ -393,8 +1048,128 @@ type RoleOptions struct {
 	Description *string `json:"description,omitempty"`
 }
 
+// RoleSpec defines model for RoleSpec.
+type RoleSpec struct {
+	Description *string       `json:"description,omitempty"`
+	Inherits    *[]RoleString `json:"inherits,omitempty"`
+
+	// Scopes Where the role can be held; empty means anywhere.
+	Scopes *[]NodeKind `json:"scopes,omitempty"`
+}
+
 // RoleString defines model for RoleString.
 type RoleString = string
+
+// Scope defines model for Scope.
+type Scope struct {
+	Id     string    `json:"id"`
+	Kind   ScopeKind `json:"kind"`
+	Name   string    `json:"name"`
+	Parent *ScopeRef `json:"parent,omitempty"`
+}
+
+// ScopeEnvelope defines model for ScopeEnvelope.
+type ScopeEnvelope struct {
+	// Code The HTTP status.
+	Code int   `json:"code"`
+	Data Scope `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ScopeKind defines model for ScopeKind.
+type ScopeKind string
+
+// ScopeListEnvelope defines model for ScopeListEnvelope.
+type ScopeListEnvelope struct {
+	// Code The HTTP status.
+	Code int     `json:"code"`
+	Data []Scope `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ScopeRef defines model for ScopeRef.
+type ScopeRef struct {
+	Id   string    `json:"id"`
+	Kind ScopeKind `json:"kind"`
+}
+
+// ScopeSpec defines model for ScopeSpec.
+type ScopeSpec struct {
+	// Name For people.
+	Name   *string   `json:"name,omitempty"`
+	Parent *ScopeRef `json:"parent,omitempty"`
+}
+
+// SearchPage Which part of the results is wanted.
+type SearchPage struct {
+	// Limit The most results; 1000, or with a token as many as before, unless told.
+	Limit *int `json:"limit,omitempty"`
+
+	// Token The `next_token` of the page before, to the same question; empty for the first.
+	Token *string `json:"token,omitempty"`
+}
+
+// SearchedPage defines model for SearchedPage.
+type SearchedPage struct {
+	// NextToken The token of the next page; empty on the last.
+	NextToken string `json:"next_token"`
+}
+
+// Settings defines model for Settings.
+type Settings struct {
+	StrictPermissions bool `json:"strict_permissions"`
+	StrictUsers       bool `json:"strict_users"`
+}
+
+// SettingsEnvelope defines model for SettingsEnvelope.
+type SettingsEnvelope struct {
+	// Code The HTTP status.
+	Code int      `json:"code"`
+	Data Settings `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// SettingsSpec defines model for SettingsSpec.
+type SettingsSpec struct {
+	// StrictPermissions Granting a permission that no tool defines is a 409; for a prefix, that no tool defines any permission under.
+	StrictPermissions *bool `json:"strict_permissions,omitempty"`
+
+	// StrictUsers A membership, of a role or in a group, of a user who is not registered is a 409.
+	StrictUsers *bool `json:"strict_users,omitempty"`
+}
+
+// SubjectResults defines model for SubjectResults.
+type SubjectResults struct {
+	Page    SearchedPage  `json:"page"`
+	Results []FoundEntity `json:"results"`
+}
+
+// SubjectSearch defines model for SubjectSearch.
+type SubjectSearch = json.RawMessage
 
 // Success defines model for Success.
 type Success struct {
@@ -413,6 +1188,76 @@ type Success struct {
 
 // Timestamp RFC 3339 in UTC, with microseconds.
 type Timestamp = string
+
+// Tool defines model for Tool.
+type Tool struct {
+	Description string              `json:"description"`
+	Permissions []DefinedPermission `json:"permissions"`
+	Tool        string              `json:"tool"`
+}
+
+// ToolEnvelope defines model for ToolEnvelope.
+type ToolEnvelope struct {
+	// Code The HTTP status.
+	Code int  `json:"code"`
+	Data Tool `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ToolListEnvelope defines model for ToolListEnvelope.
+type ToolListEnvelope struct {
+	// Code The HTTP status.
+	Code int    `json:"code"`
+	Data []Tool `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// ToolSpec defines model for ToolSpec.
+type ToolSpec struct {
+	Description *string              `json:"description,omitempty"`
+	Permissions *[]DefinedPermission `json:"permissions,omitempty"`
+}
+
+// User defines model for User.
+type User struct {
+	Active bool `json:"active"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties Properties `json:"properties"`
+	User       string     `json:"user"`
+}
+
+// UserEnvelope defines model for UserEnvelope.
+type UserEnvelope struct {
+	// Code The HTTP status.
+	Code int  `json:"code"`
+	Data User `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
 
 // UserPermissions defines model for UserPermissions.
 type UserPermissions struct {
@@ -434,6 +1279,15 @@ type UserPermissionsEnvelope struct {
 
 	// Timestamp RFC 3339 in UTC, with microseconds.
 	Timestamp Timestamp `json:"timestamp"`
+}
+
+// UserSpec defines model for UserSpec.
+type UserSpec struct {
+	// Active A user who is not active may do nothing.
+	Active *bool `json:"active,omitempty"`
+
+	// Properties What conditions may ask for; any JSON object of at most 16 KiB.
+	Properties *Properties `json:"properties,omitempty"`
 }
 
 // Window defines model for Window.
@@ -467,23 +1321,53 @@ type WorkflowUsersEnvelope struct {
 	Timestamp Timestamp `json:"timestamp"`
 }
 
+// ChildParam defines model for ChildParam.
+type ChildParam = string
+
 // CursorParam defines model for CursorParam.
 type CursorParam = string
 
 // GrantPermissionParam defines model for GrantPermissionParam.
 type GrantPermissionParam = GrantString
 
+// GrantedParam defines model for GrantedParam.
+type GrantedParam = GrantString
+
+// GroupIDParam defines model for GroupIDParam.
+type GroupIDParam = string
+
 // GroupParam defines model for GroupParam.
 type GroupParam = RoleString
+
+// KindParam defines model for KindParam.
+type KindParam = ScopeKind
 
 // LimitParam defines model for LimitParam.
 type LimitParam = int
 
+// ParentIDParam defines model for ParentIDParam.
+type ParentIDParam = string
+
+// ParentKindParam defines model for ParentKindParam.
+type ParentKindParam = ScopeKind
+
 // PermissionParam defines model for PermissionParam.
 type PermissionParam = PermissionString
 
+// ResourceIDParam defines model for ResourceIDParam.
+type ResourceIDParam = string
+
+// ResourceTypeParam defines model for ResourceTypeParam.
+type ResourceTypeParam = string
+
 // RoleParam defines model for RoleParam.
 type RoleParam = RoleString
+
+// ScopeIDParam defines model for ScopeIDParam.
+type ScopeIDParam = string
+
+// ToolParam defines model for ToolParam.
+type ToolParam = string
 
 // UserParam defines model for UserParam.
 type UserParam = string
@@ -491,8 +1375,44 @@ type UserParam = string
 // WorkflowParam defines model for WorkflowParam.
 type WorkflowParam = PermissionString
 
+// AuthZENBadRequest What is wrong, and where.
+type AuthZENBadRequest = ErrorMessage
+
+// AuthZENForbidden What is wrong, and where.
+type AuthZENForbidden = ErrorMessage
+
+// AuthZENInternalError What is wrong, and where.
+type AuthZENInternalError = ErrorMessage
+
+// AuthZENNotFound What is wrong, and where.
+type AuthZENNotFound = ErrorMessage
+
+// AuthZENTooLarge What is wrong, and where.
+type AuthZENTooLarge = ErrorMessage
+
+// AuthZENUnauthenticated What is wrong, and where.
+type AuthZENUnauthenticated = ErrorMessage
+
+// AuthZENUnavailable What is wrong, and where.
+type AuthZENUnavailable = ErrorMessage
+
 // BadRequest defines model for BadRequest.
 type BadRequest = Error
+
+// BatchResultResponse defines model for BatchResultResponse.
+type BatchResultResponse = BatchEnvelope
+
+// CatalogueResponse defines model for CatalogueResponse.
+type CatalogueResponse = CatalogueEnvelope
+
+// ChangeListResponse defines model for ChangeListResponse.
+type ChangeListResponse = ChangeListEnvelope
+
+// CheckBatchResultResponse defines model for CheckBatchResultResponse.
+type CheckBatchResultResponse = CheckBatchResultEnvelope
+
+// CheckResultResponse defines model for CheckResultResponse.
+type CheckResultResponse = CheckResultEnvelope
 
 // Conflict defines model for Conflict.
 type Conflict = Error
@@ -503,11 +1423,26 @@ type DecisionResponse = DecisionEnvelope
 // Forbidden defines model for Forbidden.
 type Forbidden = Error
 
+// GrantListResponse defines model for GrantListResponse.
+type GrantListResponse = GrantListEnvelope
+
+// GrantResponse defines model for GrantResponse.
+type GrantResponse = GrantEnvelope
+
+// GroupResponse defines model for GroupResponse.
+type GroupResponse = GroupEnvelope
+
 // InternalError defines model for InternalError.
 type InternalError = Error
 
 // MemberListResponse defines model for MemberListResponse.
 type MemberListResponse = MemberListEnvelope
+
+// NodeMemberListResponse defines model for NodeMemberListResponse.
+type NodeMemberListResponse = NodeMemberListEnvelope
+
+// NodeMemberResponse defines model for NodeMemberResponse.
+type NodeMemberResponse = NodeMemberEnvelope
 
 // NotFound defines model for NotFound.
 type NotFound = Error
@@ -515,11 +1450,35 @@ type NotFound = Error
 // ProbeResponse defines model for ProbeResponse.
 type ProbeResponse = Probe
 
+// ResourceListResponse defines model for ResourceListResponse.
+type ResourceListResponse = ResourceListEnvelope
+
+// ResourceResponse defines model for ResourceResponse.
+type ResourceResponse = ResourceEnvelope
+
 // ResultResponse defines model for ResultResponse.
 type ResultResponse = ResultEnvelope
 
+// RoleResponse defines model for RoleResponse.
+type RoleResponse = RoleEnvelope
+
+// ScopeListResponse defines model for ScopeListResponse.
+type ScopeListResponse = ScopeListEnvelope
+
+// ScopeResponse defines model for ScopeResponse.
+type ScopeResponse = ScopeEnvelope
+
+// SettingsResponse defines model for SettingsResponse.
+type SettingsResponse = SettingsEnvelope
+
 // TooLarge defines model for TooLarge.
 type TooLarge = Error
+
+// ToolListResponse defines model for ToolListResponse.
+type ToolListResponse = ToolListEnvelope
+
+// ToolResponse defines model for ToolResponse.
+type ToolResponse = ToolEnvelope
 
 // Unauthenticated defines model for Unauthenticated.
 type Unauthenticated = Error
@@ -529,6 +1488,9 @@ type Unavailable = Error
 
 // UnsupportedMediaType defines model for UnsupportedMediaType.
 type UnsupportedMediaType = Error
+
+// UserResponse defines model for UserResponse.
+type UserResponse = UserEnvelope
 
 // ListAuditEventsParams defines parameters for ListAuditEvents.
 type ListAuditEventsParams struct {
@@ -556,8 +1518,50 @@ type ListAuditEventsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListChangesParams defines parameters for ListChanges.
+type ListChangesParams struct {
+	// After The revision after which to begin.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// LastEventID For the stream, the revision after which to go on; stands before `after`.
+	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
+}
+
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListPermissionsParams defines parameters for ListPermissions.
+type ListPermissionsParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListResourcesParams defines parameters for ListResources.
+type ListResourcesParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListResourceMembersParams defines parameters for ListResourceMembers.
+type ListResourceMembersParams struct {
 	// Limit The most rows to answer with.
 	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -576,6 +1580,48 @@ type ListRolePermissionsParams struct {
 
 // ListRolesParams defines parameters for ListRoles.
 type ListRolesParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListGrantsParams defines parameters for ListGrants.
+type ListGrantsParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListScopesParams defines parameters for ListScopes.
+type ListScopesParams struct {
+	// ParentKind The parent's kind.
+	ParentKind *ParentKindParam `form:"parent_kind,omitempty" json:"parent_kind,omitempty"`
+
+	// ParentId The parent's id; goes with `parent_kind`.
+	ParentId *ParentIDParam `form:"parent_id,omitempty" json:"parent_id,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListScopeMembersParams defines parameters for ListScopeMembers.
+type ListScopeMembersParams struct {
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListToolsParams defines parameters for ListTools.
+type ListToolsParams struct {
 	// Limit The most rows to answer with.
 	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -628,17 +1674,137 @@ type ListWorkflowUsersParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// EvaluateJSONRequestBody defines body for Evaluate for application/json ContentType.
+type EvaluateJSONRequestBody = Evaluation
+
+// EvaluateAllJSONRequestBody defines body for EvaluateAll for application/json ContentType.
+type EvaluateAllJSONRequestBody = Evaluations
+
+// SearchActionsJSONRequestBody defines body for SearchActions for application/json ContentType.
+type SearchActionsJSONRequestBody = ActionSearch
+
+// SearchResourcesJSONRequestBody defines body for SearchResources for application/json ContentType.
+type SearchResourcesJSONRequestBody = ResourceSearch
+
+// SearchSubjectsJSONRequestBody defines body for SearchSubjects for application/json ContentType.
+type SearchSubjectsJSONRequestBody = SubjectSearch
+
+// BatchJSONRequestBody defines body for Batch for application/json ContentType.
+type BatchJSONRequestBody = BatchRequest
+
+// CheckJSONRequestBody defines body for Check for application/json ContentType.
+type CheckJSONRequestBody = CheckRequest
+
+// CheckBatchJSONRequestBody defines body for CheckBatch for application/json ContentType.
+type CheckBatchJSONRequestBody = CheckBatchRequest
+
+// PutGroupJSONRequestBody defines body for PutGroup for application/json ContentType.
+type PutGroupJSONRequestBody = GroupSpec
+
+// PutGroupRoleJSONRequestBody defines body for PutGroupRole for application/json ContentType.
+type PutGroupRoleJSONRequestBody = Window
+
 // AddMembershipJSONRequestBody defines body for AddMembership for application/json ContentType.
 type AddMembershipJSONRequestBody = Window
+
+// PutResourceJSONRequestBody defines body for PutResource for application/json ContentType.
+type PutResourceJSONRequestBody = ResourceSpec
+
+// PutResourceGroupJSONRequestBody defines body for PutResourceGroup for application/json ContentType.
+type PutResourceGroupJSONRequestBody = Window
+
+// PutResourceMemberJSONRequestBody defines body for PutResourceMember for application/json ContentType.
+type PutResourceMemberJSONRequestBody = Window
 
 // AddRoleJSONRequestBody defines body for AddRole for application/json ContentType.
 type AddRoleJSONRequestBody = RoleOptions
 
+// PutRoleJSONRequestBody defines body for PutRole for application/json ContentType.
+type PutRoleJSONRequestBody = RoleSpec
+
+// PutGrantJSONRequestBody defines body for PutGrant for application/json ContentType.
+type PutGrantJSONRequestBody = GrantSpec
+
+// PutScopeJSONRequestBody defines body for PutScope for application/json ContentType.
+type PutScopeJSONRequestBody = ScopeSpec
+
+// PutScopeGroupJSONRequestBody defines body for PutScopeGroup for application/json ContentType.
+type PutScopeGroupJSONRequestBody = Window
+
+// PutScopeMemberJSONRequestBody defines body for PutScopeMember for application/json ContentType.
+type PutScopeMemberJSONRequestBody = Window
+
+// PutSettingsJSONRequestBody defines body for PutSettings for application/json ContentType.
+type PutSettingsJSONRequestBody = SettingsSpec
+
+// PutToolJSONRequestBody defines body for PutTool for application/json ContentType.
+type PutToolJSONRequestBody = ToolSpec
+
+// PutUserJSONRequestBody defines body for PutUser for application/json ContentType.
+type PutUserJSONRequestBody = UserSpec
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// GetAuthZENConfiguration Tells AuthZEN clients where the endpoints are
+	// (GET /.well-known/authzen-configuration)
+	GetAuthZENConfiguration(w http.ResponseWriter, r *http.Request)
+	// Evaluate May the subject do the action on the resource?
+	// (POST /access/v1/evaluation)
+	Evaluate(w http.ResponseWriter, r *http.Request)
+	// EvaluateAll Answers up to 1,000 evaluations, all at one revision
+	// (POST /access/v1/evaluations)
+	EvaluateAll(w http.ResponseWriter, r *http.Request)
+	// SearchActions Which actions may the subject do on the resource?
+	// (POST /access/v1/search/action)
+	SearchActions(w http.ResponseWriter, r *http.Request)
+	// SearchResources On which resources may the subject do the action?
+	// (POST /access/v1/search/resource)
+	SearchResources(w http.ResponseWriter, r *http.Request)
+	// SearchSubjects Which subjects may do the action on the resource?
+	// (POST /access/v1/search/subject)
+	SearchSubjects(w http.ResponseWriter, r *http.Request)
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// Batch Carries out up to 1,000 mutations in one transaction, all or none
+	// (POST /api/batch)
+	Batch(w http.ResponseWriter, r *http.Request)
+	// ListChanges Lists what changed after a revision
+	// (GET /api/changes)
+	ListChanges(w http.ResponseWriter, r *http.Request, params ListChangesParams)
+	// Check May the user do this, here?
+	// (POST /api/check)
+	Check(w http.ResponseWriter, r *http.Request)
+	// CheckBatch Answers up to 1,000 checks, all at one revision
+	// (POST /api/check/batch)
+	CheckBatch(w http.ResponseWriter, r *http.Request)
+	// DeleteGroup Deletes a group with its memberships
+	// (DELETE /api/groups/{group})
+	DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
+	// GetGroup Shows a group
+	// (GET /api/groups/{group})
+	GetGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
+	// PutGroup Creates or describes a group
+	// (PUT /api/groups/{group})
+	PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
+	// DeleteGroupChild Takes a group out of a group
+	// (DELETE /api/groups/{group}/groups/{child})
+	DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam)
+	// AddGroupChild Puts a group into a group
+	// (PUT /api/groups/{group}/groups/{child})
+	AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam)
+	// DeleteGroupMember Takes a user out of a group
+	// (DELETE /api/groups/{group}/members/{user})
+	DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam)
+	// AddGroupMember Puts a user into a group
+	// (PUT /api/groups/{group}/members/{user})
+	AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam)
+	// DeleteGroupRole Takes a role at the tenant's root from a group
+	// (DELETE /api/groups/{group}/roles/{role})
+	DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam)
+	// PutGroupRole Gives a group a role at the tenant's root
+	// (PUT /api/groups/{group}/roles/{role})
+	PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam)
 	// HasPermission May the user do this, with no resource named?
 	// (GET /api/has_permission/{user}/{name})
 	HasPermission(w http.ResponseWriter, r *http.Request, user UserParam, name PermissionParam)
@@ -663,6 +1829,36 @@ type ServerInterface interface {
 	// AddPermission Grants the permission to the role
 	// (POST /api/permission/{group}/{name})
 	AddPermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam)
+	// ListPermissions Lists the catalogue: every permission that a tool defines or a role is granted
+	// (GET /api/permissions)
+	ListPermissions(w http.ResponseWriter, r *http.Request, params ListPermissionsParams)
+	// ListResources Lists the resources of a type
+	// (GET /api/resources/{type})
+	ListResources(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, params ListResourcesParams)
+	// DeleteResource Deletes a resource with the memberships at it
+	// (DELETE /api/resources/{type}/{id})
+	DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
+	// GetResource Shows a resource
+	// (GET /api/resources/{type}/{id})
+	GetResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
+	// PutResource Creates or replaces a resource
+	// (PUT /api/resources/{type}/{id})
+	PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
+	// DeleteResourceGroup Takes a role at a resource from a group
+	// (DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role})
+	DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam)
+	// PutResourceGroup Gives a group a role at a resource
+	// (PUT /api/resources/{type}/{id}/groups/{group}/roles/{role})
+	PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam)
+	// ListResourceMembers Lists the memberships at a resource as they were written
+	// (GET /api/resources/{type}/{id}/members)
+	ListResourceMembers(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params ListResourceMembersParams)
+	// DeleteResourceMember Takes a role at a resource from a user
+	// (DELETE /api/resources/{type}/{id}/members/{user}/roles/{role})
+	DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam)
+	// PutResourceMember Gives a user a role at a resource
+	// (PUT /api/resources/{type}/{id}/members/{user}/roles/{role})
+	PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam)
 	// DeleteRole Deletes a role with its grants and memberships
 	// (DELETE /api/role/{role})
 	DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam)
@@ -675,12 +1871,84 @@ type ServerInterface interface {
 	// ListRoles Lists the roles
 	// (GET /api/roles)
 	ListRoles(w http.ResponseWriter, r *http.Request, params ListRolesParams)
+	// RemoveRole Deletes a role with its grants and memberships
+	// (DELETE /api/roles/{role})
+	RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	// GetRole Shows a role as it was written
+	// (GET /api/roles/{role})
+	GetRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	// PutRole Creates or replaces a role
+	// (PUT /api/roles/{role})
+	PutRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	// ListGrants Lists the grants of a role as they were written
+	// (GET /api/roles/{role}/grants)
+	ListGrants(w http.ResponseWriter, r *http.Request, role RoleParam, params ListGrantsParams)
+	// DeleteGrant Takes a grant from a role
+	// (DELETE /api/roles/{role}/grants/{permission})
+	DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam)
+	// PutGrant Grants a permission to a role, perhaps under a condition
+	// (PUT /api/roles/{role}/grants/{permission})
+	PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam)
+	// ListScopes Lists the scopes of a kind
+	// (GET /api/scopes/{kind})
+	ListScopes(w http.ResponseWriter, r *http.Request, kind KindParam, params ListScopesParams)
+	// DeleteScope Deletes a scope with all that lies below it
+	// (DELETE /api/scopes/{kind}/{id})
+	DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
+	// GetScope Shows a scope
+	// (GET /api/scopes/{kind}/{id})
+	GetScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
+	// PutScope Creates, renames or moves a scope
+	// (PUT /api/scopes/{kind}/{id})
+	PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
+	// DeleteScopeGroup Takes a role at a scope from a group
+	// (DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
+	DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam)
+	// PutScopeGroup Gives a group a role at a scope
+	// (PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
+	PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam)
+	// ListScopeMembers Lists the memberships at a scope as they were written
+	// (GET /api/scopes/{kind}/{id}/members)
+	ListScopeMembers(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params ListScopeMembersParams)
+	// DeleteScopeMember Takes a role at a scope from a user
+	// (DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role})
+	DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam)
+	// PutScopeMember Gives a user a role at a scope
+	// (PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role})
+	PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam)
+	// GetSettings Shows the settings
+	// (GET /api/settings)
+	GetSettings(w http.ResponseWriter, r *http.Request)
+	// PutSettings Replaces the settings
+	// (PUT /api/settings)
+	PutSettings(w http.ResponseWriter, r *http.Request)
+	// ListTools Lists the tools
+	// (GET /api/tools)
+	ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams)
+	// DeleteTool Deletes a tool and its definitions
+	// (DELETE /api/tools/{tool})
+	DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
+	// GetTool Shows a tool
+	// (GET /api/tools/{tool})
+	GetTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
+	// PutTool Creates or replaces a tool with the permissions that it defines
+	// (PUT /api/tools/{tool})
+	PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
 	// ListUserPermissions Lists what the user may do, with no resource named
 	// (GET /api/user_permissions/{user})
 	ListUserPermissions(w http.ResponseWriter, r *http.Request, user UserParam, params ListUserPermissionsParams)
 	// ListUserRoles Lists the roles that the user holds now
 	// (GET /api/user_roles/{user})
 	ListUserRoles(w http.ResponseWriter, r *http.Request, user UserParam, params ListUserRolesParams)
+	// DeleteUser Deletes all that a user holds
+	// (DELETE /api/users/{user})
+	DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam)
+	// GetUser Shows a registered user
+	// (GET /api/users/{user})
+	GetUser(w http.ResponseWriter, r *http.Request, user UserParam)
+	// PutUser Registers a user, or changes what is known of one
+	// (PUT /api/users/{user})
+	PutUser(w http.ResponseWriter, r *http.Request, user UserParam)
 	// WhichRolesCan Lists the roles that hold the permission
 	// (GET /api/which_roles_can/{name})
 	WhichRolesCan(w http.ResponseWriter, r *http.Request, name PermissionParam, params WhichRolesCanParams)
@@ -715,6 +1983,90 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// GetAuthZENConfiguration operation middleware
+func (siw *ServerInterfaceWrapper) GetAuthZENConfiguration(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAuthZENConfiguration(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Evaluate operation middleware
+func (siw *ServerInterfaceWrapper) Evaluate(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Evaluate(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EvaluateAll operation middleware
+func (siw *ServerInterfaceWrapper) EvaluateAll(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EvaluateAll(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchActions operation middleware
+func (siw *ServerInterfaceWrapper) SearchActions(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchActions(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchResources operation middleware
+func (siw *ServerInterfaceWrapper) SearchResources(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchResources(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SearchSubjects operation middleware
+func (siw *ServerInterfaceWrapper) SearchSubjects(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SearchSubjects(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAuditEvents operation middleware
 func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *http.Request) {
@@ -844,6 +2196,416 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAuditEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Batch operation middleware
+func (siw *ServerInterfaceWrapper) Batch(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Batch(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListChanges operation middleware
+func (siw *ServerInterfaceWrapper) ListChanges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChangesParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID int64
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListChanges(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// Check operation middleware
+func (siw *ServerInterfaceWrapper) Check(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Check(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CheckBatch operation middleware
+func (siw *ServerInterfaceWrapper) CheckBatch(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckBatch(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetGroup operation middleware
+func (siw *ServerInterfaceWrapper) GetGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutGroup operation middleware
+func (siw *ServerInterfaceWrapper) PutGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroupChild operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroupChild(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "child" -------------
+	var child ChildParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "child", r.PathValue("child"), &child, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "child", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroupChild(w, r, group, child)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddGroupChild operation middleware
+func (siw *ServerInterfaceWrapper) AddGroupChild(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "child" -------------
+	var child ChildParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "child", r.PathValue("child"), &child, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "child", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddGroupChild(w, r, group, child)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroupMember operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroupMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroupMember(w, r, group, user)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AddGroupMember operation middleware
+func (siw *ServerInterfaceWrapper) AddGroupMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AddGroupMember(w, r, group, user)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroupRole operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroupRole(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroupRole(w, r, group, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutGroupRole operation middleware
+func (siw *ServerInterfaceWrapper) PutGroupRole(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutGroupRole(w, r, group, role)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1153,6 +2915,488 @@ func (siw *ServerInterfaceWrapper) AddPermission(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// ListPermissions operation middleware
+func (siw *ServerInterfaceWrapper) ListPermissions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPermissionsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPermissions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListResources operation middleware
+func (siw *ServerInterfaceWrapper) ListResources(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListResourcesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListResources(w, r, pType, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteResource operation middleware
+func (siw *ServerInterfaceWrapper) DeleteResource(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteResource(w, r, pType, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetResource operation middleware
+func (siw *ServerInterfaceWrapper) GetResource(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetResource(w, r, pType, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutResource operation middleware
+func (siw *ServerInterfaceWrapper) PutResource(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutResource(w, r, pType, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteResourceGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteResourceGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteResourceGroup(w, r, pType, id, group, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutResourceGroup operation middleware
+func (siw *ServerInterfaceWrapper) PutResourceGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutResourceGroup(w, r, pType, id, group, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListResourceMembers operation middleware
+func (siw *ServerInterfaceWrapper) ListResourceMembers(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListResourceMembersParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListResourceMembers(w, r, pType, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteResourceMember operation middleware
+func (siw *ServerInterfaceWrapper) DeleteResourceMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteResourceMember(w, r, pType, id, user, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutResourceMember operation middleware
+func (siw *ServerInterfaceWrapper) PutResourceMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "type" -------------
+	var pType ResourceTypeParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "type", r.PathValue("type"), &pType, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ResourceIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutResourceMember(w, r, pType, id, user, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // DeleteRole operation middleware
 func (siw *ServerInterfaceWrapper) DeleteRole(w http.ResponseWriter, r *http.Request) {
 
@@ -1306,6 +3550,823 @@ func (siw *ServerInterfaceWrapper) ListRoles(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// RemoveRole operation middleware
+func (siw *ServerInterfaceWrapper) RemoveRole(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveRole(w, r, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRole operation middleware
+func (siw *ServerInterfaceWrapper) GetRole(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRole(w, r, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutRole operation middleware
+func (siw *ServerInterfaceWrapper) PutRole(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutRole(w, r, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGrants operation middleware
+func (siw *ServerInterfaceWrapper) ListGrants(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGrantsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGrants(w, r, role, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGrant operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGrant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "permission" -------------
+	var permission GrantedParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "permission", r.PathValue("permission"), &permission, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGrant(w, r, role, permission)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutGrant operation middleware
+func (siw *ServerInterfaceWrapper) PutGrant(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "permission" -------------
+	var permission GrantedParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "permission", r.PathValue("permission"), &permission, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutGrant(w, r, role, permission)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListScopes operation middleware
+func (siw *ServerInterfaceWrapper) ListScopes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListScopesParams
+
+	// ------------- Optional query parameter "parent_kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "parent_kind", r.URL.Query(), &params.ParentKind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "parent_kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "parent_kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "parent_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "parent_id", r.URL.Query(), &params.ParentId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "parent_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "parent_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListScopes(w, r, kind, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteScope operation middleware
+func (siw *ServerInterfaceWrapper) DeleteScope(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteScope(w, r, kind, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetScope operation middleware
+func (siw *ServerInterfaceWrapper) GetScope(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetScope(w, r, kind, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutScope operation middleware
+func (siw *ServerInterfaceWrapper) PutScope(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutScope(w, r, kind, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteScopeGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteScopeGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteScopeGroup(w, r, kind, id, group, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutScopeGroup operation middleware
+func (siw *ServerInterfaceWrapper) PutScopeGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "group" -------------
+	var group GroupIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", r.PathValue("group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutScopeGroup(w, r, kind, id, group, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListScopeMembers operation middleware
+func (siw *ServerInterfaceWrapper) ListScopeMembers(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListScopeMembersParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListScopeMembers(w, r, kind, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteScopeMember operation middleware
+func (siw *ServerInterfaceWrapper) DeleteScopeMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteScopeMember(w, r, kind, id, user, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutScopeMember operation middleware
+func (siw *ServerInterfaceWrapper) PutScopeMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kind" -------------
+	var kind KindParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kind", r.PathValue("kind"), &kind, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "id" -------------
+	var id ScopeIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "role" -------------
+	var role RoleParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "role", r.PathValue("role"), &role, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutScopeMember(w, r, kind, id, user, role)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSettings operation middleware
+func (siw *ServerInterfaceWrapper) GetSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutSettings operation middleware
+func (siw *ServerInterfaceWrapper) PutSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTools operation middleware
+func (siw *ServerInterfaceWrapper) ListTools(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListToolsParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTools(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteTool operation middleware
+func (siw *ServerInterfaceWrapper) DeleteTool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tool" -------------
+	var tool ToolParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tool", r.PathValue("tool"), &tool, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tool", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteTool(w, r, tool)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetTool operation middleware
+func (siw *ServerInterfaceWrapper) GetTool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tool" -------------
+	var tool ToolParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tool", r.PathValue("tool"), &tool, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tool", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTool(w, r, tool)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutTool operation middleware
+func (siw *ServerInterfaceWrapper) PutTool(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tool" -------------
+	var tool ToolParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tool", r.PathValue("tool"), &tool, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tool", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutTool(w, r, tool)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListUserPermissions operation middleware
 func (siw *ServerInterfaceWrapper) ListUserPermissions(w http.ResponseWriter, r *http.Request) {
 
@@ -1407,6 +4468,84 @@ func (siw *ServerInterfaceWrapper) ListUserRoles(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListUserRoles(w, r, user, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteUser operation middleware
+func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteUser(w, r, user)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUser operation middleware
+func (siw *ServerInterfaceWrapper) GetUser(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUser(w, r, user)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutUser operation middleware
+func (siw *ServerInterfaceWrapper) PutUser(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user" -------------
+	var user UserParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user", r.PathValue("user"), &user, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutUser(w, r, user)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1815,8 +4954,126 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/users/{workflow}", wrapper.ListWorkflowUsers)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}/grants", wrapper.ListGrants)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}/grants/{permission}", wrapper.DeleteGrant)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}/grants/{permission}", wrapper.PutGrant)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/scopes/{kind}", wrapper.ListScopes)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/scopes/{kind}/{id}", wrapper.DeleteScope)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/scopes/{kind}/{id}", wrapper.GetScope)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/scopes/{kind}/{id}", wrapper.PutScope)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/scopes/{kind}/{id}/members", wrapper.ListScopeMembers)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/scopes/{kind}/{id}/members/{user}/roles/{role}", wrapper.DeleteScopeMember)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/scopes/{kind}/{id}/members/{user}/roles/{role}", wrapper.PutScopeMember)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/scopes/{kind}/{id}/groups/{group}/roles/{role}", wrapper.DeleteScopeGroup)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/scopes/{kind}/{id}/groups/{group}/roles/{role}", wrapper.PutScopeGroup)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/resources/{type}", wrapper.ListResources)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/resources/{type}/{id}", wrapper.DeleteResource)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/resources/{type}/{id}", wrapper.GetResource)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/resources/{type}/{id}", wrapper.PutResource)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/resources/{type}/{id}/members", wrapper.ListResourceMembers)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/resources/{type}/{id}/members/{user}/roles/{role}", wrapper.DeleteResourceMember)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/resources/{type}/{id}/members/{user}/roles/{role}", wrapper.PutResourceMember)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/resources/{type}/{id}/groups/{group}/roles/{role}", wrapper.DeleteResourceGroup)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/resources/{type}/{id}/groups/{group}/roles/{role}", wrapper.PutResourceGroup)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/groups/{group}", wrapper.DeleteGroup)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/groups/{group}", wrapper.GetGroup)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/groups/{group}", wrapper.PutGroup)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/groups/{group}/members/{user}", wrapper.DeleteGroupMember)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/groups/{group}/members/{user}", wrapper.AddGroupMember)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/groups/{group}/groups/{child}", wrapper.DeleteGroupChild)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/groups/{group}/groups/{child}", wrapper.AddGroupChild)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/groups/{group}/roles/{role}", wrapper.DeleteGroupRole)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/groups/{group}/roles/{role}", wrapper.PutGroupRole)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/users/{user}", wrapper.DeleteUser)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/users/{user}", wrapper.GetUser)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/users/{user}", wrapper.PutUser)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/check", wrapper.Check)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/check/batch", wrapper.CheckBatch)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/changes", wrapper.ListChanges)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access/v1/evaluation", wrapper.Evaluate)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access/v1/evaluations", wrapper.EvaluateAll)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access/v1/search/subject", wrapper.SearchSubjects)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access/v1/search/resource", wrapper.SearchResources)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/access/v1/search/action", wrapper.SearchActions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/.well-known/authzen-configuration", wrapper.GetAuthZENConfiguration)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/tools", wrapper.ListTools)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/tools/{tool}", wrapper.DeleteTool)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/tools/{tool}", wrapper.GetTool)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/tools/{tool}", wrapper.PutTool)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/permissions", wrapper.ListPermissions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/settings", wrapper.GetSettings)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/settings", wrapper.PutSettings)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/batch", wrapper.Batch)
 
 	return m
+}
+
+type AuthZENBadRequestResponseHeaders struct {
+	XRequestID *string
+}
+type AuthZENBadRequestJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENBadRequestResponseHeaders
+}
+
+type AuthZENForbiddenResponseHeaders struct {
+	XRequestID *string
+}
+type AuthZENForbiddenJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENForbiddenResponseHeaders
+}
+
+type AuthZENInternalErrorResponseHeaders struct {
+	XRequestID *string
+}
+type AuthZENInternalErrorJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENInternalErrorResponseHeaders
+}
+
+type AuthZENNotFoundResponseHeaders struct {
+	XRequestID *string
+}
+type AuthZENNotFoundJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENNotFoundResponseHeaders
+}
+
+type AuthZENTooLargeResponseHeaders struct {
+	XRequestID *string
+}
+type AuthZENTooLargeJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENTooLargeResponseHeaders
+}
+
+type AuthZENUnauthenticatedResponseHeaders struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type AuthZENUnauthenticatedJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENUnauthenticatedResponseHeaders
+}
+
+type AuthZENUnavailableResponseHeaders struct {
+	RetryAfter *int
+	XRequestID *string
+}
+type AuthZENUnavailableJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENUnavailableResponseHeaders
 }
 
 type BadRequestResponseHeaders struct {
@@ -1826,6 +5083,64 @@ type BadRequestJSONResponse struct {
 	Body Error
 
 	Headers BadRequestResponseHeaders
+}
+
+type BatchResultResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type BatchResultResponseJSONResponse struct {
+	Body BatchEnvelope
+
+	Headers BatchResultResponseResponseHeaders
+}
+
+type CatalogueResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type CatalogueResponseJSONResponse struct {
+	Body CatalogueEnvelope
+
+	Headers CatalogueResponseResponseHeaders
+}
+
+type ChangeListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type ChangeListResponseJSONResponse struct {
+	Body ChangeListEnvelope
+
+	Headers ChangeListResponseResponseHeaders
+}
+type ChangeListResponseTexteventStreamResponse struct {
+	Body io.Reader
+
+	Headers       ChangeListResponseResponseHeaders
+	ContentLength int64
+}
+
+type CheckBatchResultResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type CheckBatchResultResponseJSONResponse struct {
+	Body CheckBatchResultEnvelope
+
+	Headers CheckBatchResultResponseResponseHeaders
+}
+
+type CheckResultResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type CheckResultResponseJSONResponse struct {
+	Body CheckResultEnvelope
+
+	Headers CheckResultResponseResponseHeaders
 }
 
 type ConflictResponseHeaders struct {
@@ -1856,6 +5171,37 @@ type ForbiddenJSONResponse struct {
 	Headers ForbiddenResponseHeaders
 }
 
+type GrantListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type GrantListResponseJSONResponse struct {
+	Body GrantListEnvelope
+
+	Headers GrantListResponseResponseHeaders
+}
+
+type GrantResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type GrantResponseJSONResponse struct {
+	Body GrantEnvelope
+
+	Headers GrantResponseResponseHeaders
+}
+
+type GroupResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type GroupResponseJSONResponse struct {
+	Body GroupEnvelope
+
+	Headers GroupResponseResponseHeaders
+}
+
 type InternalErrorResponseHeaders struct {
 	XRequestID *string
 }
@@ -1876,6 +5222,27 @@ type MemberListResponseJSONResponse struct {
 	Headers MemberListResponseResponseHeaders
 }
 
+type NodeMemberListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type NodeMemberListResponseJSONResponse struct {
+	Body NodeMemberListEnvelope
+
+	Headers NodeMemberListResponseResponseHeaders
+}
+
+type NodeMemberResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type NodeMemberResponseJSONResponse struct {
+	Body NodeMemberEnvelope
+
+	Headers NodeMemberResponseResponseHeaders
+}
+
 type NotFoundResponseHeaders struct {
 	XRequestID *string
 }
@@ -1894,6 +5261,27 @@ type ProbeResponseJSONResponse struct {
 	Headers ProbeResponseResponseHeaders
 }
 
+type ResourceListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type ResourceListResponseJSONResponse struct {
+	Body ResourceListEnvelope
+
+	Headers ResourceListResponseResponseHeaders
+}
+
+type ResourceResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type ResourceResponseJSONResponse struct {
+	Body ResourceEnvelope
+
+	Headers ResourceResponseResponseHeaders
+}
+
 type ResultResponseResponseHeaders struct {
 	GatehouseRevision *int64
 	XRequestID        *string
@@ -1904,6 +5292,47 @@ type ResultResponseJSONResponse struct {
 	Headers ResultResponseResponseHeaders
 }
 
+type RoleResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type RoleResponseJSONResponse struct {
+	Body RoleEnvelope
+
+	Headers RoleResponseResponseHeaders
+}
+
+type ScopeListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type ScopeListResponseJSONResponse struct {
+	Body ScopeListEnvelope
+
+	Headers ScopeListResponseResponseHeaders
+}
+
+type ScopeResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type ScopeResponseJSONResponse struct {
+	Body ScopeEnvelope
+
+	Headers ScopeResponseResponseHeaders
+}
+
+type SettingsResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type SettingsResponseJSONResponse struct {
+	Body SettingsEnvelope
+
+	Headers SettingsResponseResponseHeaders
+}
+
 type TooLargeResponseHeaders struct {
 	XRequestID *string
 }
@@ -1911,6 +5340,27 @@ type TooLargeJSONResponse struct {
 	Body Error
 
 	Headers TooLargeResponseHeaders
+}
+
+type ToolListResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+type ToolListResponseJSONResponse struct {
+	Body ToolListEnvelope
+
+	Headers ToolListResponseResponseHeaders
+}
+
+type ToolResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type ToolResponseJSONResponse struct {
+	Body ToolEnvelope
+
+	Headers ToolResponseResponseHeaders
 }
 
 type UnauthenticatedResponseHeaders struct {
@@ -1941,6 +5391,840 @@ type UnsupportedMediaTypeJSONResponse struct {
 	Body Error
 
 	Headers UnsupportedMediaTypeResponseHeaders
+}
+
+type UserResponseResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+type UserResponseJSONResponse struct {
+	Body UserEnvelope
+
+	Headers UserResponseResponseHeaders
+}
+
+type GetAuthZENConfigurationRequestObject struct {
+}
+
+type GetAuthZENConfigurationResponseObject interface {
+	VisitGetAuthZENConfigurationResponse(w http.ResponseWriter) error
+}
+
+type GetAuthZENConfiguration200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetAuthZENConfiguration200JSONResponse struct {
+	Body    AuthZENConfiguration
+	Headers GetAuthZENConfiguration200ResponseHeaders
+}
+
+func (response GetAuthZENConfiguration200JSONResponse) VisitGetAuthZENConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthZENConfiguration404JSONResponse struct{ AuthZENNotFoundJSONResponse }
+
+func (response GetAuthZENConfiguration404JSONResponse) VisitGetAuthZENConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthZENConfiguration413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response GetAuthZENConfiguration413JSONResponse) VisitGetAuthZENConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuthZENConfiguration500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response GetAuthZENConfiguration500JSONResponse) VisitGetAuthZENConfigurationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateRequestObject struct {
+	Body *EvaluateJSONRequestBody
+}
+
+type EvaluateResponseObject interface {
+	VisitEvaluateResponse(w http.ResponseWriter) error
+}
+
+type Evaluate200ResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+
+type Evaluate200JSONResponse struct {
+	Body    EvaluationDecision
+	Headers Evaluate200ResponseHeaders
+}
+
+func (response Evaluate200JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate400JSONResponse struct{ AuthZENBadRequestJSONResponse }
+
+func (response Evaluate400JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate401JSONResponse struct {
+	AuthZENUnauthenticatedJSONResponse
+}
+
+func (response Evaluate401JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate403JSONResponse struct{ AuthZENForbiddenJSONResponse }
+
+func (response Evaluate403JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response Evaluate413JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response Evaluate500JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Evaluate503JSONResponse struct{ AuthZENUnavailableJSONResponse }
+
+func (response Evaluate503JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAllRequestObject struct {
+	Body *EvaluateAllJSONRequestBody
+}
+
+type EvaluateAllResponseObject interface {
+	VisitEvaluateAllResponse(w http.ResponseWriter) error
+}
+
+type EvaluateAll200ResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+
+type EvaluateAll200JSONResponse struct {
+	Body    EvaluationDecisions
+	Headers EvaluateAll200ResponseHeaders
+}
+
+func (response EvaluateAll200JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll400JSONResponse struct{ AuthZENBadRequestJSONResponse }
+
+func (response EvaluateAll400JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll401JSONResponse struct {
+	AuthZENUnauthenticatedJSONResponse
+}
+
+func (response EvaluateAll401JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll403JSONResponse struct{ AuthZENForbiddenJSONResponse }
+
+func (response EvaluateAll403JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response EvaluateAll413JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response EvaluateAll500JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll503JSONResponse struct{ AuthZENUnavailableJSONResponse }
+
+func (response EvaluateAll503JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActionsRequestObject struct {
+	Body *SearchActionsJSONRequestBody
+}
+
+type SearchActionsResponseObject interface {
+	VisitSearchActionsResponse(w http.ResponseWriter) error
+}
+
+type SearchActions200ResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+
+type SearchActions200JSONResponse struct {
+	Body    ActionResults
+	Headers SearchActions200ResponseHeaders
+}
+
+func (response SearchActions200JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions400JSONResponse struct{ AuthZENBadRequestJSONResponse }
+
+func (response SearchActions400JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions401JSONResponse struct {
+	AuthZENUnauthenticatedJSONResponse
+}
+
+func (response SearchActions401JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions403JSONResponse struct{ AuthZENForbiddenJSONResponse }
+
+func (response SearchActions403JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response SearchActions413JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response SearchActions500JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchActions503JSONResponse struct{ AuthZENUnavailableJSONResponse }
+
+func (response SearchActions503JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResourcesRequestObject struct {
+	Body *SearchResourcesJSONRequestBody
+}
+
+type SearchResourcesResponseObject interface {
+	VisitSearchResourcesResponse(w http.ResponseWriter) error
+}
+
+type SearchResources200ResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+
+type SearchResources200JSONResponse struct {
+	Body    ResourceResults
+	Headers SearchResources200ResponseHeaders
+}
+
+func (response SearchResources200JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources400JSONResponse struct{ AuthZENBadRequestJSONResponse }
+
+func (response SearchResources400JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources401JSONResponse struct {
+	AuthZENUnauthenticatedJSONResponse
+}
+
+func (response SearchResources401JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources403JSONResponse struct{ AuthZENForbiddenJSONResponse }
+
+func (response SearchResources403JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response SearchResources413JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response SearchResources500JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources503JSONResponse struct{ AuthZENUnavailableJSONResponse }
+
+func (response SearchResources503JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjectsRequestObject struct {
+	Body *SearchSubjectsJSONRequestBody
+}
+
+type SearchSubjectsResponseObject interface {
+	VisitSearchSubjectsResponse(w http.ResponseWriter) error
+}
+
+type SearchSubjects200ResponseHeaders struct {
+	GatehouseRevision *int64
+	XRequestID        *string
+}
+
+type SearchSubjects200JSONResponse struct {
+	Body    SubjectResults
+	Headers SearchSubjects200ResponseHeaders
+}
+
+func (response SearchSubjects200JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects400JSONResponse struct{ AuthZENBadRequestJSONResponse }
+
+func (response SearchSubjects400JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects401JSONResponse struct {
+	AuthZENUnauthenticatedJSONResponse
+}
+
+func (response SearchSubjects401JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects403JSONResponse struct{ AuthZENForbiddenJSONResponse }
+
+func (response SearchSubjects403JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects413JSONResponse struct{ AuthZENTooLargeJSONResponse }
+
+func (response SearchSubjects413JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects500JSONResponse struct {
+	AuthZENInternalErrorJSONResponse
+}
+
+func (response SearchSubjects500JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects503JSONResponse struct{ AuthZENUnavailableJSONResponse }
+
+func (response SearchSubjects503JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ListAuditEventsRequestObject struct {
@@ -2074,6 +6358,2413 @@ func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w ht
 type ListAuditEvents503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BatchRequestObject struct {
+	Body *BatchJSONRequestBody
+}
+
+type BatchResponseObject interface {
+	VisitBatchResponse(w http.ResponseWriter) error
+}
+
+type Batch200JSONResponse struct {
+	BatchResultResponseJSONResponse
+}
+
+func (response Batch200JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response Batch400JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response Batch401JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response Batch403JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response Batch404JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch409JSONResponse struct{ ConflictJSONResponse }
+
+func (response Batch409JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response Batch413JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response Batch415JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response Batch500JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Batch503JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChangesRequestObject struct {
+	Params ListChangesParams
+}
+
+type ListChangesResponseObject interface {
+	VisitListChangesResponse(w http.ResponseWriter) error
+}
+
+type ListChanges200JSONResponse struct{ ChangeListResponseJSONResponse }
+
+func (response ListChanges200JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges200TexteventStreamResponse struct {
+	ChangeListResponseTexteventStreamResponse
+}
+
+func (response ListChanges200TexteventStreamResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ListChanges400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListChanges400JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListChanges401JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListChanges403JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListChanges413JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListChanges500JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChanges503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListChanges503JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckRequestObject struct {
+	Body *CheckJSONRequestBody
+}
+
+type CheckResponseObject interface {
+	VisitCheckResponse(w http.ResponseWriter) error
+}
+
+type Check200JSONResponse struct {
+	CheckResultResponseJSONResponse
+}
+
+func (response Check200JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response Check400JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response Check401JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response Check403JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response Check413JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response Check415JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response Check500JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Check503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response Check503JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatchRequestObject struct {
+	Body *CheckBatchJSONRequestBody
+}
+
+type CheckBatchResponseObject interface {
+	VisitCheckBatchResponse(w http.ResponseWriter) error
+}
+
+type CheckBatch200JSONResponse struct {
+	CheckBatchResultResponseJSONResponse
+}
+
+func (response CheckBatch200JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response CheckBatch400JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response CheckBatch401JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CheckBatch403JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CheckBatch413JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CheckBatch415JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response CheckBatch500JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CheckBatch503JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRequestObject struct {
+	Group GroupIDParam `json:"group"`
+}
+
+type DeleteGroupResponseObject interface {
+	VisitDeleteGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroup200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteGroup200JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteGroup400JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteGroup401JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGroup403JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGroup404JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGroup409JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteGroup413JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteGroup415JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteGroup500JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGroup503JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroupRequestObject struct {
+	Group GroupIDParam `json:"group"`
+}
+
+type GetGroupResponseObject interface {
+	VisitGetGroupResponse(w http.ResponseWriter) error
+}
+
+type GetGroup200JSONResponse struct{ GroupResponseJSONResponse }
+
+func (response GetGroup200JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetGroup400JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetGroup401JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetGroup403JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetGroup404JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetGroup413JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetGroup500JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetGroup503JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	Body  *PutGroupJSONRequestBody
+}
+
+type PutGroupResponseObject interface {
+	VisitPutGroupResponse(w http.ResponseWriter) error
+}
+
+type PutGroup200JSONResponse struct{ GroupResponseJSONResponse }
+
+func (response PutGroup200JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutGroup400JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutGroup401JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutGroup403JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutGroup404JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutGroup409JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutGroup413JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutGroup415JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutGroup500JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutGroup503JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChildRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	Child ChildParam   `json:"child"`
+}
+
+type DeleteGroupChildResponseObject interface {
+	VisitDeleteGroupChildResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroupChild200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteGroupChild200JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteGroupChild400JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteGroupChild401JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGroupChild403JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGroupChild404JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGroupChild409JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteGroupChild413JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteGroupChild415JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteGroupChild500JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGroupChild503JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChildRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	Child ChildParam   `json:"child"`
+}
+
+type AddGroupChildResponseObject interface {
+	VisitAddGroupChildResponse(w http.ResponseWriter) error
+}
+
+type AddGroupChild200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response AddGroupChild200JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response AddGroupChild400JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response AddGroupChild401JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response AddGroupChild403JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AddGroupChild404JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild409JSONResponse struct{ ConflictJSONResponse }
+
+func (response AddGroupChild409JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response AddGroupChild413JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response AddGroupChild415JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response AddGroupChild500JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupChild503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AddGroupChild503JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMemberRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	User  UserParam    `json:"user"`
+}
+
+type DeleteGroupMemberResponseObject interface {
+	VisitDeleteGroupMemberResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroupMember200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteGroupMember200JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteGroupMember400JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteGroupMember401JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGroupMember403JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGroupMember404JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGroupMember409JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteGroupMember413JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteGroupMember415JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteGroupMember500JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGroupMember503JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMemberRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	User  UserParam    `json:"user"`
+}
+
+type AddGroupMemberResponseObject interface {
+	VisitAddGroupMemberResponse(w http.ResponseWriter) error
+}
+
+type AddGroupMember200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response AddGroupMember200JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response AddGroupMember400JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response AddGroupMember401JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response AddGroupMember403JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response AddGroupMember404JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response AddGroupMember409JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response AddGroupMember413JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response AddGroupMember415JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response AddGroupMember500JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddGroupMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AddGroupMember503JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRoleRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	Role  RoleParam    `json:"role"`
+}
+
+type DeleteGroupRoleResponseObject interface {
+	VisitDeleteGroupRoleResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroupRole200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteGroupRole200JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteGroupRole400JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteGroupRole401JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGroupRole403JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGroupRole404JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGroupRole409JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteGroupRole413JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteGroupRole415JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteGroupRole500JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGroupRole503JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRoleRequestObject struct {
+	Group GroupIDParam `json:"group"`
+	Role  RoleParam    `json:"role"`
+	Body  *PutGroupRoleJSONRequestBody
+}
+
+type PutGroupRoleResponseObject interface {
+	VisitPutGroupRoleResponse(w http.ResponseWriter) error
+}
+
+type PutGroupRole200JSONResponse struct{ NodeMemberResponseJSONResponse }
+
+func (response PutGroupRole200JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutGroupRole400JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutGroupRole401JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutGroupRole403JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutGroupRole404JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutGroupRole409JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutGroupRole413JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutGroupRole415JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutGroupRole500JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGroupRole503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutGroupRole503JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3404,6 +10095,1765 @@ func (response AddPermission503JSONResponse) VisitAddPermissionResponse(w http.R
 	return err
 }
 
+type ListPermissionsRequestObject struct {
+	Params ListPermissionsParams
+}
+
+type ListPermissionsResponseObject interface {
+	VisitListPermissionsResponse(w http.ResponseWriter) error
+}
+
+type ListPermissions200JSONResponse struct{ CatalogueResponseJSONResponse }
+
+func (response ListPermissions200JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListPermissions400JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListPermissions401JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListPermissions403JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListPermissions413JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListPermissions500JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListPermissions503JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourcesRequestObject struct {
+	Type   ResourceTypeParam `json:"type"`
+	Params ListResourcesParams
+}
+
+type ListResourcesResponseObject interface {
+	VisitListResourcesResponse(w http.ResponseWriter) error
+}
+
+type ListResources200JSONResponse struct {
+	ResourceListResponseJSONResponse
+}
+
+func (response ListResources200JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListResources400JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListResources401JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListResources403JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListResources413JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListResources500JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListResources503JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceRequestObject struct {
+	Type ResourceTypeParam `json:"type"`
+	Id   ResourceIDParam   `json:"id"`
+}
+
+type DeleteResourceResponseObject interface {
+	VisitDeleteResourceResponse(w http.ResponseWriter) error
+}
+
+type DeleteResource200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteResource200JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteResource400JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteResource401JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteResource403JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteResource404JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteResource409JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteResource413JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteResource415JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteResource500JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResource503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteResource503JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResourceRequestObject struct {
+	Type ResourceTypeParam `json:"type"`
+	Id   ResourceIDParam   `json:"id"`
+}
+
+type GetResourceResponseObject interface {
+	VisitGetResourceResponse(w http.ResponseWriter) error
+}
+
+type GetResource200JSONResponse struct{ ResourceResponseJSONResponse }
+
+func (response GetResource200JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetResource400JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetResource401JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetResource403JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetResource404JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetResource413JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetResource500JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetResource503JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceRequestObject struct {
+	Type ResourceTypeParam `json:"type"`
+	Id   ResourceIDParam   `json:"id"`
+	Body *PutResourceJSONRequestBody
+}
+
+type PutResourceResponseObject interface {
+	VisitPutResourceResponse(w http.ResponseWriter) error
+}
+
+type PutResource200JSONResponse struct{ ResourceResponseJSONResponse }
+
+func (response PutResource200JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutResource400JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutResource401JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutResource403JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutResource404JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutResource409JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutResource413JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutResource415JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutResource500JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResource503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutResource503JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroupRequestObject struct {
+	Type  ResourceTypeParam `json:"type"`
+	Id    ResourceIDParam   `json:"id"`
+	Group GroupIDParam      `json:"group"`
+	Role  RoleParam         `json:"role"`
+}
+
+type DeleteResourceGroupResponseObject interface {
+	VisitDeleteResourceGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteResourceGroup200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteResourceGroup200JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteResourceGroup400JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteResourceGroup401JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteResourceGroup403JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteResourceGroup404JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteResourceGroup409JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteResourceGroup413JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteResourceGroup415JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteResourceGroup500JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteResourceGroup503JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroupRequestObject struct {
+	Type  ResourceTypeParam `json:"type"`
+	Id    ResourceIDParam   `json:"id"`
+	Group GroupIDParam      `json:"group"`
+	Role  RoleParam         `json:"role"`
+	Body  *PutResourceGroupJSONRequestBody
+}
+
+type PutResourceGroupResponseObject interface {
+	VisitPutResourceGroupResponse(w http.ResponseWriter) error
+}
+
+type PutResourceGroup200JSONResponse struct{ NodeMemberResponseJSONResponse }
+
+func (response PutResourceGroup200JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutResourceGroup400JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutResourceGroup401JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutResourceGroup403JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutResourceGroup404JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutResourceGroup409JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutResourceGroup413JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutResourceGroup415JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutResourceGroup500JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutResourceGroup503JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembersRequestObject struct {
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	Params ListResourceMembersParams
+}
+
+type ListResourceMembersResponseObject interface {
+	VisitListResourceMembersResponse(w http.ResponseWriter) error
+}
+
+type ListResourceMembers200JSONResponse struct {
+	NodeMemberListResponseJSONResponse
+}
+
+func (response ListResourceMembers200JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListResourceMembers400JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListResourceMembers401JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListResourceMembers403JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListResourceMembers413JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListResourceMembers500JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListResourceMembers503JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMemberRequestObject struct {
+	Type ResourceTypeParam `json:"type"`
+	Id   ResourceIDParam   `json:"id"`
+	User UserParam         `json:"user"`
+	Role RoleParam         `json:"role"`
+}
+
+type DeleteResourceMemberResponseObject interface {
+	VisitDeleteResourceMemberResponse(w http.ResponseWriter) error
+}
+
+type DeleteResourceMember200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteResourceMember200JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteResourceMember400JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteResourceMember401JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteResourceMember403JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteResourceMember404JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteResourceMember409JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteResourceMember413JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteResourceMember415JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteResourceMember500JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteResourceMember503JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMemberRequestObject struct {
+	Type ResourceTypeParam `json:"type"`
+	Id   ResourceIDParam   `json:"id"`
+	User UserParam         `json:"user"`
+	Role RoleParam         `json:"role"`
+	Body *PutResourceMemberJSONRequestBody
+}
+
+type PutResourceMemberResponseObject interface {
+	VisitPutResourceMemberResponse(w http.ResponseWriter) error
+}
+
+type PutResourceMember200JSONResponse struct{ NodeMemberResponseJSONResponse }
+
+func (response PutResourceMember200JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutResourceMember400JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutResourceMember401JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutResourceMember403JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutResourceMember404JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutResourceMember409JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutResourceMember413JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutResourceMember415JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutResourceMember500JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutResourceMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutResourceMember503JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteRoleRequestObject struct {
 	Role RoleParam `json:"role"`
 }
@@ -4058,6 +12508,3722 @@ func (response ListRoles503JSONResponse) VisitListRolesResponse(w http.ResponseW
 	return err
 }
 
+type RemoveRoleRequestObject struct {
+	Role RoleParam `json:"role"`
+}
+
+type RemoveRoleResponseObject interface {
+	VisitRemoveRoleResponse(w http.ResponseWriter) error
+}
+
+type RemoveRole200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response RemoveRole200JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response RemoveRole400JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response RemoveRole401JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RemoveRole403JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response RemoveRole404JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole409JSONResponse struct{ ConflictJSONResponse }
+
+func (response RemoveRole409JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RemoveRole413JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response RemoveRole415JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response RemoveRole500JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveRole503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RemoveRole503JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRoleRequestObject struct {
+	Role RoleParam `json:"role"`
+}
+
+type GetRoleResponseObject interface {
+	VisitGetRoleResponse(w http.ResponseWriter) error
+}
+
+type GetRole200JSONResponse struct{ RoleResponseJSONResponse }
+
+func (response GetRole200JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetRole400JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetRole401JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetRole403JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetRole404JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetRole413JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetRole500JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetRole503JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRoleRequestObject struct {
+	Role RoleParam `json:"role"`
+	Body *PutRoleJSONRequestBody
+}
+
+type PutRoleResponseObject interface {
+	VisitPutRoleResponse(w http.ResponseWriter) error
+}
+
+type PutRole200JSONResponse struct{ RoleResponseJSONResponse }
+
+func (response PutRole200JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutRole400JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutRole401JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutRole403JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutRole404JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutRole409JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutRole413JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutRole415JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutRole500JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutRole503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutRole503JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrantsRequestObject struct {
+	Role   RoleParam `json:"role"`
+	Params ListGrantsParams
+}
+
+type ListGrantsResponseObject interface {
+	VisitListGrantsResponse(w http.ResponseWriter) error
+}
+
+type ListGrants200JSONResponse struct{ GrantListResponseJSONResponse }
+
+func (response ListGrants200JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListGrants400JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListGrants401JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListGrants403JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListGrants413JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListGrants500JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListGrants503JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrantRequestObject struct {
+	Role       RoleParam    `json:"role"`
+	Permission GrantedParam `json:"permission"`
+}
+
+type DeleteGrantResponseObject interface {
+	VisitDeleteGrantResponse(w http.ResponseWriter) error
+}
+
+type DeleteGrant200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteGrant200JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteGrant400JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteGrant401JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteGrant403JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteGrant404JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteGrant409JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteGrant413JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteGrant415JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteGrant500JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteGrant503JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrantRequestObject struct {
+	Role       RoleParam    `json:"role"`
+	Permission GrantedParam `json:"permission"`
+	Body       *PutGrantJSONRequestBody
+}
+
+type PutGrantResponseObject interface {
+	VisitPutGrantResponse(w http.ResponseWriter) error
+}
+
+type PutGrant200JSONResponse struct{ GrantResponseJSONResponse }
+
+func (response PutGrant200JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutGrant400JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutGrant401JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutGrant403JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutGrant404JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutGrant409JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutGrant413JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutGrant415JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutGrant500JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutGrant503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutGrant503JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopesRequestObject struct {
+	Kind   KindParam `json:"kind"`
+	Params ListScopesParams
+}
+
+type ListScopesResponseObject interface {
+	VisitListScopesResponse(w http.ResponseWriter) error
+}
+
+type ListScopes200JSONResponse struct{ ScopeListResponseJSONResponse }
+
+func (response ListScopes200JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListScopes400JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListScopes401JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListScopes403JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListScopes413JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListScopes500JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListScopes503JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeRequestObject struct {
+	Kind KindParam    `json:"kind"`
+	Id   ScopeIDParam `json:"id"`
+}
+
+type DeleteScopeResponseObject interface {
+	VisitDeleteScopeResponse(w http.ResponseWriter) error
+}
+
+type DeleteScope200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteScope200JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteScope400JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteScope401JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteScope403JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteScope404JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteScope409JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteScope413JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteScope415JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteScope500JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScope503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteScope503JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScopeRequestObject struct {
+	Kind KindParam    `json:"kind"`
+	Id   ScopeIDParam `json:"id"`
+}
+
+type GetScopeResponseObject interface {
+	VisitGetScopeResponse(w http.ResponseWriter) error
+}
+
+type GetScope200JSONResponse struct{ ScopeResponseJSONResponse }
+
+func (response GetScope200JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetScope400JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetScope401JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetScope403JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetScope404JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetScope413JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetScope500JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetScope503JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeRequestObject struct {
+	Kind KindParam    `json:"kind"`
+	Id   ScopeIDParam `json:"id"`
+	Body *PutScopeJSONRequestBody
+}
+
+type PutScopeResponseObject interface {
+	VisitPutScopeResponse(w http.ResponseWriter) error
+}
+
+type PutScope200JSONResponse struct{ ScopeResponseJSONResponse }
+
+func (response PutScope200JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutScope400JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutScope401JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutScope403JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutScope404JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutScope409JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutScope413JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutScope415JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutScope500JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScope503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutScope503JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroupRequestObject struct {
+	Kind  KindParam    `json:"kind"`
+	Id    ScopeIDParam `json:"id"`
+	Group GroupIDParam `json:"group"`
+	Role  RoleParam    `json:"role"`
+}
+
+type DeleteScopeGroupResponseObject interface {
+	VisitDeleteScopeGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteScopeGroup200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteScopeGroup200JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteScopeGroup400JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteScopeGroup401JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteScopeGroup403JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteScopeGroup404JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteScopeGroup409JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteScopeGroup413JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteScopeGroup415JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteScopeGroup500JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteScopeGroup503JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroupRequestObject struct {
+	Kind  KindParam    `json:"kind"`
+	Id    ScopeIDParam `json:"id"`
+	Group GroupIDParam `json:"group"`
+	Role  RoleParam    `json:"role"`
+	Body  *PutScopeGroupJSONRequestBody
+}
+
+type PutScopeGroupResponseObject interface {
+	VisitPutScopeGroupResponse(w http.ResponseWriter) error
+}
+
+type PutScopeGroup200JSONResponse struct{ NodeMemberResponseJSONResponse }
+
+func (response PutScopeGroup200JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutScopeGroup400JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutScopeGroup401JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutScopeGroup403JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutScopeGroup404JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutScopeGroup409JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutScopeGroup413JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutScopeGroup415JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutScopeGroup500JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeGroup503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutScopeGroup503JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembersRequestObject struct {
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	Params ListScopeMembersParams
+}
+
+type ListScopeMembersResponseObject interface {
+	VisitListScopeMembersResponse(w http.ResponseWriter) error
+}
+
+type ListScopeMembers200JSONResponse struct {
+	NodeMemberListResponseJSONResponse
+}
+
+func (response ListScopeMembers200JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListScopeMembers400JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListScopeMembers401JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListScopeMembers403JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListScopeMembers413JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListScopeMembers500JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListScopeMembers503JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMemberRequestObject struct {
+	Kind KindParam    `json:"kind"`
+	Id   ScopeIDParam `json:"id"`
+	User UserParam    `json:"user"`
+	Role RoleParam    `json:"role"`
+}
+
+type DeleteScopeMemberResponseObject interface {
+	VisitDeleteScopeMemberResponse(w http.ResponseWriter) error
+}
+
+type DeleteScopeMember200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteScopeMember200JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteScopeMember400JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteScopeMember401JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteScopeMember403JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteScopeMember404JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteScopeMember409JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteScopeMember413JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteScopeMember415JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteScopeMember500JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteScopeMember503JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMemberRequestObject struct {
+	Kind KindParam    `json:"kind"`
+	Id   ScopeIDParam `json:"id"`
+	User UserParam    `json:"user"`
+	Role RoleParam    `json:"role"`
+	Body *PutScopeMemberJSONRequestBody
+}
+
+type PutScopeMemberResponseObject interface {
+	VisitPutScopeMemberResponse(w http.ResponseWriter) error
+}
+
+type PutScopeMember200JSONResponse struct{ NodeMemberResponseJSONResponse }
+
+func (response PutScopeMember200JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutScopeMember400JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutScopeMember401JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutScopeMember403JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutScopeMember404JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutScopeMember409JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutScopeMember413JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutScopeMember415JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutScopeMember500JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutScopeMember503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutScopeMember503JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettingsRequestObject struct {
+}
+
+type GetSettingsResponseObject interface {
+	VisitGetSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetSettings200JSONResponse struct{ SettingsResponseJSONResponse }
+
+func (response GetSettings200JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetSettings400JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetSettings401JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSettings403JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSettings404JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetSettings413JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetSettings500JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSettings503JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettingsRequestObject struct {
+	Body *PutSettingsJSONRequestBody
+}
+
+type PutSettingsResponseObject interface {
+	VisitPutSettingsResponse(w http.ResponseWriter) error
+}
+
+type PutSettings200JSONResponse struct{ SettingsResponseJSONResponse }
+
+func (response PutSettings200JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutSettings400JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutSettings401JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutSettings403JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutSettings404JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutSettings409JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutSettings413JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutSettings415JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutSettings500JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSettings503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutSettings503JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListToolsRequestObject struct {
+	Params ListToolsParams
+}
+
+type ListToolsResponseObject interface {
+	VisitListToolsResponse(w http.ResponseWriter) error
+}
+
+type ListTools200JSONResponse struct{ ToolListResponseJSONResponse }
+
+func (response ListTools200JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListTools400JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListTools401JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListTools403JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListTools413JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListTools500JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListTools503JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteToolRequestObject struct {
+	Tool ToolParam `json:"tool"`
+}
+
+type DeleteToolResponseObject interface {
+	VisitDeleteToolResponse(w http.ResponseWriter) error
+}
+
+type DeleteTool200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteTool200JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteTool400JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteTool401JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteTool403JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteTool404JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteTool409JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteTool413JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteTool415JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteTool500JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTool503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteTool503JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetToolRequestObject struct {
+	Tool ToolParam `json:"tool"`
+}
+
+type GetToolResponseObject interface {
+	VisitGetToolResponse(w http.ResponseWriter) error
+}
+
+type GetTool200JSONResponse struct{ ToolResponseJSONResponse }
+
+func (response GetTool200JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetTool400JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetTool401JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetTool403JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetTool404JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetTool413JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetTool500JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetTool503JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutToolRequestObject struct {
+	Tool ToolParam `json:"tool"`
+	Body *PutToolJSONRequestBody
+}
+
+type PutToolResponseObject interface {
+	VisitPutToolResponse(w http.ResponseWriter) error
+}
+
+type PutTool200JSONResponse struct{ ToolResponseJSONResponse }
+
+func (response PutTool200JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutTool400JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutTool401JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutTool403JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutTool404JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutTool409JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutTool413JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutTool415JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutTool500JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutTool503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutTool503JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListUserPermissionsRequestObject struct {
 	User   UserParam `json:"user"`
 	Params ListUserPermissionsParams
@@ -4333,6 +16499,547 @@ func (response ListUserRoles500JSONResponse) VisitListUserRolesResponse(w http.R
 type ListUserRoles503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListUserRoles503JSONResponse) VisitListUserRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUserRequestObject struct {
+	User UserParam `json:"user"`
+}
+
+type DeleteUserResponseObject interface {
+	VisitDeleteUserResponse(w http.ResponseWriter) error
+}
+
+type DeleteUser200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteUser200JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteUser400JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteUser401JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteUser403JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response DeleteUser404JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteUser409JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteUser413JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteUser415JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteUser500JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteUser503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteUser503JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserRequestObject struct {
+	User UserParam `json:"user"`
+}
+
+type GetUserResponseObject interface {
+	VisitGetUserResponse(w http.ResponseWriter) error
+}
+
+type GetUser200JSONResponse struct{ UserResponseJSONResponse }
+
+func (response GetUser200JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetUser400JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetUser401JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetUser403JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetUser404JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetUser413JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetUser500JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUserRequestObject struct {
+	User UserParam `json:"user"`
+	Body *PutUserJSONRequestBody
+}
+
+type PutUserResponseObject interface {
+	VisitPutUserResponse(w http.ResponseWriter) error
+}
+
+type PutUser200JSONResponse struct{ UserResponseJSONResponse }
+
+func (response PutUser200JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response PutUser400JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response PutUser401JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response PutUser403JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response PutUser404JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser409JSONResponse struct{ ConflictJSONResponse }
+
+func (response PutUser409JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response PutUser413JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response PutUser415JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response PutUser500JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutUser503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response PutUser503JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5171,9 +17878,66 @@ func (response GetReadiness503JSONResponse) VisitGetReadinessResponse(w http.Res
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// GetAuthZENConfiguration Tells AuthZEN clients where the endpoints are
+	// (GET /.well-known/authzen-configuration)
+	GetAuthZENConfiguration(ctx context.Context, request GetAuthZENConfigurationRequestObject) (GetAuthZENConfigurationResponseObject, error)
+	// Evaluate May the subject do the action on the resource?
+	// (POST /access/v1/evaluation)
+	Evaluate(ctx context.Context, request EvaluateRequestObject) (EvaluateResponseObject, error)
+	// EvaluateAll Answers up to 1,000 evaluations, all at one revision
+	// (POST /access/v1/evaluations)
+	EvaluateAll(ctx context.Context, request EvaluateAllRequestObject) (EvaluateAllResponseObject, error)
+	// SearchActions Which actions may the subject do on the resource?
+	// (POST /access/v1/search/action)
+	SearchActions(ctx context.Context, request SearchActionsRequestObject) (SearchActionsResponseObject, error)
+	// SearchResources On which resources may the subject do the action?
+	// (POST /access/v1/search/resource)
+	SearchResources(ctx context.Context, request SearchResourcesRequestObject) (SearchResourcesResponseObject, error)
+	// SearchSubjects Which subjects may do the action on the resource?
+	// (POST /access/v1/search/subject)
+	SearchSubjects(ctx context.Context, request SearchSubjectsRequestObject) (SearchSubjectsResponseObject, error)
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// Batch Carries out up to 1,000 mutations in one transaction, all or none
+	// (POST /api/batch)
+	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
+	// ListChanges Lists what changed after a revision
+	// (GET /api/changes)
+	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
+	// Check May the user do this, here?
+	// (POST /api/check)
+	Check(ctx context.Context, request CheckRequestObject) (CheckResponseObject, error)
+	// CheckBatch Answers up to 1,000 checks, all at one revision
+	// (POST /api/check/batch)
+	CheckBatch(ctx context.Context, request CheckBatchRequestObject) (CheckBatchResponseObject, error)
+	// DeleteGroup Deletes a group with its memberships
+	// (DELETE /api/groups/{group})
+	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
+	// GetGroup Shows a group
+	// (GET /api/groups/{group})
+	GetGroup(ctx context.Context, request GetGroupRequestObject) (GetGroupResponseObject, error)
+	// PutGroup Creates or describes a group
+	// (PUT /api/groups/{group})
+	PutGroup(ctx context.Context, request PutGroupRequestObject) (PutGroupResponseObject, error)
+	// DeleteGroupChild Takes a group out of a group
+	// (DELETE /api/groups/{group}/groups/{child})
+	DeleteGroupChild(ctx context.Context, request DeleteGroupChildRequestObject) (DeleteGroupChildResponseObject, error)
+	// AddGroupChild Puts a group into a group
+	// (PUT /api/groups/{group}/groups/{child})
+	AddGroupChild(ctx context.Context, request AddGroupChildRequestObject) (AddGroupChildResponseObject, error)
+	// DeleteGroupMember Takes a user out of a group
+	// (DELETE /api/groups/{group}/members/{user})
+	DeleteGroupMember(ctx context.Context, request DeleteGroupMemberRequestObject) (DeleteGroupMemberResponseObject, error)
+	// AddGroupMember Puts a user into a group
+	// (PUT /api/groups/{group}/members/{user})
+	AddGroupMember(ctx context.Context, request AddGroupMemberRequestObject) (AddGroupMemberResponseObject, error)
+	// DeleteGroupRole Takes a role at the tenant's root from a group
+	// (DELETE /api/groups/{group}/roles/{role})
+	DeleteGroupRole(ctx context.Context, request DeleteGroupRoleRequestObject) (DeleteGroupRoleResponseObject, error)
+	// PutGroupRole Gives a group a role at the tenant's root
+	// (PUT /api/groups/{group}/roles/{role})
+	PutGroupRole(ctx context.Context, request PutGroupRoleRequestObject) (PutGroupRoleResponseObject, error)
 	// HasPermission May the user do this, with no resource named?
 	// (GET /api/has_permission/{user}/{name})
 	HasPermission(ctx context.Context, request HasPermissionRequestObject) (HasPermissionResponseObject, error)
@@ -5198,6 +17962,36 @@ type StrictServerInterface interface {
 	// AddPermission Grants the permission to the role
 	// (POST /api/permission/{group}/{name})
 	AddPermission(ctx context.Context, request AddPermissionRequestObject) (AddPermissionResponseObject, error)
+	// ListPermissions Lists the catalogue: every permission that a tool defines or a role is granted
+	// (GET /api/permissions)
+	ListPermissions(ctx context.Context, request ListPermissionsRequestObject) (ListPermissionsResponseObject, error)
+	// ListResources Lists the resources of a type
+	// (GET /api/resources/{type})
+	ListResources(ctx context.Context, request ListResourcesRequestObject) (ListResourcesResponseObject, error)
+	// DeleteResource Deletes a resource with the memberships at it
+	// (DELETE /api/resources/{type}/{id})
+	DeleteResource(ctx context.Context, request DeleteResourceRequestObject) (DeleteResourceResponseObject, error)
+	// GetResource Shows a resource
+	// (GET /api/resources/{type}/{id})
+	GetResource(ctx context.Context, request GetResourceRequestObject) (GetResourceResponseObject, error)
+	// PutResource Creates or replaces a resource
+	// (PUT /api/resources/{type}/{id})
+	PutResource(ctx context.Context, request PutResourceRequestObject) (PutResourceResponseObject, error)
+	// DeleteResourceGroup Takes a role at a resource from a group
+	// (DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role})
+	DeleteResourceGroup(ctx context.Context, request DeleteResourceGroupRequestObject) (DeleteResourceGroupResponseObject, error)
+	// PutResourceGroup Gives a group a role at a resource
+	// (PUT /api/resources/{type}/{id}/groups/{group}/roles/{role})
+	PutResourceGroup(ctx context.Context, request PutResourceGroupRequestObject) (PutResourceGroupResponseObject, error)
+	// ListResourceMembers Lists the memberships at a resource as they were written
+	// (GET /api/resources/{type}/{id}/members)
+	ListResourceMembers(ctx context.Context, request ListResourceMembersRequestObject) (ListResourceMembersResponseObject, error)
+	// DeleteResourceMember Takes a role at a resource from a user
+	// (DELETE /api/resources/{type}/{id}/members/{user}/roles/{role})
+	DeleteResourceMember(ctx context.Context, request DeleteResourceMemberRequestObject) (DeleteResourceMemberResponseObject, error)
+	// PutResourceMember Gives a user a role at a resource
+	// (PUT /api/resources/{type}/{id}/members/{user}/roles/{role})
+	PutResourceMember(ctx context.Context, request PutResourceMemberRequestObject) (PutResourceMemberResponseObject, error)
 	// DeleteRole Deletes a role with its grants and memberships
 	// (DELETE /api/role/{role})
 	DeleteRole(ctx context.Context, request DeleteRoleRequestObject) (DeleteRoleResponseObject, error)
@@ -5210,12 +18004,84 @@ type StrictServerInterface interface {
 	// ListRoles Lists the roles
 	// (GET /api/roles)
 	ListRoles(ctx context.Context, request ListRolesRequestObject) (ListRolesResponseObject, error)
+	// RemoveRole Deletes a role with its grants and memberships
+	// (DELETE /api/roles/{role})
+	RemoveRole(ctx context.Context, request RemoveRoleRequestObject) (RemoveRoleResponseObject, error)
+	// GetRole Shows a role as it was written
+	// (GET /api/roles/{role})
+	GetRole(ctx context.Context, request GetRoleRequestObject) (GetRoleResponseObject, error)
+	// PutRole Creates or replaces a role
+	// (PUT /api/roles/{role})
+	PutRole(ctx context.Context, request PutRoleRequestObject) (PutRoleResponseObject, error)
+	// ListGrants Lists the grants of a role as they were written
+	// (GET /api/roles/{role}/grants)
+	ListGrants(ctx context.Context, request ListGrantsRequestObject) (ListGrantsResponseObject, error)
+	// DeleteGrant Takes a grant from a role
+	// (DELETE /api/roles/{role}/grants/{permission})
+	DeleteGrant(ctx context.Context, request DeleteGrantRequestObject) (DeleteGrantResponseObject, error)
+	// PutGrant Grants a permission to a role, perhaps under a condition
+	// (PUT /api/roles/{role}/grants/{permission})
+	PutGrant(ctx context.Context, request PutGrantRequestObject) (PutGrantResponseObject, error)
+	// ListScopes Lists the scopes of a kind
+	// (GET /api/scopes/{kind})
+	ListScopes(ctx context.Context, request ListScopesRequestObject) (ListScopesResponseObject, error)
+	// DeleteScope Deletes a scope with all that lies below it
+	// (DELETE /api/scopes/{kind}/{id})
+	DeleteScope(ctx context.Context, request DeleteScopeRequestObject) (DeleteScopeResponseObject, error)
+	// GetScope Shows a scope
+	// (GET /api/scopes/{kind}/{id})
+	GetScope(ctx context.Context, request GetScopeRequestObject) (GetScopeResponseObject, error)
+	// PutScope Creates, renames or moves a scope
+	// (PUT /api/scopes/{kind}/{id})
+	PutScope(ctx context.Context, request PutScopeRequestObject) (PutScopeResponseObject, error)
+	// DeleteScopeGroup Takes a role at a scope from a group
+	// (DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
+	DeleteScopeGroup(ctx context.Context, request DeleteScopeGroupRequestObject) (DeleteScopeGroupResponseObject, error)
+	// PutScopeGroup Gives a group a role at a scope
+	// (PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
+	PutScopeGroup(ctx context.Context, request PutScopeGroupRequestObject) (PutScopeGroupResponseObject, error)
+	// ListScopeMembers Lists the memberships at a scope as they were written
+	// (GET /api/scopes/{kind}/{id}/members)
+	ListScopeMembers(ctx context.Context, request ListScopeMembersRequestObject) (ListScopeMembersResponseObject, error)
+	// DeleteScopeMember Takes a role at a scope from a user
+	// (DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role})
+	DeleteScopeMember(ctx context.Context, request DeleteScopeMemberRequestObject) (DeleteScopeMemberResponseObject, error)
+	// PutScopeMember Gives a user a role at a scope
+	// (PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role})
+	PutScopeMember(ctx context.Context, request PutScopeMemberRequestObject) (PutScopeMemberResponseObject, error)
+	// GetSettings Shows the settings
+	// (GET /api/settings)
+	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
+	// PutSettings Replaces the settings
+	// (PUT /api/settings)
+	PutSettings(ctx context.Context, request PutSettingsRequestObject) (PutSettingsResponseObject, error)
+	// ListTools Lists the tools
+	// (GET /api/tools)
+	ListTools(ctx context.Context, request ListToolsRequestObject) (ListToolsResponseObject, error)
+	// DeleteTool Deletes a tool and its definitions
+	// (DELETE /api/tools/{tool})
+	DeleteTool(ctx context.Context, request DeleteToolRequestObject) (DeleteToolResponseObject, error)
+	// GetTool Shows a tool
+	// (GET /api/tools/{tool})
+	GetTool(ctx context.Context, request GetToolRequestObject) (GetToolResponseObject, error)
+	// PutTool Creates or replaces a tool with the permissions that it defines
+	// (PUT /api/tools/{tool})
+	PutTool(ctx context.Context, request PutToolRequestObject) (PutToolResponseObject, error)
 	// ListUserPermissions Lists what the user may do, with no resource named
 	// (GET /api/user_permissions/{user})
 	ListUserPermissions(ctx context.Context, request ListUserPermissionsRequestObject) (ListUserPermissionsResponseObject, error)
 	// ListUserRoles Lists the roles that the user holds now
 	// (GET /api/user_roles/{user})
 	ListUserRoles(ctx context.Context, request ListUserRolesRequestObject) (ListUserRolesResponseObject, error)
+	// DeleteUser Deletes all that a user holds
+	// (DELETE /api/users/{user})
+	DeleteUser(ctx context.Context, request DeleteUserRequestObject) (DeleteUserResponseObject, error)
+	// GetUser Shows a registered user
+	// (GET /api/users/{user})
+	GetUser(ctx context.Context, request GetUserRequestObject) (GetUserResponseObject, error)
+	// PutUser Registers a user, or changes what is known of one
+	// (PUT /api/users/{user})
+	PutUser(ctx context.Context, request PutUserRequestObject) (PutUserResponseObject, error)
 	// WhichRolesCan Lists the roles that hold the permission
 	// (GET /api/which_roles_can/{name})
 	WhichRolesCan(ctx context.Context, request WhichRolesCanRequestObject) (WhichRolesCanResponseObject, error)
@@ -5281,6 +18147,185 @@ type strictHandler struct {
 	options     StrictHTTPServerOptions
 }
 
+// GetAuthZENConfiguration operation middleware
+func (sh *strictHandler) GetAuthZENConfiguration(w http.ResponseWriter, r *http.Request) {
+	var request GetAuthZENConfigurationRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuthZENConfiguration(ctx, request.(GetAuthZENConfigurationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuthZENConfiguration")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAuthZENConfigurationResponseObject); ok {
+		if err := validResponse.VisitGetAuthZENConfigurationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Evaluate operation middleware
+func (sh *strictHandler) Evaluate(w http.ResponseWriter, r *http.Request) {
+	var request EvaluateRequestObject
+
+	var body EvaluateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Evaluate(ctx, request.(EvaluateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Evaluate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EvaluateResponseObject); ok {
+		if err := validResponse.VisitEvaluateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EvaluateAll operation middleware
+func (sh *strictHandler) EvaluateAll(w http.ResponseWriter, r *http.Request) {
+	var request EvaluateAllRequestObject
+
+	var body EvaluateAllJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EvaluateAll(ctx, request.(EvaluateAllRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EvaluateAll")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EvaluateAllResponseObject); ok {
+		if err := validResponse.VisitEvaluateAllResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchActions operation middleware
+func (sh *strictHandler) SearchActions(w http.ResponseWriter, r *http.Request) {
+	var request SearchActionsRequestObject
+
+	var body SearchActionsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchActions(ctx, request.(SearchActionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchActions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchActionsResponseObject); ok {
+		if err := validResponse.VisitSearchActionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchResources operation middleware
+func (sh *strictHandler) SearchResources(w http.ResponseWriter, r *http.Request) {
+	var request SearchResourcesRequestObject
+
+	var body SearchResourcesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchResources(ctx, request.(SearchResourcesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchResources")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchResourcesResponseObject); ok {
+		if err := validResponse.VisitSearchResourcesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SearchSubjects operation middleware
+func (sh *strictHandler) SearchSubjects(w http.ResponseWriter, r *http.Request) {
+	var request SearchSubjectsRequestObject
+
+	var body SearchSubjectsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SearchSubjects(ctx, request.(SearchSubjectsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SearchSubjects")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SearchSubjectsResponseObject); ok {
+		if err := validResponse.VisitSearchSubjectsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAuditEvents operation middleware
 func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams) {
 	var request ListAuditEventsRequestObject
@@ -5300,6 +18345,385 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Batch operation middleware
+func (sh *strictHandler) Batch(w http.ResponseWriter, r *http.Request) {
+	var request BatchRequestObject
+
+	var body BatchJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Batch(ctx, request.(BatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Batch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BatchResponseObject); ok {
+		if err := validResponse.VisitBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListChanges operation middleware
+func (sh *strictHandler) ListChanges(w http.ResponseWriter, r *http.Request, params ListChangesParams) {
+	var request ListChangesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChanges(ctx, request.(ListChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChanges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListChangesResponseObject); ok {
+		if err := validResponse.VisitListChangesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Check operation middleware
+func (sh *strictHandler) Check(w http.ResponseWriter, r *http.Request) {
+	var request CheckRequestObject
+
+	var body CheckJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Check(ctx, request.(CheckRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Check")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckResponseObject); ok {
+		if err := validResponse.VisitCheckResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckBatch operation middleware
+func (sh *strictHandler) CheckBatch(w http.ResponseWriter, r *http.Request) {
+	var request CheckBatchRequestObject
+
+	var body CheckBatchJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckBatch(ctx, request.(CheckBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckBatch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckBatchResponseObject); ok {
+		if err := validResponse.VisitCheckBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroup operation middleware
+func (sh *strictHandler) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam) {
+	var request DeleteGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroup(ctx, request.(DeleteGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetGroup operation middleware
+func (sh *strictHandler) GetGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam) {
+	var request GetGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetGroup(ctx, request.(GetGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetGroupResponseObject); ok {
+		if err := validResponse.VisitGetGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutGroup operation middleware
+func (sh *strictHandler) PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam) {
+	var request PutGroupRequestObject
+
+	request.Group = group
+
+	var body PutGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGroup(ctx, request.(PutGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutGroupResponseObject); ok {
+		if err := validResponse.VisitPutGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroupChild operation middleware
+func (sh *strictHandler) DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam) {
+	var request DeleteGroupChildRequestObject
+
+	request.Group = group
+	request.Child = child
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroupChild(ctx, request.(DeleteGroupChildRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroupChild")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupChildResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupChildResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddGroupChild operation middleware
+func (sh *strictHandler) AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam) {
+	var request AddGroupChildRequestObject
+
+	request.Group = group
+	request.Child = child
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddGroupChild(ctx, request.(AddGroupChildRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddGroupChild")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddGroupChildResponseObject); ok {
+		if err := validResponse.VisitAddGroupChildResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroupMember operation middleware
+func (sh *strictHandler) DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam) {
+	var request DeleteGroupMemberRequestObject
+
+	request.Group = group
+	request.User = user
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroupMember(ctx, request.(DeleteGroupMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroupMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupMemberResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddGroupMember operation middleware
+func (sh *strictHandler) AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam) {
+	var request AddGroupMemberRequestObject
+
+	request.Group = group
+	request.User = user
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AddGroupMember(ctx, request.(AddGroupMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddGroupMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AddGroupMemberResponseObject); ok {
+		if err := validResponse.VisitAddGroupMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroupRole operation middleware
+func (sh *strictHandler) DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam) {
+	var request DeleteGroupRoleRequestObject
+
+	request.Group = group
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroupRole(ctx, request.(DeleteGroupRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroupRole")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupRoleResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupRoleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutGroupRole operation middleware
+func (sh *strictHandler) PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam) {
+	var request PutGroupRoleRequestObject
+
+	request.Group = group
+	request.Role = role
+
+	var body PutGroupRoleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGroupRole(ctx, request.(PutGroupRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGroupRole")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutGroupRoleResponseObject); ok {
+		if err := validResponse.VisitPutGroupRoleResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -5533,6 +18957,314 @@ func (sh *strictHandler) AddPermission(w http.ResponseWriter, r *http.Request, g
 	}
 }
 
+// ListPermissions operation middleware
+func (sh *strictHandler) ListPermissions(w http.ResponseWriter, r *http.Request, params ListPermissionsParams) {
+	var request ListPermissionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPermissions(ctx, request.(ListPermissionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPermissions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPermissionsResponseObject); ok {
+		if err := validResponse.VisitListPermissionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListResources operation middleware
+func (sh *strictHandler) ListResources(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, params ListResourcesParams) {
+	var request ListResourcesRequestObject
+
+	request.Type = pType
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListResources(ctx, request.(ListResourcesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListResources")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListResourcesResponseObject); ok {
+		if err := validResponse.VisitListResourcesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteResource operation middleware
+func (sh *strictHandler) DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam) {
+	var request DeleteResourceRequestObject
+
+	request.Type = pType
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteResource(ctx, request.(DeleteResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteResource")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteResourceResponseObject); ok {
+		if err := validResponse.VisitDeleteResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetResource operation middleware
+func (sh *strictHandler) GetResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam) {
+	var request GetResourceRequestObject
+
+	request.Type = pType
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetResource(ctx, request.(GetResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetResource")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetResourceResponseObject); ok {
+		if err := validResponse.VisitGetResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutResource operation middleware
+func (sh *strictHandler) PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam) {
+	var request PutResourceRequestObject
+
+	request.Type = pType
+	request.Id = id
+
+	var body PutResourceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutResource(ctx, request.(PutResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutResource")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutResourceResponseObject); ok {
+		if err := validResponse.VisitPutResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteResourceGroup operation middleware
+func (sh *strictHandler) DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam) {
+	var request DeleteResourceGroupRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.Group = group
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteResourceGroup(ctx, request.(DeleteResourceGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteResourceGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteResourceGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteResourceGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutResourceGroup operation middleware
+func (sh *strictHandler) PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam) {
+	var request PutResourceGroupRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.Group = group
+	request.Role = role
+
+	var body PutResourceGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutResourceGroup(ctx, request.(PutResourceGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutResourceGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutResourceGroupResponseObject); ok {
+		if err := validResponse.VisitPutResourceGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListResourceMembers operation middleware
+func (sh *strictHandler) ListResourceMembers(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params ListResourceMembersParams) {
+	var request ListResourceMembersRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListResourceMembers(ctx, request.(ListResourceMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListResourceMembers")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListResourceMembersResponseObject); ok {
+		if err := validResponse.VisitListResourceMembersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteResourceMember operation middleware
+func (sh *strictHandler) DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam) {
+	var request DeleteResourceMemberRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.User = user
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteResourceMember(ctx, request.(DeleteResourceMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteResourceMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteResourceMemberResponseObject); ok {
+		if err := validResponse.VisitDeleteResourceMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutResourceMember operation middleware
+func (sh *strictHandler) PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam) {
+	var request PutResourceMemberRequestObject
+
+	request.Type = pType
+	request.Id = id
+	request.User = user
+	request.Role = role
+
+	var body PutResourceMemberJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutResourceMember(ctx, request.(PutResourceMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutResourceMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutResourceMemberResponseObject); ok {
+		if err := validResponse.VisitPutResourceMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // DeleteRole operation middleware
 func (sh *strictHandler) DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
 	var request DeleteRoleRequestObject
@@ -5648,6 +19380,636 @@ func (sh *strictHandler) ListRoles(w http.ResponseWriter, r *http.Request, param
 	}
 }
 
+// RemoveRole operation middleware
+func (sh *strictHandler) RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+	var request RemoveRoleRequestObject
+
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveRole(ctx, request.(RemoveRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveRole")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveRoleResponseObject); ok {
+		if err := validResponse.VisitRemoveRoleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRole operation middleware
+func (sh *strictHandler) GetRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+	var request GetRoleRequestObject
+
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRole(ctx, request.(GetRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRole")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRoleResponseObject); ok {
+		if err := validResponse.VisitGetRoleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutRole operation middleware
+func (sh *strictHandler) PutRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+	var request PutRoleRequestObject
+
+	request.Role = role
+
+	var body PutRoleJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutRole(ctx, request.(PutRoleRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutRole")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutRoleResponseObject); ok {
+		if err := validResponse.VisitPutRoleResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGrants operation middleware
+func (sh *strictHandler) ListGrants(w http.ResponseWriter, r *http.Request, role RoleParam, params ListGrantsParams) {
+	var request ListGrantsRequestObject
+
+	request.Role = role
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGrants(ctx, request.(ListGrantsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGrants")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGrantsResponseObject); ok {
+		if err := validResponse.VisitListGrantsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGrant operation middleware
+func (sh *strictHandler) DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam) {
+	var request DeleteGrantRequestObject
+
+	request.Role = role
+	request.Permission = permission
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGrant(ctx, request.(DeleteGrantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGrant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGrantResponseObject); ok {
+		if err := validResponse.VisitDeleteGrantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutGrant operation middleware
+func (sh *strictHandler) PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam) {
+	var request PutGrantRequestObject
+
+	request.Role = role
+	request.Permission = permission
+
+	var body PutGrantJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutGrant(ctx, request.(PutGrantRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutGrant")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutGrantResponseObject); ok {
+		if err := validResponse.VisitPutGrantResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListScopes operation middleware
+func (sh *strictHandler) ListScopes(w http.ResponseWriter, r *http.Request, kind KindParam, params ListScopesParams) {
+	var request ListScopesRequestObject
+
+	request.Kind = kind
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListScopes(ctx, request.(ListScopesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListScopes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListScopesResponseObject); ok {
+		if err := validResponse.VisitListScopesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteScope operation middleware
+func (sh *strictHandler) DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam) {
+	var request DeleteScopeRequestObject
+
+	request.Kind = kind
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteScope(ctx, request.(DeleteScopeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteScope")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteScopeResponseObject); ok {
+		if err := validResponse.VisitDeleteScopeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetScope operation middleware
+func (sh *strictHandler) GetScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam) {
+	var request GetScopeRequestObject
+
+	request.Kind = kind
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetScope(ctx, request.(GetScopeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetScope")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetScopeResponseObject); ok {
+		if err := validResponse.VisitGetScopeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutScope operation middleware
+func (sh *strictHandler) PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam) {
+	var request PutScopeRequestObject
+
+	request.Kind = kind
+	request.Id = id
+
+	var body PutScopeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutScope(ctx, request.(PutScopeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutScope")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutScopeResponseObject); ok {
+		if err := validResponse.VisitPutScopeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteScopeGroup operation middleware
+func (sh *strictHandler) DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam) {
+	var request DeleteScopeGroupRequestObject
+
+	request.Kind = kind
+	request.Id = id
+	request.Group = group
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteScopeGroup(ctx, request.(DeleteScopeGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteScopeGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteScopeGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteScopeGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutScopeGroup operation middleware
+func (sh *strictHandler) PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam) {
+	var request PutScopeGroupRequestObject
+
+	request.Kind = kind
+	request.Id = id
+	request.Group = group
+	request.Role = role
+
+	var body PutScopeGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutScopeGroup(ctx, request.(PutScopeGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutScopeGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutScopeGroupResponseObject); ok {
+		if err := validResponse.VisitPutScopeGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListScopeMembers operation middleware
+func (sh *strictHandler) ListScopeMembers(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params ListScopeMembersParams) {
+	var request ListScopeMembersRequestObject
+
+	request.Kind = kind
+	request.Id = id
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListScopeMembers(ctx, request.(ListScopeMembersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListScopeMembers")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListScopeMembersResponseObject); ok {
+		if err := validResponse.VisitListScopeMembersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteScopeMember operation middleware
+func (sh *strictHandler) DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam) {
+	var request DeleteScopeMemberRequestObject
+
+	request.Kind = kind
+	request.Id = id
+	request.User = user
+	request.Role = role
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteScopeMember(ctx, request.(DeleteScopeMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteScopeMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteScopeMemberResponseObject); ok {
+		if err := validResponse.VisitDeleteScopeMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutScopeMember operation middleware
+func (sh *strictHandler) PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam) {
+	var request PutScopeMemberRequestObject
+
+	request.Kind = kind
+	request.Id = id
+	request.User = user
+	request.Role = role
+
+	var body PutScopeMemberJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutScopeMember(ctx, request.(PutScopeMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutScopeMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutScopeMemberResponseObject); ok {
+		if err := validResponse.VisitPutScopeMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSettings operation middleware
+func (sh *strictHandler) GetSettings(w http.ResponseWriter, r *http.Request) {
+	var request GetSettingsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSettings(ctx, request.(GetSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSettingsResponseObject); ok {
+		if err := validResponse.VisitGetSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutSettings operation middleware
+func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request) {
+	var request PutSettingsRequestObject
+
+	var body PutSettingsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutSettings(ctx, request.(PutSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutSettingsResponseObject); ok {
+		if err := validResponse.VisitPutSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTools operation middleware
+func (sh *strictHandler) ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams) {
+	var request ListToolsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTools(ctx, request.(ListToolsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTools")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListToolsResponseObject); ok {
+		if err := validResponse.VisitListToolsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteTool operation middleware
+func (sh *strictHandler) DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam) {
+	var request DeleteToolRequestObject
+
+	request.Tool = tool
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteTool(ctx, request.(DeleteToolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteTool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteToolResponseObject); ok {
+		if err := validResponse.VisitDeleteToolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTool operation middleware
+func (sh *strictHandler) GetTool(w http.ResponseWriter, r *http.Request, tool ToolParam) {
+	var request GetToolRequestObject
+
+	request.Tool = tool
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTool(ctx, request.(GetToolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetToolResponseObject); ok {
+		if err := validResponse.VisitGetToolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutTool operation middleware
+func (sh *strictHandler) PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam) {
+	var request PutToolRequestObject
+
+	request.Tool = tool
+
+	var body PutToolJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutTool(ctx, request.(PutToolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutTool")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutToolResponseObject); ok {
+		if err := validResponse.VisitPutToolResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListUserPermissions operation middleware
 func (sh *strictHandler) ListUserPermissions(w http.ResponseWriter, r *http.Request, user UserParam, params ListUserPermissionsParams) {
 	var request ListUserPermissionsRequestObject
@@ -5695,6 +20057,94 @@ func (sh *strictHandler) ListUserRoles(w http.ResponseWriter, r *http.Request, u
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListUserRolesResponseObject); ok {
 		if err := validResponse.VisitListUserRolesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteUser operation middleware
+func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam) {
+	var request DeleteUserRequestObject
+
+	request.User = user
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteUser(ctx, request.(DeleteUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteUserResponseObject); ok {
+		if err := validResponse.VisitDeleteUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUser operation middleware
+func (sh *strictHandler) GetUser(w http.ResponseWriter, r *http.Request, user UserParam) {
+	var request GetUserRequestObject
+
+	request.User = user
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUser(ctx, request.(GetUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserResponseObject); ok {
+		if err := validResponse.VisitGetUserResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutUser operation middleware
+func (sh *strictHandler) PutUser(w http.ResponseWriter, r *http.Request, user UserParam) {
+	var request PutUserRequestObject
+
+	request.User = user
+
+	var body PutUserJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutUser(ctx, request.(PutUserRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutUser")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutUserResponseObject); ok {
+		if err := validResponse.VisitPutUserResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -5911,109 +20361,243 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H15c9u2tvhXOcPf/U0bP2rzFlueO62TOKnnZvE4zuS9RnkmREISrilABSAraurv/gYH4CaSsiS7cXrr",
-	"vxJTJHBwcPYF+OqFYjwRnHKtvO5Xb0RJRCX+9/mIxDHlQ2r+iKgKJZtoJrjX9YJnlEgqA/jx/OVz2H+6",
-	"137S9HxPhSM6JuZ1PZ9Qr+spLRkfejc3vvea8avyQBcjCpx+0TAhQ+oDURD0pu32TkiiSFKl8A96BJLG",
-	"/+x55s2e52Y92D44eHIEpK8o1yA46BGFmCh9GyTvpjoU46pVTfkVFzMewGxEJcUBI6JJnygKEYuACw2h",
-	"4AMmx0AgHBE+NG8RDWMyhxG5ptCnlMOYRBRIHOMIiozpEdBYUQdrET7Kp2Ov+8lzc3uf/QqQz+lvU6r0",
-	"6YtqDEr78w8Kgv9uuHcbpy8CH4QEwakFaCAksFuxc061nB8PNJXlud7TUPBIgRYwI0xDnw6EwxNuopbz",
-	"4vBjxtnYrK+dropxTYdUurmumcKhq1alKSfcLEq61yyqzWyEqxmVMCPK4VofATEwp9vi43vFL0cijlQJ",
-	"BQMhx0RbyPZ3PX850De+NyGSjKlOuGQqlZBn5ll5GR8tHQkYChDch4EUYwQsMOwQgOU2EAN8aHjA4bQJ",
-	"r4SIQPB4jvuWEBLg3jLBzRqYmeK3KZVzz/c4MSTthQjOLXv8ShKuz6gcM2WwUwP8MUzSV35QYCbwgcBE",
-	"0gH7AgMRx2JGI+jPIehuWVoLtgIDGP1CxpPYTEojpi9DwTXlOoF4QvQoAxj/8T1DwkzSyOtqOaV58P8h",
-	"6cDrev+vlQmqlv1VtXAh7/MLE9NJ7XKkiKlbSBlKRFoFfEMz5MYAnouYvs8LwTHTNfAZkh8LpUGKGbJY",
-	"QuRMj+p2OzbjFTY7ogMyjbXX7bTbbd8bky+Wls2f7RxtdyoZchOaOAICMxZHIZERhIQbIdmnQNQVjQzt",
-	"flOCyBaQw7rZhPslCvPRfdHEB0VlLXRTRWUldCRmIf3Z/d0MxbgaUPP9UkDH5Mtryod65HW39/aRQJK/",
-	"O1Wa6KOQV4NYzJYQcUYhmcCeuc+AKZBTDlMe0QXKkFN+ydlwpOP5paQTIWvoIxnqPmnkxoylJoIrikL9",
-	"GYmcGjV/JeTa/eqRySRmITGrbf1bWc2VLsG8GVGvu2s4jUopZMKiXRhPFbJFn+qZMRE6QHgEyJVG5VCl",
-	"iDG0vFN+TWIWAeOTKXL2NAypUl53QGJFfU+zMVWajCde19tub+81Op3Gdueis93d2e3u7TefHhy2O9u/",
-	"ejerYuME4UQU1BoWZtfGJDaakkZHEODaAqRK5TSX1EA0oOxpwluhR4wPUT9bdRyZvc7ZlnkzpQ5C93or",
-	"M34QyueCD2IWbrgzh9nOGCaGnvczvaZyLjjteWad/SmLNTBe2JV0zu9lQzI5GxIpGY1ATLUxnxHxCpQm",
-	"/B5x/oKGaEedOybZBPfbhiuMOY1uBlGXmZyw/HuTx/i7f+Vxbdn73lGdLOuEX9NYTGgd1iP33gJCXxFN",
-	"R2KqaCNvyC5Hq3vvxr/LdrwUss+iiPLNeGAn4wE9YgrCmBkX6orOISbhlWVp0mcx03PoeTPJNO15BYZ4",
-	"K7RxcIwB+OA8UQ13qnrEhEpECXBKI3V/THHKNZWcxBa4DXZiL68ndI67B4TFRtCi1U/lNdoAsRjCyDg8",
-	"xuVC/QlMq0xERwt6xAIHdvyH3KNjqxYSLydZUBNOdeWqdMGjZfcoxt7QcZ/K10zpexJkn75aUzBnLaLF",
-	"VWWf3Xz+5vItW+9tEs74HD4oIbX16Mwq0IXmaCDfq+BLIkHL3sd37iYk3wr9Ukx5tJmM3C3ZCXaHex5E",
-	"gioMBdEvTOmSWBzgpA8sFCU1tgwXoKbhCLcQ/fPkgbGo74+tzqTo0804Smmip8rreuJq9YXjfFUL/x96",
-	"j+L9nKpprO/N4pE43ENZOnYxy6TAC8EtjdiwQ8lifzBj50KI10QON9qB3U7O1umLaN4FcU0ldNq7B3tP",
-	"96E/11QVONhNDloIiHHahzZvDNiGmS3g8IY9uz8a/8DJ1Ah5bTBJNxSVnaIR08fUAGhxRbkVQhoIWK82",
-	"szTL1mQBkIdE+luRg9OJTe7i/EzBUIgIjIRd2IaPHz82jnOLuG0rsvTK3fjjAyfXhMWkH9PNjNCd4v5l",
-	"GY9Ez1mJUNix91Res9BYbNnkD80o1rBMXGMXPeVidmQWgfEIReZmRZUBCqBMj4zRM+UxVQqCTOC5hFFg",
-	"dj/NETV7vE5A5hJMy/YxeS1JujTSrMvy3U/zM3elGzWdTNDie0MjRi4w1reJjN3LCOi5/bhhBuvCjHAN",
-	"i4P4MBQaep6mX3RrEhPGF3zLHGAwNpABhiG/FzlsiCtYXFRwXzI5hRWHOZ5GTJ9cu+2YSOPLamZjlCTU",
-	"TgkvRGl985OQ1cHZAeNDKieS8dQhWxB2gZorTcdBmncKxXhMeAQx4xSjluah8SyiyPDQRIqhJGODgBIg",
-	"EdWExRbcKGIGDhKf5ZbhzB37nej/m4bafMeiqmD4hw+nL+CaSgwtP7VZ4MO9/e0nXYiJphKowZRCNwb6",
-	"dMRsCKwEFZtUYk0sZ9uESHJs67zUSwtuaUBJlZjKkFblBYnOCx/MfF8xHiF+J1SGhokoNxwW2ThrFwJj",
-	"xresGxL4EGTxM/ewlU+umDfG6P+pEZu0Sv5oMlAlhuTSxGxVVhUJBRdzBG0kHcLtfti3EinrRLGZtZR4",
-	"XUxIWQ4v5GgjomkDn1ZAbV3vKojNLzAbueSrBYspIH0x1UdAxxM9z3L+ie/EabNulksydDxZxWFSadjr",
-	"bFvrMuEyy+0VI97k8xifPIzjuBVaPvYTVs9RlJ9kdhKizXgN6bsAZoFQc5v7uYLzMolTCBsYBo7jdwMM",
-	"eSzjjvdORt/4i/IqcYSYpmN1G5PlBN9NCiWRksxLCMNxy0v5nAtbH1sDpiRCF6PQKQ/3hYgp4aW5Fj6o",
-	"QmAppnyPqFsllu3WugaW0vhlcVKr3aso/JeLizOwnnuzkm1pMmKF1GMKZlLwoY+ibpYY0iU2S+2BxVFe",
-	"CgkTKiYxPcrKIozAwTyOjXdapmOqDGU2QWpNlBRNPDN2IhoZuS9TmigYHss35SJ9cXE/ktl9i+dsvQn2",
-	"8rNU0Vm+9KGYx+1sHyzmcSdEayrN4v73x0/HjV9J4/d24/Cy2W01Pn/t+J3tg5s/Kp/v33R7va0/er2t",
-	"J/+oQuIvlMRmjiqKNU5E+RejqXk4vxyrGgIhMDFmhRbiygfGYczimClbeVRQG5GYWrfDQcWnRtvh1rqo",
-	"Uq66yojEqLq+KnmQva1+i5k2I0+E0kNJ1W9xdV1WfkcTI9XOXbVlZbBGiL45Su+hJBF6vlOePL51Tjei",
-	"n+G7al4bBi5vhQ1df61XpMsnT2oLzCj10z6oGnErv4MKeZOaUMuUSGZoVSkRfzNFkxvUX0XzZKB+a91T",
-	"QtIaCM45yyn7pbJR0sFU0aiSabMyjgclsQyMt8R6BZuS2sJIJULj7ulyrsS3qsijVPayjtaoURqVOuFM",
-	"2MGL0Of0ebLPZ+/evrpdxiUfVq4JMwGlucqCVlytLEyr5jl3wfuSBE2f38LP7sX6sb81y7oVrUGe505b",
-	"LMyVV+CL+vxkLceqRh0tYtKW3uUnqsSqiOmDygVE1x2kgfm+Wg6sgac6zJiBHxw7d5WXZox3SAFLAkwu",
-	"VLgG0R5rW4bbaW/vQjgikoSaSuUDF/Dhv9rtdttQb15ytrd3q2RLJeYrZe/+7qoGO0re/d2bP34WM07l",
-	"H2nxWrV5/j7zce7NuVvBMdvI39Jy+iDu1nI36yI/dxHu85fPYWdn59A4KR8unvtYqQ1jFkpR6a7Uhq58",
-	"70tjKBoljGFlcKq1K3dxaqNQa/Uw+N6kOOifYedY0IpTVeF3YY3fWg0uongN8fOR8UjM1pQ89MuESaou",
-	"SUXw8Nh2Mo0p4Qq4YewmvHFlwza+rUeEQ8CFvrRdIsGKBHbje9lHt0xMLDcqAQMiVx2/StolleIGxfdI",
-	"u84rum8XMKHXZPjPt63oW1NqEZ0r06kRvDScSqbn781IDvmY8vkXnZs/bML+ZbINHz6cvtj1ykV8WZqo",
-	"CR8mEyoxgBeLGeZcFQXiWsEwIGdeSxpTUJzjJBnljLSe2Ewb4wNRpsk0m+oSuQq2xmRug3oYzY8E/uFj",
-	"Kv6nLZdymIONAoEY5BOPqtnjPb619ZzEMZWqubUFJxgtzIpDbe1h0CITFoAmV1RBcDzVIyHZ7/hGF2zT",
-	"I9gGxQwdtkcxOAKSr6RlCkgxY7Xb45gKERPKFdAvJNTxHNvzbKdbEz4aBRIcf7j45fL569OTtxeX5yev",
-	"Tt9fnB9fnL57+0/zYYCLxD1yAzGtQMy4y2LYoUBwfI65iB7HCt4jq5+CMBaKRoFvoFS4aUypqWvkGqZo",
-	"d0sJJSWaBk04xlXZZI+tsWVUwY9BOKLhVeBDICkxowY4WeD3eECmEcM8FInGjAdPjoCScJQvyE0bCLIC",
-	"C23LdI1SDb40XDVv4PbPhhey/bNZ/MLWJeSCizXDUseo8GPgONCAhEHv4IkPgTEIAqC/TUkMWiA0eRuo",
-	"x4Ny6ROWAuh1exRteVWhTXFZl6JdstG2uGDbqmQm7hg493cNjQfHjV+BNH6HduMQLqEJjazp0yWesKGh",
-	"YdBpbcYA+TZILUck3FzPTjJBZ/ugx6um6EILpzHDEBhKi4DcCIZRKY9wC7tbgYGnTyHYwpmQeZM5tvf2",
-	"syzZh4uXjQO7b1z0eCi4liLOTHC0wGNKMOssJGhJWIxlHRMSUgsPF0hUWKnRNPvcbOL8QStowhnRI8i6",
-	"N5H2F3KtPhBQMVEjIKrHg/+//TJowhuiQyQ0ppI+49nI7AVOZaY18q+hKFdMs2tqmCUpy06qhrhAqvJt",
-	"/SVRuEO4VgJ9Ka4o7/ECLDif5eIJ0SMfBYorzTM/YOUEaPolbcNlGqRhMMdSx2enjoSMp6e2tnC9WYmv",
-	"WS9MBOPaJp3JkEZdIM77CbBvKbDNiD+6rkLsV/LTdzptv91uP/HTooC0k/sH1eOug9vAShb6Xa0gquvp",
-	"bsIzERnhYuBN58LCN6y5iVlIXUWmawl7c3rh+d5Uxk6xqG6rhcIRk6VNIYct91FrzGxGkWks205Z2/M9",
-	"J6e9rtdudpptLAmYUE4mzOt6O812c8dDx2yEKtRImxZKOPPXkNZmg+OU1lDkW3oR4z7j9AjQ+cAfE2/C",
-	"aM1UQp5GXtcz25flQ5VX7ED+tG6+u66X1IXzl/QNl9rBHSkH5+9en1w+Pz85vjh5EdSNnyaxN5khX/pQ",
-	"N0EuOb50iqpvszT6apVCaRFI3YCFjPsaK7Z7bMg+1RVo8xhCqVu4Ynxh1avZ7DVzp139t0w75ZrFG01b",
-	"hdmMplu5LukV3s434N98Xmjk3G63797ikVRaeW9O3jw7OX//y+nZ5fGLFycv0hKNrnc4ONiP2gedg4Pd",
-	"8Gm0v+cVip/ybp+33d7eb7Q7jZ3OxfZOd++wu3f4a1L05LU7h4c7g33aOCB7O42nUYc0DsK9vUabdPrb",
-	"4U60S/cGtsSj63W2nzbbzXazk6sD6RayJ1l5UmHg7cbTcIc2Dgdt0siG3W/nK0y63grVQ/lqku5uUq+z",
-	"tBhvSYdMsbbGC6cybh0094wovmPvzNNmu91pt9epBawphKkpDrSVZz5wOsMGLmN3/xWbZnYtv1R9kfJV",
-	"K9cdjZ90bv9ksdAcv9u5/bus09F80Vnhi7Rd4Mb39lZZTbGND7/aWWlBaeEzOtnT8ZjIuVPXC84BmgmV",
-	"NGLkIxkaNW4rr4wPn3o9hknwoZkA7Y1iFrj11fDLTeurEcg3OTOkaD/8QlQW4ipbD7eI1+x4ghVk8eL5",
-	"EXXyeDluS93Gj4R5H4T5BuMndCF84vwtSAQ/OjXRTznCTLZDLRInuv4ZcTp90fpqjLV6cjT84QoG1ibG",
-	"7CSPBzEjlmO+orv0kXDvV6Ia0lVZmMRGT9ATx/NAEorN6lFKNCspiUoka0ycRJbieT831pmLqa46Jswm",
-	"8wPQNI4VzEZUj1zbcjYexn0w5+273icuZraXSJddvBc41Zt8wc/69LfQsPjd01778PYv0oM3NiHW3c7e",
-	"KmupaIN5KEq/wLhzStXpcWHON1+BvjH6aiCpjEg8E3oEA0bjSIFy6sCeTyfiiEoX9FVguMQ164fCdlEU",
-	"Cfa5Ef230uudjwjJ19VZO//7ODikotSuwjH4WC0ZmBMMGAlKZcP30m77qK/uzMUvBM3UVVlR/bQaJzvr",
-	"6k+113Pn5RmbZyJUTRgzR742P4GiKZ+KBgwHQZCFOgJrXOLBRNAX06TcH0PfGI3E0zDhTCjN+BDIkDDe",
-	"45JOYhJSBX0jrPA7ZQO/RRF0HEULAggJ8pmI5uvJnpWCM6vJBVcTcFM+Uew/U4Pv3v5FegzHo8qvFBav",
-	"2HVeWqSCwmURswSjEHotEyCxcfPxAmvc5gIGa9q4SdIaY8OY+cvs3Dqr9g6xh8pzSjdzzh6N4/8g4ziX",
-	"a05NZFcXnPDHWbHubA0TeY6dq5iqsxQuJPTnuUNOm3DMwR0DYHnVqsRca2uFsYyhi81Z4e/JBX8tcy+l",
-	"hQUi/Wk1utzQ4Kux4UrG0qMcfjRxHsjEMeRTktyu1mptuZ3YNVgSkMWa17RkWN5ygeOsSgqZODte1Q4b",
-	"wY+77cMndSbOeXIc9KNV8rcjbksBCoilHEynMO2sY4UxnnHOVs8o3RBNvW2ycV6k1o0/5vbAQuNqJ5WE",
-	"MR3gqcFMA1M+9Kc6PfUl93HuOgw8BGdky9eacJEvLzRjqqQIWNIeJ7GkJJq7ArmMocy4/ZSlqj378+yA",
-	"9Y18+oXClsjsyAyLbw1weASBxfPqR7YnrUZ/G+f+kdcXef05FkMnvI6Ftgk5K+s1OP4SnK7I6Xltlgts",
-	"r5RFLboUf7ls6t2KslwRWuE+CQOYe25kYHfrIQ7drelLrykcym15cv7uUXadRqJE0FBhElxboHosLfqb",
-	"J8JzZIOtLmuY0cUMOGrtpRXMFQreqPKYKU2j6mplK/DWFUffm4RZzYbwF04AfwCJU+p1rz3kO6aFU76T",
-	"a2UeRcnfWJRIx6xLrZWi0MAy3YKxgsUztWLkBNu+eFi8K8pGV40XgqLE+iEq0XFNCLAnM2u1EprEPsqe",
-	"5LK0H1S1/Fns6v1Tc6jfldhK+2q3F7q8b7eYrhmdZc8/f/uiirpW8NUtp0dZ9jeWZbOk8RLzqGMyh0jU",
-	"lbeuUt1aIfJQVJaFXbUA2swIemDR81jh+j1o46yJOK0gUpuWuM5GLBxZyr0MCS83C6yf/tzAK/hooECO",
-	"eE7uIfn51wtXOCcBO+ERou/CayidA7WK5/CoZR9lFF2swp/ks8tr6lYrorC2fxUR9Y7jfVVmSisfCY/S",
-	"W6oqxA6emPKXFTuPGvk77DnJpbG5mNkDEPpzQEJeDMWtygTufB+0NJNulJDwSznlra/Jr/Vm53PCz6f8",
-	"Y3Y57p9odxYvAX5s8vtem/zklBduX84XIiV7eFtXX4EuVTUlLlRcVMRtQAzcHYOrxG+KZ12tS8oL1PlX",
-	"jeB0cmedZQakRdZtN01+++BN9dloNeYkklJiTvrYD1Cr0B8tzUfda3TvmMxL8ux25Vsr5TLlO0qvMKiW",
-	"ZsnJ/IE7IDH1zdOL0tyRY7Z+RtkT8fCoRlLbP/eKand1wl0FSP6mhfzdCu1m+yC7csBegJAcxWKvN8jd",
-	"SJBeRLAyvzvob72KDSKBUX2zZfd3b+GdyHIz3KaowlskUlzmbojI4zO7w+GeMFp3K98CTr/9RXK5Aya9",
-	"7qfPhYJ9rLgciVnu3mfkVkMQGffIPMO+x8vHPDy4shWza/p7rcX7iurX7Jry5LCbdS3Q4rW1G1LVrctP",
-	"xcVECqOBjRBTdQueuLOhK9d7Zs8Kvpu4yMwCPH1/9aoWgYc3LeN2JwYflsuX7Ic7PBJw4TUbgBWLv9cq",
-	"g7dCGz0T06ICYArIjMyNcStzvzu8MAVqNNVYGGaER6U2OMdzDR+UlDfV20vJP386gsOHGolpHEHfPOA6",
-	"OSmxmieK4xcOrv302VjfdkxrItsDAFtolbuhFjcQEYUk6rKebqryYWhvyZhGoKjGAhtbiJX7zmZ3yp+5",
-	"WncxKJToaGGDZrkBCqdOl4bB4WFE4/Q2dlXZEZgbMJ8RKA/4purw3J+yr7MoRfnbs/xKjDgzQiGaxjRC",
-	"tW4I3FhmeAxrE44z8wzPwM3HSly9iZszM87Kc34cifTOwNmI5BdqD0q6+XzzfwEAAP//",
+	"7H3rcts4uuCroLhnq7uztCw7TjqR69SMk7h7Mp2LK3Gqz+lW1oRIWMKYAtQAaEWdSdU+zT7YPskWPgAk",
+	"KJESKcmXdPRneqyQIPDhu18/BzEfTzgjTMmg9zkYEZwQAf/3+QinKWFDov9IiIwFnSjKWdALomcECyIi",
+	"9P27n56jxz8+6v7QCcJAxiMyxvpxNZuQoBdIJSgbBl++hMEryq4WFzofEcTIJ4UmeEhChCWK+lm3+zDG",
+	"SSKIlPAHOUaCpP/ZD/ST/cB+9cnhkyc/HCM8kIQpxBlSI4JSLNWqnbzNVMzHVafK2BXjUxah6YgIAgsm",
+	"WOEBlgQlNEGMKxRzdknFGGEUjzAb6qewQmM8QyN8TdCAEIbGOCEIpymsIPGYHCOSSmL3Wt4fYdk46P0e",
+	"2G8HH8OKLb8jf2REqpcvqiEozD9/J1H0X3v22b2XL6IQcYE4I2ZDl1wguhI674gSs5NLRcTit96TmLNE",
+	"IsXRFFOFBuSSWzjBJSoxKy8/poyO9fm6+akoU2RIhP3WNZWwdNWpFGGY6UMJ+5gBtf4aZnJKBJpiaWGt",
+	"jhHWe86vJYTnym+OeJrIBRBccjHGyuzs8VEQLt/0lzCYYIHHROVUQtPkTP9Ug914TBC/hO0MBc8mZi8U",
+	"oDggiBrE5WpEhN4Y+YTHk9R9VDAZhAHVi02wGgVhoNcLekGsPxuEgb56KkgS9JTISAn2+NMrwoZqFPQO",
+	"Hz2GY7m/D6pw7HkmJBc1J/nVEARHQ444C9Gl4GPYd6TpOkKGbbhzamK2yNFBP3OeIM7SGSCgowgESEo5",
+	"67jz/ZERMfMOCNtZgaw/C8zUGRFjKvU112z+BE3yR76TcCMhwmgiyCX9hC55mvIpSdBghqLeA0M00YOo",
+	"fBkkoeoi5kwRpqpvBP6z7EL+Q5DLoBf8j/2C4+6bf5X7cJD3cwcjyQ0eaMKl6ulTVZ+m+MAWz8SzycsX",
+	"tWcC6siPY1FJU6f+/xhlkojvZPkQU0GBDiuPAOttlUTgBLX7FzwldvuLuAOovNYml4H4HU+JB+FfKEtq",
+	"CRgrdEVZooEpYz6Z2+NE8H+RuAYZ9Htr7/G9/pjemVUDxlQtYZdjLhUSfArs0bF5qkZ1bCLV65W4REIu",
+	"cZaqoHfQ7XZDfceGm+s/ux53P6gUSWdYEKZqsfQcuJt+5DuJaHKMhpxI2CCKzO8XGlhR3XbtMzQJNsFD",
+	"s8klt13apt7Qiv3YC17nQtfhvscIoylNkxiLBMWYab1qQBCWVyTRFH+rrLc4wHtfC5I8EzFZigjCPgSo",
+	"UMuxKhjCj9XHoNsV6O4M57MJaXYKvcYxaLlaabTn0bgh67gGlzVXAtvZ6ml4SrbLevVL2+K8QBNLkQWg",
+	"1xpT8EQL81tBl3PO01oAK87TlqKZXtEa1OA83erOP0giandeD9qUxuTv9u9OzMfVu9Xvb3W3v3JxdZny",
+	"6TLWnbOkwuSZ2te05SAyhjKWzBsMImMXjA5HKp1dCDLhooY23VLbZJlf9FpywpkkYBadZGr02+mbZzix",
+	"9qj+0THx3ucATyYpjbE+9P6/pDEBi5MMeDLroYngEyLUDPUDmQ20etIP9PHh22zYWGCdCsHFayIlHhKz",
+	"1VoTGpbHqUZtkoSIKonspoE5IsriNEsIyFPPVeJb3XW7sY/vF7Y8bMUC6icuBjRJCGsFJzWiEsUp1fu7",
+	"IjOU4vhKGgt5QFMKoItHJL7qB1uFVvW3IvhUtHXYvARDGKews5bwKW72EtOUJMfGAiXiGthCyodohCUa",
+	"c0EMScGd59iQbA1sJwjUUsc83Q466KWq3IYq+XXo9jHuDVc/8YwlrQGaA2+SDVIaow/vXmmyyZ1jw0wz",
+	"lG2im/kiSrSurT9zxTQfVPkOrLNw6yA65/wVFsYB2pJ3cb3hg+7Rk0c/PkaDmSJyqxDRH9FAN59Br+mz",
+	"rR/+A8OZGhGm9FFJezQZgIsYKX5FmMMPjK5xShOPZW0NKm+4tyq4PJhWYp2zbch5gkZEkDk4/frrr3sn",
+	"3jlXwapwin8JtwPka0xTPEhJawAXrmlHF8ZevgnSs0aaNcgZn4KZMKJsiCSe6a/PwRXcyHu5H3k5ZHKP",
+	"82YwXU/Z0E8mJOgddbthQIyIMW6FHhpnEizTAVFTQhg6QJglCDwJQRiMLeh6wUtm8JqySQbeiCyOiZRB",
+	"7xKnkoSBomMiFR5Pgl5w2D18tHdwsHd4cH5w2Ht41Hv0uPPjk6fdg8Pf9PlbXF0bXeYYRXC2CDRhad20",
+	"QiGsjGDqoDf2QqdYWif6FoXOM6zi0Tsis1S9s3pig0tqBgxY+5Rdk5RPKhEZnF8ExyM0zhR8AQ5psJkk",
+	"4L8JrSeeCsSFVa29o/+MFRnxTJI9P2ixHAD2uc2Q+jlWOOXDjGwdbPnKy0BXNkdkiCQXyviWnUm1NSi5",
+	"EOGy5+GZDSEKuP2Kyu1jYrG0B9MwUOST2ifXhKk9qQQxZp/npND/0rM012c06aGjPtPsvYc+94MrMusH",
+	"vb71ZfSDsA8OWfhN8JTALy7S1Q96R1/6rM+WRk4qr9l8XwIhbJ8Ebu1ySXx1k8xm/gOriCchMbWk40J9",
+	"wguVgckk7w2z0bu5ScC1g9m9AQtnlymN11QrnhZqhSZX1A/+Tq6JmHFGjD9jkNFUIcpKKkX+zfuiTRR+",
+	"+hgLQUmCeKYQ1qoEZUOJpMJsiwrDC4sDLfBwAfaHWqXTfBQyW7C88KKa4PD64kP87S8+rI0/bOugdsf6",
+	"2khgLf9UQQMPCxpo4rOCuC74rIrreaPtDxPZvnOaqN537qvlEyKMmskISbbol4CQ+o1oLvnKqxBzqB8s",
+	"6YEFUX2NCgMc/GbA2QiU94XAIbfhBuDAs8lqOPBscl/gsLaz2TG7R74fYSsOaN/PYDaHzPp3yQbvjz/7",
+	"NRkPiGjJFZfpCr9/NrFhL3wMUcCqmOGXj7euQhTnXUVYgk9LnFqfAhIjGUTMv0Z2/YYnZK0Lbwbb8vKr",
+	"4DuGJ+WITmQPgCvRJRVSWRgDX1twmYAL8esH/w2CvjnY74vQWCeWVijHRwsGonP1FK598olCqk1ZH76E",
+	"j96xNiyICe8gmcUjwGwbfjE/TLDJ3tsOsz8TfEDW4/NSYZXJoBfwq+YHh+9VHfy/yRb1epeqdSM8zV98",
+	"pcSwz5a41oKw/ipYlTv2jcGzKSzvC5Nq7ddb7k8RsNxd+VFWOxJfcGYYkQvz3Jt74OkNICVPVyPktpWO",
+	"DYAACZM3wu7ylVeBAzIy/wKMDg58M2BsBMJ7g1JEKcqGcvugsAuvhIZ97r4AZJ30pVwrPfBctktSmgq2",
+	"bz+OFOcohc/etZf2JpOkzjlPb4R9uYVXIZviPP1LhOP1gW8Eik0geF9IdYNku8KOPCj7HRsn4M3FWEob",
+	"uUsa/spS+tbM5Sv8xg/L97ckv6+4sfdEXNOYoMz7+F3z3eY5g1U5Z4hQNSIiRBlLiZQoKojSVu5H+vbz",
+	"Yv0O5LpUErFX6b/sHt1jrvr9ltMWPzCZTSbAx1+ThOJzSNZZR2Q/KhDouXl5Ty/WQ1PMFJpfJERDrlDf",
+	"ZCdNUkzZXMTV2xga650hW9V1P8S6Rq5o/lBbrD74IG/Ay6kXXSWYMnlf0g/zCzM1PbGyH7aVOdTU+piy",
+	"os/LK5/CuZdWON3ck6awyBUp/W6+VfTI4FAWpFc3m3vhin9ve481+zFuCrm4nwkektV2BxbxiCRn2Mgm",
+	"USxGFRmv3CK4pO2lFVvEQuDZAlxhP8Un6iFsNrV4IFyDHNuDKNDfJ9VmmbAFnD0og9tuJY9iiqoZ8DRT",
+	"nNb0hTnIu7e9Ly9APww+7Q35nv1Rc5zOOzzNU/fD4CRLqDq9tuyp7mYW0B3HiovqGsRLyoZETARleYx3",
+	"ThmL5EwqMo7yvh4xH48xS1BKmYly6R/JeECSRMv4ieBDgceasy1sJCEK09RsN0mo3gdOvZt0bsR5nKBJ",
+	"Vc3nhw8vX6BrIqCC8kfTLujpo8eHP/RQihURCDJuJRhPaEBGtkB+YVd0Ugk1vlytcPftqRU28H1htruw",
+	"oI9yFZnrnnIELZKgjYOG74SIWAt5wrQGkJjU/h6KBE/JvokhRSGKigQd++O+X1KvnygiavsLIW63UCWE",
+	"xNIOPlXtd1SeaXyMuoA6mJn7ME85LdCqivqrCx165vs2GA2k1MwnwYrswa8VuzbR/M81ohdNR7a5jdkW",
+	"lQgPeKaOERlP1KxoDuUCX4x06r5ygYeWJqsoTEiFHh0cGmeKozIjiCtWnOMbkBpiT2joOHSk7mFU6AqY",
+	"HdIWtAb4XdpmCVG9y62UBjnHKXkrNAGn6dtLyKJYynStDvklnOdXLsDQSMZ5jG+ViIN1F4/ysajGem7L",
+	"F3G1KMOw4wtyjdMMHrkgLJlwai44R71M0Cp0WHhbtnp9wlMazy5cXuhF4xclSLcLgxqtPmnfdLi0zrtW",
+	"uLV4dV4vqTx2uOwuloO6fmtLDlwLxSrKKJcjbZEgVtZAGW2zDeLb1/KiuWrha8288q5cKVVzffS1fUMD",
+	"aYw/vTTvHLi2PO7vFWRcfLcW+BYOCwRcpUAvUzcWeXakYRnlSW+UDVM/rc34Ojze3VR/W3riZUq5V8Sl",
+	"xGzxyKUjVKgezi5alOw8rVghjyNKI62xsGmsJEHkE45VOkNqRHPHtMl2hAKHPcoQZ/pFDsWi+Q0sfLoM",
+	"jNA0DKluEch5ajaSkEuqF6cqbwlp5DS4DBNusjWW8xrXRghOvgLYdyTu5q57A5FnStUWEeaKzGqbkiwq",
+	"m44SQFcL0b84ZSYaIVMsR5VAD007sWo9uNAmVyp9C0Ri3w1duzJ9kspbXCzSu/VrNMDf6PqKMrR1uLep",
+	"O2uxYSjeMl/aiH3bD1dfTLm0rhkDb1hzthmXrSv6uyXpvgCZtpiyJpKs43Ehn8CXXGrF5/zEZncDzlOC",
+	"QQ3wC7La9hxq7qoBEJDEJW75JmDb7k0+0K1l5Z2hFnfqENoVNBXc0AOOIFha/WrOKwD9Bi2gox6agig2",
+	"S5VE6/IMKr16lbxtxYbDQAlc6boobTJEnCGMEsJmdr+MYJHO3LZDcGhMRzNEleu1vIWjKJGxPKK60NJW",
+	"2/DWkNeKDFQrWKBrrYLBr3LEp8yTY/kFzWFDUZu21G6uKoO9TS6yJgPxqGcVD1lozmdfNMl4JmcIfQ/t",
+	"tCIuhpjRP0GhB1eVaUMagX9RETyOoLF4+azGi9aKcsOAT9kaFB/aDpmNsqXekcv1Ywju05uxJBugo0kl",
+	"7rni0xMTR17gRvMlsp9X4fzcC8u+edvIPnfWFvj+AkyJ5KwEiBZSc87k8q7zoHt4FNbbYK27lDYKjNmw",
+	"w8JlWyq6iXiYh8tbw11zjNr43r04Tc2mXUB/G4GxDUBbCVVX5Tiv+CWk2gr8x/n5GTKVFJ1KbYC4FSsC",
+	"GVSiqeDaUDTC3ubuLNxTnoIwv8pPXKAJ4ZOUHBed5C85BHTEzFRFGpOUysVdet5Jl8CwEDtKp3gmEdB1",
+	"lcwv5TqsSEHLH1yM+JmvhwbOxXkd9Pyv1N7a6zogtQL1ae4jXRY4XOqBzwPMa5kLfJI7EZcGT/N9vrUv",
+	"3GmodjHQ0j5mWxzpeQG48g3UEtPMRM3cAgiPORuaIRISxTxLzbCSgRn9sahCeRS2SBy2TurzKpeLfbDA",
+	"3ypcXcuIsYNLrMFQshcSum0Tp9XkEReI8GePNI1R3qwtssglcvRwulAVo29EsouoCjH7YtUVemL+aMEk",
+	"PjbacQXenEJ6IIq86I4dceG+EgHPi+yX/Gk+rqweur85932x0CKd3BR8wsDbfmN3VsWNVnm1lsD1bcFt",
+	"5ziNFyuTZIyZonHJhROQTyTOFLnAaRqEFXJ5bEYBYfDye0AN7WSe6YjGo4J+FEdScajgdSOQ5r/AZhec",
+	"XUCY/EL/5XwtqvjZ/F0xNGmpH2pO5ssrmeewWJI7Bv76SREGm+WXiGdCtqc8uZlUderuusK1DsnmAYCi",
+	"YstRaOZZTLBQEqXkUiGeAY9jWWqzm13N35wXeJ7L3p5s9wDVSsTn731pLb797LradMMGAacqRghrLzfc",
+	"aqJmnzcysqBtTaWUMNZvBe74sTblmtogbPRoyJOtiQJVOhrK8cfVx7EzHFb4IMrdeG7JAWFg2cLvsNiC",
+	"6bbDUnbL60elzMinCYnbBxpqEQw9P32FyKeJIHmPKc+lctR9+riRKe5Po5rzyhw+mXeyTbBSROjP/+/v",
+	"fz/Z+w3v/dnde3rR6e3vffx8EB4cPvny78rfH3/p9fsP/t3vP/jhP6qQHvohtY/SD91ry6nBDZPyl6um",
+	"B78r063Rg95cK2Ti2WQNZGrpf6tCln8QnKqKJGdXkrP4LylWhMWziyr5CgY5RhPKhkhxfgWdQMc0Tak0",
+	"AxVLBkTCM1PEY3fFsvHAGBCFYZYPjYTbrh4bWUgE97T8I6UK2CWXaiiI/COtHjdZITDst6uwaXFbIwDf",
+	"DDBxKHACUZGMuZ9XfjM3LHN4V33XNIupCBJXS44i5tcoqger1H/2Tvm0PfkGjPp1nvC7LBZQpAVX2zBr",
+	"xQu8RcMmAYRiq7fNsRaA1AbALtetHe8a8GTWLgl+pZ46JmrEE588z96+Pw/C4OyD/t8Xp69Oz08r+QdM",
+	"DVocApvFIxjUu48ndL+caj6XI2QtCcYRjJ1bnYFl92o/XYUNb3hiZs/VjCjFkJ2GYszQgKARSRPfwjSO",
+	"nSAM/LijMfotMBXB42q3XgGXolNVrXfCzMQyAU8z9bXIfndtOOYM8E8TKoi8wKp5HnudWhAGjKsLM4C1",
+	"+Wob8s1ahlnR2OuWCNi7qBakW9MD7raZvL/59Rm9VwKbqwF5+EGQy0ySpBLJi4DjnUKh2MYbPN4oY25u",
+	"pW2b7AsB2jZGRo2NUWlCnHGzeK1Dv2Dzb35erWst892b5mcL31pU+PhVY6Wu5ju+g6xxRjYo1rntKGEK",
+	"O5ZX6JKLY4TZDP3z/ds3yHwHJhUqM1/24DH6xTQDWdiKDRkseu1UncShEGzTksbEJIvgAecKuqDCr5Du",
+	"Yv7N+KcZt/2Gtu3d+VhdO1kY2Iuu0vowk6nrsy+XI0vWuUiqa+dy2VTT7xcNZtYlXACwugiPjYigCrOY",
+	"LEtHzyeS+y0i9KJI8fLv7kry9svNM9H5Ije12e+Bkbkzoi6gwwYMZpxQMwktB+AFKH1zv9DU2EeSiAvK",
+	"cKzodbXeUVa1a/pJf1ftbXPCvRp8JYCtVtOKWjLrf8NqtRPOzx9rhPJ5xtY9yMlq6lQtfWkZFG5bFSpy",
+	"X5tLzMrGkbetAPhJu+uKfq8V5B1X4xeZCJtW47szra7Hv8HkjZuurofMqXuWtpEDvr1n8r7noH6pxrMl",
+	"pRgNfD72wY+1a98BK2yZAf3OCs+lfuY5P0CrUvFWwa5V3n292xdQ490+0GCVrTJXW6kW1XoOTIvNViYv",
+	"OHdW1uosQsLbe/7dOujcOsYVN9IS6+5W9GoobyJ2eUqqbe0W+F53h3rhO4fOpj4JvYaXkrN+kGsuZurs",
+	"3O7hEYpHWOBYESFDbXN++F/dbrc7F0VtHBjTG775kFwNH1p1G0Vh2KrElIIvVVn0zknre5Fd848xwUwi",
+	"zGZ5Sm1rzlZs7lGT5C3vZGXQPT5qGrYGh9Ljoy///jtoIP/O589VB6lBkWhsprlq3pWqiTt/bcl5WzVn",
+	"js5s2S9YYbVuunJb41vi/wagLfhCAS/fybY0ZvGx7iLvlEnak6/PIfPbbsdw1ioRa4nJtehXi3drcE5H",
+	"LHV1EHOMHI65DcJaPEBhxlWwTRqbhEHXD8BarlCGAP6xRUcnjNiudkmB8LJLHMO4bUjwhWAitg1tIf2a",
+	"zfR/TaArbxiquPFhjfEnOtakA/O64fbt35XZ2XrV6u1EjHxSF/BA3vpDW775h62HEapRIMGYcuYEhkss",
+	"hXzVatdaDaytq2ExUJHvpq4phoaP3ad+GDbr9sPNENoU1+2mFO0oPlWJ1LbheVWIQNBYeaF9WZ1BYJ+D",
+	"2UkNbMmKZefWWLbNW2f7Djxt+J19Zw1WUQ3z5bnPkBVH2RBhb4yj8QYzbtqr5J1VJMLoqPv02DRtQxNB",
+	"LumnsPphTZnegjACrrqeah4DVuRqe8OfQgjpGE2NC0SZi7Xbf3C93FyvWEGGVCoY+O7O0jSh+73xIP2V",
+	"/If2SH9p92Fr16HxN96o+/B9UXq4tZrLBvWSa5VBKpHdSRXk8urHc//b5X2/++k5evjw4VPNDD6cP7f5",
+	"R2MaC16ZalmbDlO+xgJi57YVVTuv2hxLbkTui1XoSzpjrQhP6afmvWX+niqh7E9QuCWBCdBtISwXZmXc",
+	"tnljNry+daPfvw13ytYQcLljpUp0fpBV2aU2yl2pE64bq22V3ms3sDJeW+rXfktkACBrgUX6+bPyDc+L",
+	"lmyu9aarUs1tom6VXFkHbVombJmtrWZHc2e8iyvxQdzydtag8YJCco24KgXqZEHNNS9CLlTC/TbK26K0",
+	"Kir/lbKET1sesZzyWllXZtytjFwT0UGvMwmJR6aHN5SaRkWia9RQtC9kxy75sC1jkxxdYtF0/Ur4cHF1",
+	"mfLpB2fmbIdArTG07cIBR5Ru+Y+rTnTb5FgGZ2NihL7EcSaomr3XK1ngQ1v7X0zfSzM06Sd3DR8+vHxx",
+	"FCwSXdEKv4M+TCZEQEpfyqcw90aaGv7cJ6QfC+woDSBB+EiBOSOlJmYYCGWXfBEn8+kftsGsRA80eUOX",
+	"EyD/hNuuqyMiyN8e2LbqM2Rqh8AcLiaWyE6f9dmDB89xmhIhOw8eoFNon6JvwbSTMCPbIcM/QgpfEYmi",
+	"k0yNuLD+5x56ZqZL9bNu92FcgAP+JtExwh6MjL1d6sp/1GfgOOATwmTeOhZy9CBHsoNMf4iTD+f/uHj+",
+	"6uXpm/OLd6c/v3x//u7k/OXbN/+pX4zgkHBHdiGqJOJTZn1dZinEGfwOHrg+mwqqyLGxDKI45ZIkUah3",
+	"KeHSqJSZaWEaDXOw26PEgmBFog46gVOZlH48oCnVyIu+j6C5ZRSiSBCsV43gY1HYZxHOEgq99nEypiz6",
+	"4RgRHI88mJt+quUMRoUYIYnU5kz0ac98aRbZ+zNFKcX9mUlKpatz6AKHhbJ8S6jo+8hSoN4S9JOJfghR",
+	"pE2xCJE/Mpw6r6ZvffZZtDiJBsYxqeVtM+wQKK9phukGB50BsG36bz3HizMDqOr02Xt9AwMcXyGbv+ma",
+	"OZiG+f6cqNeUebszbmM2Q/pS0PdYC8uUWNoIEUklQUfd7g+hhjdMpprf9jjTiDMgiHHE04SInqFtM+dq",
+	"igG7wM+LVX4A03nHnPCgi2R+GY+6Dzvo1xFNzYHzMV+aSKZaarveF2jINe5ectFnetf6je8NRbw++a+L",
+	"9+cnr07fnL5/H/3gpm0wvX/AlgIY7xVOiRnSMeJT4zS3xrA+8Agc6IQ5pDKd8DVSnWtUdOgpC8QCtNm/",
+	"PoiQnBB8BYd4OyHs5Qtk30YlXoFOzl6ig05X78vRp5ZzxjrnGYC6zxxq9lzXF2Aah91uiOyoL3RJCVCc",
+	"JtMh48K1jVRuKpRmdMy2gYLXIQHcCGZ7QK2VAs2cGM8hlehAo/rjI/12dLL3G8J7f6Lu3lN0gTpoL7K9",
+	"aIjzqOfNrCMTTbXdRvKYKvA+z/fpPnBw+KTPqj7RQ/vwGUAXl8Trr6B5PWEJ3GvvAfRGHBAUPYAvAf93",
+	"3zh89LgYJvHh/Ke9J64Cq89izpTgaZEPAOkAKcEwnEVjr8A0helsExyT0CWpa74EA9c6mlV0OqY3437U",
+	"QWfYtInAY6I0Yut7WagAw6YVNMKyz6L/efhT1EGvsYqBV1HpwhGWJPWn9Ge1CN2ThEmqdVnNbx2xu0Rl",
+	"xoExhWbGPJZwQzZANBD8irA+K+0FvmcQcILVKAT8sJOh9T9AsxCkyCdlwzqaOITm0ZYrn5y9tCj0ikol",
+	"HzwwHXny+Zv6vAimApjZLHhIkl5echBBuCtCgk8l+t6q9Da0lZcldMMu8CGH03nw5jvZZzhJBJHS+Lmj",
+	"V5RdRY71GVkmSPqffQjZ9IPIDL15cvjkyQ8d9IwnWj7p/ebfgnGoMDovpTGxI85MtDF4/fI8CINMpFY3",
+	"kb39fZCvZp45F8N9+9L+mJqGAVSlxNdUgjCwoj7oBd3OQadrGoIQhic06AUPO93OQ1voB1rYfmdK0nQP",
+	"CH0fZ2r0J2F78fxAjiGpCRla6BDNzIaUWZAArzz78OzVy+cXH969AoKxXNt0jXeTFfVnc+bkGPVR90ir",
+	"bTkPfJnoExJVOS0EnMIwKw6Oc9jttpvht2y4SH4JGi4dfzZPzoz3ixdXDMBouZoMameP1C5UPy+j0cfN",
+	"u/u5t71+DkmL1byJOLWzSVos54ICjUcaViJNzQDAMVFYqwV5sBngX/ROgu1ub9DhUfeo7o0cp93+33AF",
+	"gSh98KODh43fy2dRfwmDR4Y2Gr33kikiGE7dRMjCggt6v38MA5mNx1jMNOBImspcAzEau/Qa07hrBj6o",
+	"bS88lNpatG8EYB5WE5S217ms4TwWE76TpsaLSqcsGO6j/+e30zcX7z88++fp8/OL8/8+O30fFSIg0gJc",
+	"mwNaL4MGfvOuG1DEChvZIkWf2Q+HRlONTR9AKzkctsPsa0ETgqTS+hJM4ABrR4ssbZeCCCizONuPiRTz",
+	"oJ7ZsvQ27MxBzsoUDcAeSaiaD+NR/ckfC2MYIF0O3MEjC4PJilcy5zBtOF20uNkvZd+B7Wu1GSf3QqFF",
+	"m8GjUkM4+5222y26vlXzDfeBY6dC21Er92HC9VELon+GE2/WxFH3oPGb83O04fXmXOonLgY0SQi7I/am",
+	"X37Y5rD5zGfA/pwXvsamctPSkPEP5UzC6tyOCP9WxQzDIPc3BD0ztCOoZZCynkOelNqUGlfS1Po2UoKv",
+	"NT/LFPo+slsFD0ns2sG7LRqbwzV0BItMnyDS9K+fo4l5QvOaCJlBQ4hf9pkakfEPRW2o4hOUkmuSdtBb",
+	"r0yUMg3mlCiCcJoWfjsqNRnRvJEFiBFjXBpLwu7IOKv0OUpdKeHzueVCK1tOGqvP2SHGjlnGk0+gN+IN",
+	"seXSjf7+uQGb/hJWPPVk4amPpV6A1b0mqxo+3pIYkDciB+ah2VguNHoUIioQYFpXishVYkRCoyouEpjG",
+	"PlkopCYsIXbIa6mF6k7cfGPixnqiLY4chN1u10MJGQJXxQowx5vTtY7QKduGSxVzCCp4fjTPr2sDA9rq",
+	"l6HWhDU3dC2oc7+gG2w3mAGz18/YGSZ+rmMHnbBcZvWZFifGN4kGmQK3K/iccv29g87w0HljrDvHnEpr",
+	"9pbdySoZYFLhTM6d3EQK3K36XZojfhOM16UV+onSQSnl8vcq+fex5QlcNmgFFz0x+eH80qpccscWv0G2",
+	"aMoiLAag8aJO3l4RFwQnNSzRJ+ol3grjBnAPFwMcZxOS69WmPM76Tkx7lgaTmoCR0sTwQ9DIraMid0YU",
+	"vPF4jilW+ik25ZSuUl/ejiPj1hjoXOuHO2Oh1aLjY+tzNGKkOcbuWOk3yErfMtssqmBc42U+js1YqUe6",
+	"9ZwUKlaWqJQ06bm0vKLyJHRJI0XZivQqV/LCYhN0njJ40h5ZM9Y+8zhrfvTWfPXtpVZiZxNryJnUE8ZN",
+	"MNnrWYHtAGUIfJokIaBHiJ267Ah+mUfOxnxMmDIBTH0/+rDokkzzdD0XBTUUD6fU64cu5upK00INOkn6",
+	"rFR7R6VJ7OkgN+PIbtM6bUyKhIGon1Kk91wvJmwlzA1KCcdNbcnjQbfb3ge+nqgoV/ncraRYKQA/tj1W",
+	"I8GR6wk7ufGtquAOBVxkbSNfuCc3JnQf0vqWZiZc0jTPjjEuCchw4eMBZeQYQa0T/KMrXlrMOXhFpTrR",
+	"Hzq91gCAtAmXdQP0VS2dNA8dW/8cYcYDPbCzXKh+ELoyu24JPVcaUZDgQmJzbS/od29fnV48f3d6cn76",
+	"Iqpbvwjor/EFv9F03Qf8GP+yT1S9W/Q0bMaCXGPd2gWtLLmAfhQtTmzuGNxlLkESEn01otQdXFI2d+pm",
+	"ieo1386F8YrPZkzRdK3PVkG2wOn9V1pQnum/gwZPP8+E5MI+/nHz8G1Cgt5htxvaVPTfC/EevD59/ez0",
+	"3ft/vDy7OHnx4vSFqSTiIugFTy+fPE66Tw6ePDmKf0weP4KscYVpulDrEBx2Dx/vdQ/2Hh6cHz7sPXra",
+	"e/T0N+h6o4m9e/D06cPLx2TvCX70cO/H5ADvPYkfPdrr4oPBYfwwOSKPLvV9TIJecHD4Y6fb6XYOAq83",
+	"aanBc46D5YUP936MH5K9p5ddvFcs+7jr17b2gqLWen9BeFta9Mdd945M6aY54aO9g4O9w4Pzg8Pew6Pe",
+	"o8edH5887R4c/ha4Sq1KhQC6oOIhXFUQZyLdf9J51OnCveZlrsHbXwKvetW2xS/KQis+/2On2z3odg9/",
+	"a5Ox4zhuqcawJmgCLFaGiJEpkapo97A1leMVZVernodnbkE9WUMvWVchaa+JtFZB1tM96pUOyA8tZ8SD",
+	"mlCJIyWFIzGz7Hx1wygYub4xwMqW61capqfYiEuwDk2sOZ95CL2bBwTFWAiqTcFMmdwi2IexBC81v0JD",
+	"ek1MLYXJ+3eRP8jSPUYRxMAjk2lpiwv0w5Ql5FPYZ8ZXF43tCAzZedhD/+///N/IpRQrl/xr0v4TsC5P",
+	"kHve1jyAkmbA4Koh5PyZ4ElrDZrFpFvf5lMzk1IFYAtRjJltXm1yBKqMwmcA4ba2YDOWAmvnlNPYGltF",
+	"jLCoNoXe2R+De0/ITVIOS7mG3aerX3jO2WVKTVZma1ZxdPCoyeFlNplAzvdrklDsGtTeCZ95DoRsEmj8",
+	"0GtOeC4TRgnMpNFhTCzWul083mOwfo73QPVSwXsshdVaO7ZiK47JRPUglX4fON6eVILgceSX1JhsGPgd",
+	"jHRIyt6D0kvDJQ3NDzmBGgHgMVOfzCGnh/Ep4qzXZ2bkqH47Mg+YghcosRIk5iKxHiUot3EFS+ZfDBNM",
+	"sbSftm1lXB3SKC83sj9gwxppEiLJbRlbXu1mvJRaEZOmWMkkor/CUu2BLrH38kWExhRS1UsZnhYYxpEn",
+	"c1eZGWULGm50jChkXUBohpngiv2uBlSY/+yS3OUoUxIlfMryOeDm38u1eYyjlLMhEWjIeVLFFLVIe26v",
+	"v4H1WcDKG/2quJEYteahfrZkTeSVz92wXWXsomXzkwttAZTDuRst7xLKro617NOgtsZQBA8VpqdRn4rd",
+	"l2642iZquvNbN45WcFW4d40BX494+Yr0RI+rJXlBZEWWjCO/pe4okzOzNG4BRWt5orhpDehYno3TavZV",
+	"JE1C5ABc9flPuU7pTdYuYrxaxTLhhg4qmgAAQ+8zKJqCT66Rmf4cjreBnz4fCm1sRn+ihueyb+acr7Vi",
+	"G1uYcJxtq4N20a9LHfzrK2suJbuiXt8j8iI3c0kynKPzRWOwglpu0pwpPnAjSPxVGjZ/fUyuyvYEfFyZ",
+	"6NkUuyEWLvc/w3+/GDGWElXRreWlkq4jpNbXKoXGC3j3ZzsbuT0u7kzrb8+0Njgj87yM3MdVuMSlh9iA",
+	"XLLGfA6dtbxQSLw+TsKbf2GU/Cr09/cjPs1RZCU2GEV9wXheYb7BWi9fFPbbJKvApbPMw6Xty/liEvsX",
+	"K+B3+Lpjoau8k9AsSWq70cjsAWlOLHOex7JCkP8Zj2iazOkHtbL/uX54pwDssLcR9p5DpaoT/zyzLpJW",
+	"2LsZr2/g2tMYvSAZ5hu86w0aZ7rJ5lRebqdpaJZ00AmKqYhN8iR0RvcTQyH0h2cIC40xVSr2SZLsaGxH",
+	"Yy1p7CxTBYlRpviWxIPV0fc/Z5KIpuLBtsbc4e4Od9vIB3Dn3U/xAD2Ll0uHE0t8RVc1VUyrdMJhCb/f",
+	"Ec2OaNozfNOycHv8HgbA73/W/2nK7d+ZAaI7tN2hbXNeDyVbpXKv7yQSnCsTGF1E5tees/BuZIDG84a+",
+	"o5wktu8/st3h13UeveEJMaDc0d23RHc/QxpqXhpZT3+tSM4JkRGW3qw0ayzsf9Ym7xcvxa1MLP/A0huI",
+	"0pZ6PY1sNekW39kkeceF3HapO7cQzbe9lotkGI1MyTrx/dyEzZWaSnR8RaWyGN8aGT3RcP9yzsyhdjln",
+	"N1ib4NWvQ5l2PvWa8WkzhlpOPfOKhRwvXR2/j0yVcIQUdG+djgik6ytoguvWg7EBypTFX+OUJibvV2hz",
+	"tVMT7i+2/W2o+TvtoVprz7E6z120Va5tdPTKbPdnXI3cRALpelHgMTk2IyLyDsQwdcLkZMecJZ3qpMaV",
+	"+LpBAePnQOs6BT257MeyBpRna21SZldU+TVOgixOvqzE7tdqzlC0gGBJwRu+qlL/nbxamojDSSGuFgXV",
+	"35pRstWublRfByPas7VrE7A99DXNYIA1+ZPMEBRWo6goGo6KYSkYDbTRaHOvOTMxO5ha1kFnXJpxzkNM",
+	"WZ8JMklxTCQaaGYF78kaf+4cA1o/v3p1mfOtOA12jrpv1WGQc4ucUWzNZ+D7C6zzuXAYtNRxXYMi6LIA",
+	"rUYLPbdOq93A9wCT3rfjU9gpx38h5dibM1WU9xhXsKOPs/Js1hYq8gzGcUHTG4PhXKDBDGE0pWkSY2Ga",
+	"RbrxXkCrRiR6Y0srlGVwXaxPCt8mFXxd6l6OC3NI+rdmeLmmwlejwy0oSzs+vFNx7kjF0eizwLltf47W",
+	"fHtRr6mv7j/Jmbbl5VSilEplxlbYuXr6sMVMvghKKh9EdRXl/gbb0tGtV0FjhVM+zMiO49+QQzp2EO4h",
+	"YlqNeghumiz4ffdNJ/65Xv1+vbRbbrnbOm8ou/9ZzSYrYi1+R+n7ja5up7sQyg1ibKmLummo6yFggSxb",
+	"qQRyy2nx4zCjDon3P9MmdRHvin6JO+1jp320KYvMQ9z5YCyvMhJBt64mpLCyRHJTFHUN5neFkvegUNLr",
+	"z3p7TDJs/FJFmeWi9x7mjNv+UWZqtTtVr2qwnW1ZTknSgZkZthlKVB7G/Bj9Qp9pIfLP92/fVGnLZ1mZ",
+	"Erafo5cPldikzPMbILidVFhW6ZkHnNoR+5w5WqnObJb17T69awOxw+z1M789vefWUr63I9LCO0otX6S7",
+	"XXr5jrjvdXp5pehqHiOuFl7WOmrkXVo3o/e2fUwF4ey8TDfoZZozrD0ZZNIFZmhKBEEaDRVhbVJ378i6",
+	"akQpLol4PTVvV5i6EwVb1fPWyBq+n2peq5zGdjqeR3Q7JW9H2fdKyYOEwO3peDwllTKpUeYf9TP90Aka",
+	"ZDRVe9QmQBUzKsyyCfr+qPv0h7qUwG+nkn2H3EvCMRpz8iaVQ5MkAlM4K/tVaqTZmuAqy4jKtPcThsgn",
+	"alLTXcQ+JZfKZI4gKsN8WL7WeL2XvRbj4HkfYQmDW2BkQolwzBA9IKo+w6nWcGdm1J5HUKYPnSOp6kz4",
+	"tQrhvRz4uYk8CXVN3mEUjURTwQ2cGzrmeUreTszM/28mGX5H63VOdkPr4VxbRY++ynNdllG6L828QrBG",
+	"VcflFNyvrvp4s3GAduQHSai6cCvpjfmzfx9sPLJujVq64kaajKzzrjxEEvD8eC7JT1ofAxUuu0/uhtp9",
+	"4/4oD23s3JDGaadzqXfAm5bNzq0Q8FqUm7TT6jm5huHdvet0Mw7TTIcIAwC94UT6lm+f42hwN+E1cIGO",
+	"y6DBDFpj7FjJt55AaYl1qbZSwTQa2N7nthwf8tBfnL46PT9F87Z71EHwRdv/kI2IVowS4/OjypuLlvAq",
+	"Y+EdGfNrsuslt/NH3bXJXps+uTZu8nSXNnlf0ibBaSmd33Ax0LeEbW7ozWmRBan/xzlxqjF6ZYJk3oWc",
+	"XzpujFlcNCW3wzarupIfI8nNc7AR19AWZk7Oc3a9pYSb+ZvGbrbDgsvvjkjquixEMuYTIqM+M1OUC8GA",
+	"05RPEVV1SZs311RRL71ZsuZfm8R3wqdpombZfGvqMXJK2L4h9KXeIlO1eO8TWmCbu1yWG1T4rVDI3Qar",
+	"UlhW+hI2kW9LsHn/c+HlaNRTGjO1swF2bLjlbBnM8t7Ra/TcuEGP+8+mnHaFJhjFnCVU/xEZ3ev56StE",
+	"Pk0EMVW7/JoIFMls8C8SqyhEkQu66/9v5tHr/wfq0Cc365zxaRTmpTFH3aeP0WCmiDxGGA1wkne86rOj",
+	"btcoaxIU5amJp/9q+2TB4HvHchBOp3gmEahbRNZoawUZ38QMNczUhjPUMNtxim+x2wOe6/XgYoATIkZ4",
+	"IlHGEshuyclxrSYQxsbZ/3xFWfKl1i2vyQtFZmz4hX7Ukq39hSZRiNSIS2tHjTAb2v1pgjRP1fWDeA87",
+	"aN/PBxb9hbKkeXNteKVF2txtq6IAip0qeoOqqEF3o4pqPPZoxuLhVhRODy0/VlJaRa1+hSfbbFZTWtF0",
+	"YECM78F4L0zPDL83KtPnHIdoyBFOORvWD0eGA+/0151UaunDBrQ0Tmycpobja/0qR82VRLXSg70+asKb",
+	"Ox/2/fBhS3uNN8xiV4tm+PDKSv8ThrgYYkb/BGQENcbpWSZwyTXbRRPBtW3jNLDyW/oBRfA418/s0x10",
+	"YhUhQzFlX3SfWXf3UY2VUlDE9q0UWHsjK+WvTnU7eVDnVg6RICY0wwUa82vSnO6XWSJbKP6Hj+4q/3c4",
+	"vUlFmNF1bq3sfwOhdku1/tsZJeoE2q5BwI4HfDUNAualWvPKsQrR1qQ1AJDIri/AzoG1rC+AkVC33RRg",
+	"E+trNVWs1wbAI5edxrfj9tvQ+G68AcCNKnw3UPU/T2M7tW1HyPe75H8DrY0oRdmwXkf7maj37pm1vGb2",
+	"5Z27+j64q820xvw6c9+V+6lOb6qyi38d2elTkDJdTny+xKkkHfSrS1Y2kwxt6bq1of+VJUOSIMzItM58",
+	"9hHvBlzCdnnnFTZfoYIk+cTIHb7vOHMT6nrnko5bEhhOxpQV3Fhxni6bUwJTIihUxXtob+ZFjHmSuRx/",
+	"N0jCK2ity0w5h0/ed8Nb73Jnct+gya0sGrScMQKv7X/W/1ma6fFznh09X2etbOGMQdkESYVn9ekcGg92",
+	"du+OKbfM5gC+iVkC5VuAaVTZ5h4rEX5lHsfaOKlf3KnF9yOLQ5lLbMj+2opLfdMro0wLQ6EYN4PB/dFQ",
+	"rmCwRmPOcXH72rJeeqP8ib84uu8YcMOqPMDnfLhOvS7Qhjs7fSSTRJQbPoGTvValPsXxCHEWk2NvdOuK",
+	"KYAdFMU8YypyZcKKK5yGLi6MJnhIvpPVPVzAW7lBc6lW3s571fpF/5TpVw/DoDSUcXXXqWtKpsXvH7/c",
+	"eiuYuVtbo/vUrh/MN2xfTZ2jDPy2YzxDCQ8NB2S86Messd3P1X9BYtqg1xSwPBtEnGd21QxovUZSd8x6",
+	"ll/BLih/Ox2NjIjOcdmNNJ+2CcP7iOvjbJ3v4B0ZajEsSKIVCcZVB+Xjlub2w6eMJGiEr4mmLP2XQPhS",
+	"ETHFIpHH8CDOEqqQEpim4GyQ9d6GD3IXZd8pu229Da5cBHs04tGHRqr2xSJroyIw/J2T4Z5Micw52VzS",
+	"RSVSrOdr8OR0na/BcVTKhtqG4fA7To8dyk5H3AXpvC1TiXCs6DXZdN5jjsvbd1LopTdyUvzFyWXHtytC",
+	"dwbDXWIFNKCOR5gNiVXdqURXjE+ZRutyD+plvNypOdMRjUdGQb+IMdv/rPX8eo/Es5npeY1jZf0QXKDB",
+	"zHNP1HaIX9ZA9le9C1D8n2PWvg49t2i/2s7Wtp+sDbiGn+9Hg9k3eNy+yezOmbAzxZzpo7XLOT9qexeC",
+	"YVFgjzVhUW+Z3sJUf9KmorEE9lTDdoBLfrVsZ+d4uGNsB7ysxXbE+NS0iRjMECDyfMOppkTAxdVlyqfg",
+	"l3DJ+TFmFyJj+5/dv9Z7155j9i5jv9rnbta95r6yCeY6sOzwdqt4+xrPCn+UyJjp5mrv628eWro7XEDL",
+	"eETiqxq8lNWYuNC8bCE8pXVXwaeyWZjK7c3ot21ReQ47v9ZA1YHWCG0BW6FAGmBxbcCCDd8LcEpj8ne7",
+	"ZCfm4zuJUZWubJU6Cajk1MkQ+lfVCvSdprmTvVr2jvFsgZ+tFr61XK4QviOCUzWq52YJGQqckCRCY4KZ",
+	"5/LX9DrAkiDM5BQQepApJFM+hV4mmCGMJIk5q7CHfybqH+a7mzIQtwv9/1OsCItnF2MZ9Lqd7pMwkAqr",
+	"TAa9wBTVzyaaIcg/Uuvuzf/ZAGHWnN7t7msIXBJxTQSKMUMJh+QFfWVz5LwBkW2EluvBNgdVwqesgOWE",
+	"SzUURP6RluCZsS1DNEe2vKeNwbo5mL4jSsz2Ti6VFg2rQKrEzDy5CcfT5yNxJoCsfv9YKvyD4ZwjPrVp",
+	"6YATeRpkTj2i1MZkJhUZBx+BNFN6Tf5cVhr0il4TpsXaOhromeCDUkOddbBq5fFzdjERXEtgzcRk3YEn",
+	"lA1rz3um/3FTdlGoBWdv3/zcYgAaZ8MV1G7Z4N1S+ZL7ODH7Q3DwmguACqE/a4XBG660nElJWQBQifAU",
+	"z7RyK7x/t3ChEslRBgUYSDOPSmnwjuCE3i0qryu3l6K/G83rwUOOYNTDQP/AFLJxmGqaKK//OYhTSpj6",
+	"hcDXtPZt1jQqcibSoBfsg1Zul5q/QAAUoKhN7rKf0nr/3FXjMUmQJKZswDQv994zSSyLrxWVBqXMQm6c",
+	"Zt4Cfhre4jJmehIMyhjMrBpk+YgiDDP1nYRWad6CfuLD4oLGLqTSKNgJhz/+VrxdeCkW333rtV6ToZta",
+	"aFquSaN/md8UweMScE1PqsUVoTDPnipWiDMfsi65ouK9D+YVlpjWIb5bxjol+RDwzVsP+t/UbsIPrsCG",
+	"vDeN+bn44nlV3qjHd22OP/GWKhJIa/aB7b0Ct1CCxgrhAc/8C86LuKpul83yoBFlpkW3wEyaXuDeIs+w",
+	"ikc1ZzILoEtifPxu62bZmnfeTgh7+QKdZGr02+kb+C8XrrnfydlLdNDpou9HSk1kb3+fTwijSYcRtS8n",
+	"JJb72H9+D0/o3sFFtzNS4/QHbwt29YotnM1fg5ZXSZaSBDRODU1tNECfwA46KSwHOtf82U3Ns18s7Iaq",
+	"++IWVAkE6EobTSjkiP7/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -15,6 +15,38 @@ type SQLite struct{ Queries *sqlite.Queries }
 
 var _ postgres.Querier = SQLite{}
 
+func (q SQLite) AddGroupMember(ctx context.Context, arg postgres.AddGroupMemberParams) (int64, error) {
+	return q.Queries.AddGroupMember(ctx, sqlite.AddGroupMemberParams(arg))
+}
+
+func (q SQLite) AllGrants(ctx context.Context, arg postgres.AllGrantsParams) ([]postgres.AllGrantsRow, error) {
+	rows, err := q.Queries.AllGrants(ctx, sqlite.AllGrantsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AllGrantsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AllGrantsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AllRoleParents(ctx context.Context, arg postgres.AllRoleParentsParams) ([]postgres.AllRoleParentsRow, error) {
+	rows, err := q.Queries.AllRoleParents(ctx, sqlite.AllRoleParentsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AllRoleParentsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AllRoleParentsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AllRoles(ctx context.Context, arg postgres.AllRolesParams) ([]string, error) {
+	return q.Queries.AllRoles(ctx, sqlite.AllRolesParams(arg))
+}
+
 func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
 	rows, err := q.Queries.AuditEvents(ctx, sqlite.AuditEventsParams(arg))
 	if err != nil {
@@ -23,6 +55,18 @@ func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams)
 	items := make([]postgres.AuditEvent, len(rows))
 	for i, row := range rows {
 		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Catalogue(ctx context.Context, arg postgres.CatalogueParams) ([]postgres.CatalogueRow, error) {
+	rows, err := q.Queries.Catalogue(ctx, sqlite.CatalogueParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.CatalogueRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.CatalogueRow(row)
 	}
 	return items, nil
 }
@@ -37,21 +81,6 @@ func (q SQLite) ChangesAfter(ctx context.Context, arg postgres.ChangesAfterParam
 		items[i] = postgres.ChangesAfterRow(row)
 	}
 	return items, nil
-}
-
-func (q SQLite) CheckMembership(ctx context.Context, arg postgres.CheckMembershipParams) (postgres.CheckMembershipRow, error) {
-	row, err := q.Queries.CheckMembership(ctx, sqlite.CheckMembershipParams(arg))
-	return postgres.CheckMembershipRow(row), err
-}
-
-func (q SQLite) CheckPermission(ctx context.Context, arg postgres.CheckPermissionParams) (postgres.CheckPermissionRow, error) {
-	row, err := q.Queries.CheckPermission(ctx, sqlite.CheckPermissionParams(arg))
-	return postgres.CheckPermissionRow(row), err
-}
-
-func (q SQLite) CheckRolePermission(ctx context.Context, arg postgres.CheckRolePermissionParams) (postgres.CheckRolePermissionRow, error) {
-	row, err := q.Queries.CheckRolePermission(ctx, sqlite.CheckRolePermissionParams(arg))
-	return postgres.CheckRolePermissionRow(row), err
 }
 
 func (q SQLite) ClientKeyByFingerprint(ctx context.Context, arg postgres.ClientKeyByFingerprintParams) (postgres.ClientKey, error) {
@@ -76,16 +105,8 @@ func (q SQLite) ClientKeys(ctx context.Context, arg postgres.ClientKeysParams) (
 	return items, nil
 }
 
-func (q SQLite) CountRole(ctx context.Context, arg postgres.CountRoleParams) (int64, error) {
-	return q.Queries.CountRole(ctx, sqlite.CountRoleParams(arg))
-}
-
-func (q SQLite) CountUserPermissions(ctx context.Context, arg postgres.CountUserPermissionsParams) (int64, error) {
-	return q.Queries.CountUserPermissions(ctx, sqlite.CountUserPermissionsParams(arg))
-}
-
-func (q SQLite) CountUsersWithPermission(ctx context.Context, arg postgres.CountUsersWithPermissionParams) (int64, error) {
-	return q.Queries.CountUsersWithPermission(ctx, sqlite.CountUsersWithPermissionParams(arg))
+func (q SQLite) CountMembers(ctx context.Context, arg postgres.CountMembersParams) (int64, error) {
+	return q.Queries.CountMembers(ctx, sqlite.CountMembersParams(arg))
 }
 
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
@@ -100,8 +121,8 @@ func (q SQLite) CreateClientKey(ctx context.Context, arg postgres.CreateClientKe
 	return q.Queries.CreateClientKey(ctx, sqlite.CreateClientKeyParams(arg))
 }
 
-func (q SQLite) CreateGrant(ctx context.Context, arg postgres.CreateGrantParams) (int64, error) {
-	return q.Queries.CreateGrant(ctx, sqlite.CreateGrantParams(arg))
+func (q SQLite) CreateGroup(ctx context.Context, arg postgres.CreateGroupParams) (int64, error) {
+	return q.Queries.CreateGroup(ctx, sqlite.CreateGroupParams(arg))
 }
 
 func (q SQLite) CreateMembership(ctx context.Context, arg postgres.CreateMembershipParams) (int64, error) {
@@ -112,6 +133,18 @@ func (q SQLite) CreateRole(ctx context.Context, arg postgres.CreateRoleParams) (
 	return q.Queries.CreateRole(ctx, sqlite.CreateRoleParams(arg))
 }
 
+func (q SQLite) CreateRoleParent(ctx context.Context, arg postgres.CreateRoleParentParams) (int64, error) {
+	return q.Queries.CreateRoleParent(ctx, sqlite.CreateRoleParentParams(arg))
+}
+
+func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
+	return q.Queries.DefiningTool(ctx, sqlite.DefiningToolParams(arg))
+}
+
+func (q SQLite) DeleteChildrenOfRole(ctx context.Context, arg postgres.DeleteChildrenOfRoleParams) (int64, error) {
+	return q.Queries.DeleteChildrenOfRole(ctx, sqlite.DeleteChildrenOfRoleParams(arg))
+}
+
 func (q SQLite) DeleteGrant(ctx context.Context, arg postgres.DeleteGrantParams) (int64, error) {
 	return q.Queries.DeleteGrant(ctx, sqlite.DeleteGrantParams(arg))
 }
@@ -120,36 +153,296 @@ func (q SQLite) DeleteGrantsOfRole(ctx context.Context, arg postgres.DeleteGrant
 	return q.Queries.DeleteGrantsOfRole(ctx, sqlite.DeleteGrantsOfRoleParams(arg))
 }
 
+func (q SQLite) DeleteGroup(ctx context.Context, arg postgres.DeleteGroupParams) (int64, error) {
+	return q.Queries.DeleteGroup(ctx, sqlite.DeleteGroupParams(arg))
+}
+
+func (q SQLite) DeleteMembersOfGroup(ctx context.Context, arg postgres.DeleteMembersOfGroupParams) (int64, error) {
+	return q.Queries.DeleteMembersOfGroup(ctx, sqlite.DeleteMembersOfGroupParams(arg))
+}
+
 func (q SQLite) DeleteMembership(ctx context.Context, arg postgres.DeleteMembershipParams) (int64, error) {
 	return q.Queries.DeleteMembership(ctx, sqlite.DeleteMembershipParams(arg))
+}
+
+func (q SQLite) DeleteMembershipsAt(ctx context.Context, arg postgres.DeleteMembershipsAtParams) (int64, error) {
+	return q.Queries.DeleteMembershipsAt(ctx, sqlite.DeleteMembershipsAtParams(arg))
 }
 
 func (q SQLite) DeleteMembershipsOfRole(ctx context.Context, arg postgres.DeleteMembershipsOfRoleParams) (int64, error) {
 	return q.Queries.DeleteMembershipsOfRole(ctx, sqlite.DeleteMembershipsOfRoleParams(arg))
 }
 
+func (q SQLite) DeleteMembershipsOfSubject(ctx context.Context, arg postgres.DeleteMembershipsOfSubjectParams) (int64, error) {
+	return q.Queries.DeleteMembershipsOfSubject(ctx, sqlite.DeleteMembershipsOfSubjectParams(arg))
+}
+
+func (q SQLite) DeleteNodes(ctx context.Context, arg postgres.DeleteNodesParams) (int64, error) {
+	return q.Queries.DeleteNodes(ctx, sqlite.DeleteNodesParams(arg))
+}
+
+func (q SQLite) DeleteParentsOfRole(ctx context.Context, arg postgres.DeleteParentsOfRoleParams) (int64, error) {
+	return q.Queries.DeleteParentsOfRole(ctx, sqlite.DeleteParentsOfRoleParams(arg))
+}
+
+func (q SQLite) DeletePermissionsOfTool(ctx context.Context, arg postgres.DeletePermissionsOfToolParams) (int64, error) {
+	return q.Queries.DeletePermissionsOfTool(ctx, sqlite.DeletePermissionsOfToolParams(arg))
+}
+
 func (q SQLite) DeleteRole(ctx context.Context, arg postgres.DeleteRoleParams) (int64, error) {
 	return q.Queries.DeleteRole(ctx, sqlite.DeleteRoleParams(arg))
 }
 
-func (q SQLite) Members(ctx context.Context, arg postgres.MembersParams) ([]string, error) {
-	return q.Queries.Members(ctx, sqlite.MembersParams(arg))
+func (q SQLite) DeleteRoleParent(ctx context.Context, arg postgres.DeleteRoleParentParams) (int64, error) {
+	return q.Queries.DeleteRoleParent(ctx, sqlite.DeleteRoleParentParams(arg))
+}
+
+func (q SQLite) DeleteTool(ctx context.Context, arg postgres.DeleteToolParams) (int64, error) {
+	return q.Queries.DeleteTool(ctx, sqlite.DeleteToolParams(arg))
+}
+
+func (q SQLite) DeleteToolPermission(ctx context.Context, arg postgres.DeleteToolPermissionParams) (int64, error) {
+	return q.Queries.DeleteToolPermission(ctx, sqlite.DeleteToolPermissionParams(arg))
+}
+
+func (q SQLite) DeleteUser(ctx context.Context, arg postgres.DeleteUserParams) (int64, error) {
+	return q.Queries.DeleteUser(ctx, sqlite.DeleteUserParams(arg))
+}
+
+func (q SQLite) DisownNodes(ctx context.Context, arg postgres.DisownNodesParams) (int64, error) {
+	return q.Queries.DisownNodes(ctx, sqlite.DisownNodesParams(arg))
+}
+
+func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
+	row, err := q.Queries.Grant(ctx, sqlite.GrantParams(arg))
+	return postgres.GrantRow(row), err
+}
+
+func (q SQLite) Grants(ctx context.Context, arg postgres.GrantsParams) ([]postgres.GrantsRow, error) {
+	rows, err := q.Queries.Grants(ctx, sqlite.GrantsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GrantsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GrantsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Group(ctx context.Context, arg postgres.GroupParams) (postgres.GroupRow, error) {
+	row, err := q.Queries.Group(ctx, sqlite.GroupParams(arg))
+	return postgres.GroupRow(row), err
+}
+
+func (q SQLite) GroupMembers(ctx context.Context, arg postgres.GroupMembersParams) ([]postgres.GroupMembersRow, error) {
+	rows, err := q.Queries.GroupMembers(ctx, sqlite.GroupMembersParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMembersRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMembersRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Groups(ctx context.Context, arg postgres.GroupsParams) ([]postgres.GroupsRow, error) {
+	rows, err := q.Queries.Groups(ctx, sqlite.GroupsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) GroupsAbove(ctx context.Context, arg postgres.GroupsAboveParams) ([]postgres.GroupsAboveRow, error) {
+	rows, err := q.Queries.GroupsAbove(ctx, sqlite.GroupsAboveParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupsAboveRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupsAboveRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Holders(ctx context.Context, arg postgres.HoldersParams) ([]string, error) {
+	return q.Queries.Holders(ctx, sqlite.HoldersParams(arg))
+}
+
+func (q SQLite) Holdings(ctx context.Context, arg postgres.HoldingsParams) ([]postgres.HoldingsRow, error) {
+	rows, err := q.Queries.Holdings(ctx, sqlite.HoldingsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.HoldingsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.HoldingsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) HoldingsOf(ctx context.Context, arg postgres.HoldingsOfParams) ([]postgres.HoldingsOfRow, error) {
+	rows, err := q.Queries.HoldingsOf(ctx, sqlite.HoldingsOfParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.HoldingsOfRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.HoldingsOfRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) KnownPermissions(ctx context.Context, arg postgres.KnownPermissionsParams) ([]string, error) {
+	return q.Queries.KnownPermissions(ctx, sqlite.KnownPermissionsParams(arg))
+}
+
+func (q SQLite) KnownUsers(ctx context.Context, arg postgres.KnownUsersParams) ([]string, error) {
+	return q.Queries.KnownUsers(ctx, sqlite.KnownUsersParams(arg))
+}
+
+func (q SQLite) LeaveGroups(ctx context.Context, arg postgres.LeaveGroupsParams) (int64, error) {
+	return q.Queries.LeaveGroups(ctx, sqlite.LeaveGroupsParams(arg))
+}
+
+func (q SQLite) Members(ctx context.Context, arg postgres.MembersParams) ([]postgres.MembersRow, error) {
+	rows, err := q.Queries.Members(ctx, sqlite.MembersParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.MembersRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.MembersRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) MembershipOutside(ctx context.Context, arg postgres.MembershipOutsideParams) (postgres.MembershipOutsideRow, error) {
+	row, err := q.Queries.MembershipOutside(ctx, sqlite.MembershipOutsideParams(arg))
+	return postgres.MembershipOutsideRow(row), err
+}
+
+func (q SQLite) Memberships(ctx context.Context, arg postgres.MembershipsParams) ([]postgres.MembershipsRow, error) {
+	rows, err := q.Queries.Memberships(ctx, sqlite.MembershipsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.MembershipsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.MembershipsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Node(ctx context.Context, arg postgres.NodeParams) (postgres.Node, error) {
+	row, err := q.Queries.Node(ctx, sqlite.NodeParams(arg))
+	return postgres.Node(row), err
+}
+
+func (q SQLite) Nodes(ctx context.Context, arg postgres.NodesParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.Nodes(ctx, sqlite.NodesParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) NodesBelow(ctx context.Context, arg postgres.NodesBelowParams) ([]postgres.NodesBelowRow, error) {
+	rows, err := q.Queries.NodesBelow(ctx, sqlite.NodesBelowParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.NodesBelowRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.NodesBelowRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) NodesOwned(ctx context.Context, arg postgres.NodesOwnedParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.NodesOwned(ctx, sqlite.NodesOwnedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) NodesUnder(ctx context.Context, arg postgres.NodesUnderParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.NodesUnder(ctx, sqlite.NodesUnderParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionParams) (int64, error) {
 	return q.Queries.RaiseRevision(ctx, sqlite.RaiseRevisionParams(arg))
 }
 
+func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupMemberParams) (int64, error) {
+	return q.Queries.RemoveGroupMember(ctx, sqlite.RemoveGroupMemberParams(arg))
+}
+
 func (q SQLite) Revision(ctx context.Context, arg postgres.RevisionParams) (int64, error) {
 	return q.Queries.Revision(ctx, sqlite.RevisionParams(arg))
+}
+
+func (q SQLite) Revisions(ctx context.Context, arg postgres.RevisionsParams) ([]postgres.RevisionsRow, error) {
+	rows, err := q.Queries.Revisions(ctx, sqlite.RevisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.RevisionsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.RevisionsRow(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) RevokeClientKey(ctx context.Context, arg postgres.RevokeClientKeyParams) (int64, error) {
 	return q.Queries.RevokeClientKey(ctx, sqlite.RevokeClientKeyParams(arg))
 }
 
-func (q SQLite) RolePermissions(ctx context.Context, arg postgres.RolePermissionsParams) ([]string, error) {
-	return q.Queries.RolePermissions(ctx, sqlite.RolePermissionsParams(arg))
+func (q SQLite) Role(ctx context.Context, arg postgres.RoleParams) ([]postgres.RoleRow, error) {
+	rows, err := q.Queries.Role(ctx, sqlite.RoleParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.RoleRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.RoleRow(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) Roles(ctx context.Context, arg postgres.RolesParams) ([]postgres.RolesRow, error) {
@@ -164,38 +457,104 @@ func (q SQLite) Roles(ctx context.Context, arg postgres.RolesParams) ([]postgres
 	return items, nil
 }
 
-func (q SQLite) RolesWithPermission(ctx context.Context, arg postgres.RolesWithPermissionParams) ([]string, error) {
-	return q.Queries.RolesWithPermission(ctx, sqlite.RolesWithPermissionParams(arg))
-}
-
 func (q SQLite) SetClientKeyExpiry(ctx context.Context, arg postgres.SetClientKeyExpiryParams) (int64, error) {
 	return q.Queries.SetClientKeyExpiry(ctx, sqlite.SetClientKeyExpiryParams(arg))
+}
+
+func (q SQLite) SetGrant(ctx context.Context, arg postgres.SetGrantParams) (int64, error) {
+	return q.Queries.SetGrant(ctx, sqlite.SetGrantParams(arg))
+}
+
+func (q SQLite) SetGroup(ctx context.Context, arg postgres.SetGroupParams) (int64, error) {
+	return q.Queries.SetGroup(ctx, sqlite.SetGroupParams(arg))
 }
 
 func (q SQLite) SetMembershipWindow(ctx context.Context, arg postgres.SetMembershipWindowParams) (int64, error) {
 	return q.Queries.SetMembershipWindow(ctx, sqlite.SetMembershipWindowParams(arg))
 }
 
+func (q SQLite) SetNode(ctx context.Context, arg postgres.SetNodeParams) (int64, error) {
+	return q.Queries.SetNode(ctx, sqlite.SetNodeParams(arg))
+}
+
+func (q SQLite) SetRole(ctx context.Context, arg postgres.SetRoleParams) (int64, error) {
+	return q.Queries.SetRole(ctx, sqlite.SetRoleParams(arg))
+}
+
 func (q SQLite) SetRoleDescription(ctx context.Context, arg postgres.SetRoleDescriptionParams) (int64, error) {
 	return q.Queries.SetRoleDescription(ctx, sqlite.SetRoleDescriptionParams(arg))
 }
 
-func (q SQLite) UserPermissions(ctx context.Context, arg postgres.UserPermissionsParams) ([]string, error) {
-	return q.Queries.UserPermissions(ctx, sqlite.UserPermissionsParams(arg))
+func (q SQLite) SetSettings(ctx context.Context, arg postgres.SetSettingsParams) (int64, error) {
+	return q.Queries.SetSettings(ctx, sqlite.SetSettingsParams(arg))
 }
 
-func (q SQLite) UserRoles(ctx context.Context, arg postgres.UserRolesParams) ([]string, error) {
-	return q.Queries.UserRoles(ctx, sqlite.UserRolesParams(arg))
+func (q SQLite) SetTool(ctx context.Context, arg postgres.SetToolParams) (int64, error) {
+	return q.Queries.SetTool(ctx, sqlite.SetToolParams(arg))
 }
 
-func (q SQLite) UsersWithPermission(ctx context.Context, arg postgres.UsersWithPermissionParams) ([]postgres.UsersWithPermissionRow, error) {
-	rows, err := q.Queries.UsersWithPermission(ctx, sqlite.UsersWithPermissionParams(arg))
+func (q SQLite) SetToolPermission(ctx context.Context, arg postgres.SetToolPermissionParams) (int64, error) {
+	return q.Queries.SetToolPermission(ctx, sqlite.SetToolPermissionParams(arg))
+}
+
+func (q SQLite) SetUser(ctx context.Context, arg postgres.SetUserParams) (int64, error) {
+	return q.Queries.SetUser(ctx, sqlite.SetUserParams(arg))
+}
+
+func (q SQLite) Settings(ctx context.Context, arg postgres.SettingsParams) (postgres.SettingsRow, error) {
+	row, err := q.Queries.Settings(ctx, sqlite.SettingsParams(arg))
+	return postgres.SettingsRow(row), err
+}
+
+func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {
+	rows, err := q.Queries.Tool(ctx, sqlite.ToolParams(arg))
 	if err != nil {
 		return nil, err
 	}
-	items := make([]postgres.UsersWithPermissionRow, len(rows))
+	items := make([]postgres.ToolRow, len(rows))
 	for i, row := range rows {
-		items[i] = postgres.UsersWithPermissionRow(row)
+		items[i] = postgres.ToolRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) Tools(ctx context.Context, arg postgres.ToolsParams) ([]postgres.ToolsRow, error) {
+	rows, err := q.Queries.Tools(ctx, sqlite.ToolsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.ToolsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.ToolsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) User(ctx context.Context, arg postgres.UserParams) (postgres.UserRow, error) {
+	row, err := q.Queries.User(ctx, sqlite.UserParams(arg))
+	return postgres.UserRow(row), err
+}
+
+func (q SQLite) Users(ctx context.Context, arg postgres.UsersParams) ([]postgres.UsersRow, error) {
+	rows, err := q.Queries.Users(ctx, sqlite.UsersParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.UsersRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.UsersRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) UsersNamed(ctx context.Context, arg postgres.UsersNamedParams) ([]postgres.UsersNamedRow, error) {
+	rows, err := q.Queries.UsersNamed(ctx, sqlite.UsersNamedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.UsersNamedRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.UsersNamedRow(row)
 	}
 	return items, nil
 }

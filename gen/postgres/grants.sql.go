@@ -9,53 +9,40 @@ import (
 	"context"
 )
 
-const countUserPermissions = `-- name: CountUserPermissions :one
-SELECT CAST(count(DISTINCT g.permission) AS bigint) FROM (
-    SELECT m.role FROM memberships m
-    WHERE m.tenant = $1 AND m.subject_type = 'user' AND m.subject = $2
-      AND m.node_type = 'tenant' AND m.node_id = ''
-      AND m.not_before <= $3 AND m.expires_at > $3
-    UNION ALL SELECT CAST($4 AS text) AS role) held
-CROSS JOIN grants g
-WHERE g.tenant = $1 AND g.role = held.role
+const allGrants = `-- name: AllGrants :many
+SELECT role, permission, condition FROM grants
+WHERE tenant = $1
+ORDER BY role, permission
 `
 
-type CountUserPermissionsParams struct {
-	Tenant   string
-	Subject  string
-	At       int64
-	Everyone string
+type AllGrantsParams struct {
+	Tenant string
 }
 
-func (q *Queries) CountUserPermissions(ctx context.Context, arg CountUserPermissionsParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countUserPermissions,
-		arg.Tenant,
-		arg.Subject,
-		arg.At,
-		arg.Everyone,
-	)
-	var column_1 int64
-	err := row.Scan(&column_1)
-	return column_1, err
-}
-
-const createGrant = `-- name: CreateGrant :execrows
-INSERT INTO grants (tenant, role, permission) VALUES ($1, $2, $3)
-ON CONFLICT (tenant, role, permission) DO NOTHING
-`
-
-type CreateGrantParams struct {
-	Tenant     string
+type AllGrantsRow struct {
 	Role       string
 	Permission string
+	Condition  string
 }
 
-func (q *Queries) CreateGrant(ctx context.Context, arg CreateGrantParams) (int64, error) {
-	result, err := q.db.Exec(ctx, createGrant, arg.Tenant, arg.Role, arg.Permission)
+func (q *Queries) AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error) {
+	rows, err := q.db.Query(ctx, allGrants, arg.Tenant)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []AllGrantsRow{}
+	for rows.Next() {
+		var i AllGrantsRow
+		if err := rows.Scan(&i.Role, &i.Permission, &i.Condition); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const deleteGrant = `-- name: DeleteGrant :execrows
@@ -93,22 +80,50 @@ func (q *Queries) DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRole
 	return result.RowsAffected(), nil
 }
 
-const rolePermissions = `-- name: RolePermissions :many
-SELECT permission FROM grants
+const grant = `-- name: Grant :one
+SELECT permission, condition FROM grants
+WHERE tenant = $1 AND role = $2 AND permission = $3
+`
+
+type GrantParams struct {
+	Tenant     string
+	Role       string
+	Permission string
+}
+
+type GrantRow struct {
+	Permission string
+	Condition  string
+}
+
+func (q *Queries) Grant(ctx context.Context, arg GrantParams) (GrantRow, error) {
+	row := q.db.QueryRow(ctx, grant, arg.Tenant, arg.Role, arg.Permission)
+	var i GrantRow
+	err := row.Scan(&i.Permission, &i.Condition)
+	return i, err
+}
+
+const grants = `-- name: Grants :many
+SELECT permission, condition FROM grants
 WHERE tenant = $1 AND role = $2 AND permission > $3
 ORDER BY permission
 LIMIT CAST($4 AS bigint)
 `
 
-type RolePermissionsParams struct {
+type GrantsParams struct {
 	Tenant  string
 	Role    string
 	After   string
 	MaxRows int64
 }
 
-func (q *Queries) RolePermissions(ctx context.Context, arg RolePermissionsParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, rolePermissions,
+type GrantsRow struct {
+	Permission string
+	Condition  string
+}
+
+func (q *Queries) Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error) {
+	rows, err := q.db.Query(ctx, grants,
 		arg.Tenant,
 		arg.Role,
 		arg.After,
@@ -118,13 +133,13 @@ func (q *Queries) RolePermissions(ctx context.Context, arg RolePermissionsParams
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []GrantsRow{}
 	for rows.Next() {
-		var permission string
-		if err := rows.Scan(&permission); err != nil {
+		var i GrantsRow
+		if err := rows.Scan(&i.Permission, &i.Condition); err != nil {
 			return nil, err
 		}
-		items = append(items, permission)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -132,52 +147,28 @@ func (q *Queries) RolePermissions(ctx context.Context, arg RolePermissionsParams
 	return items, nil
 }
 
-const userPermissions = `-- name: UserPermissions :many
-SELECT DISTINCT g.permission FROM (
-    SELECT m.role FROM memberships m
-    WHERE m.tenant = $1 AND m.subject_type = 'user' AND m.subject = $2
-      AND m.node_type = 'tenant' AND m.node_id = ''
-      AND m.not_before <= $3 AND m.expires_at > $3
-    UNION ALL SELECT CAST($4 AS text) AS role) held
-CROSS JOIN grants g
-WHERE g.tenant = $1 AND g.role = held.role AND g.permission > $5
-ORDER BY g.permission
-LIMIT CAST($6 AS bigint)
+const setGrant = `-- name: SetGrant :execrows
+INSERT INTO grants (tenant, role, permission, condition) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, role, permission) DO UPDATE SET condition = excluded.condition
+WHERE grants.condition <> excluded.condition
 `
 
-type UserPermissionsParams struct {
-	Tenant   string
-	Subject  string
-	At       int64
-	Everyone string
-	After    string
-	MaxRows  int64
+type SetGrantParams struct {
+	Tenant     string
+	Role       string
+	Permission string
+	Condition  string
 }
 
-// CROSS JOIN has SQLite begin with the user's few roles, not with all grants.
-func (q *Queries) UserPermissions(ctx context.Context, arg UserPermissionsParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, userPermissions,
+func (q *Queries) SetGrant(ctx context.Context, arg SetGrantParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setGrant,
 		arg.Tenant,
-		arg.Subject,
-		arg.At,
-		arg.Everyone,
-		arg.After,
-		arg.MaxRows,
+		arg.Role,
+		arg.Permission,
+		arg.Condition,
 	)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var permission string
-		if err := rows.Scan(&permission); err != nil {
-			return nil, err
-		}
-		items = append(items, permission)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
+	return result.RowsAffected(), nil
 }

@@ -44,6 +44,14 @@ type Grant struct {
 	Tenant     string
 	Role       string
 	Permission string
+	Condition  string
+}
+
+type GroupMember struct {
+	Tenant     string
+	MemberType string
+	Member     string
+	GroupName  string
 }
 
 type Membership struct {
@@ -57,14 +65,60 @@ type Membership struct {
 	ExpiresAt   int64
 }
 
+type Node struct {
+	Tenant     string
+	Type       string
+	ID         string
+	ParentType string
+	ParentID   string
+	Name       string
+	Owner      string
+	Properties string
+}
+
 type Role struct {
+	Tenant      string
+	Name        string
+	Description string
+	Scopes      string
+}
+
+type RoleParent struct {
+	Tenant string
+	Role   string
+	Parent string
+}
+
+type Tenant struct {
+	ID                string
+	Revision          int64
+	CreatedAt         int64
+	StrictPermissions int64
+	StrictUsers       int64
+}
+
+type Tool struct {
 	Tenant      string
 	Name        string
 	Description string
 }
 
-type Tenant struct {
-	ID        string
-	Revision  int64
-	CreatedAt int64
+type ToolPermission struct {
+	Tenant      string
+	Permission  string
+	Tool        string
+	Description string
+}
+
+type User struct {
+	Tenant     string
+	Name       string
+	Active     int64
+	Properties string
+}
+
+type UserGroup struct {
+	Tenant      string
+	Name        string
+	Description string
 }

@@ -9,52 +9,127 @@ import (
 )
 
 type Querier interface {
+	AddGroupMember(ctx context.Context, arg AddGroupMemberParams) (int64, error)
+	AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error)
+	AllRoleParents(ctx context.Context, arg AllRoleParentsParams) ([]AllRoleParentsRow, error)
+	AllRoles(ctx context.Context, arg AllRolesParams) ([]string, error)
 	// Newest first. An empty filter matches everything.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
+	// One row for each role that is granted a permission, and one without where there
+	// is none; max_rows counts permissions.
+	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
 	ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]ChangesAfterRow, error)
-	CheckMembership(ctx context.Context, arg CheckMembershipParams) (CheckMembershipRow, error)
-	// The decision rule with no resource. A list travels as one JSON array, which each
-	// engine unfolds in its own way; that is why these queries are not shared. The outer row is there even where nothing
-	// is granted, so one statement answers with the revision that it was read at.
-	CheckPermission(ctx context.Context, arg CheckPermissionParams) (CheckPermissionRow, error)
-	CheckRolePermission(ctx context.Context, arg CheckRolePermissionParams) (CheckRolePermissionRow, error)
 	ClientKeyByFingerprint(ctx context.Context, arg ClientKeyByFingerprintParams) (ClientKey, error)
 	// The one look-up without a tenant: it is how a caller's tenant becomes known.
 	ClientKeyByHash(ctx context.Context, arg ClientKeyByHashParams) (ClientKey, error)
 	// For the operator's command line, which sees every tenant.
 	ClientKeys(ctx context.Context, arg ClientKeysParams) ([]ClientKey, error)
-	CountRole(ctx context.Context, arg CountRoleParams) (int64, error)
-	CountUserPermissions(ctx context.Context, arg CountUserPermissionsParams) (int64, error)
-	CountUsersWithPermission(ctx context.Context, arg CountUsersWithPermissionParams) (int64, error)
+	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
-	CreateGrant(ctx context.Context, arg CreateGrantParams) (int64, error)
+	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
+	CreateRoleParent(ctx context.Context, arg CreateRoleParentParams) (int64, error)
+	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
+	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
 	DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRoleParams) (int64, error)
+	DeleteGroup(ctx context.Context, arg DeleteGroupParams) (int64, error)
+	DeleteMembersOfGroup(ctx context.Context, arg DeleteMembersOfGroupParams) (int64, error)
 	DeleteMembership(ctx context.Context, arg DeleteMembershipParams) (int64, error)
+	DeleteMembershipsAt(ctx context.Context, arg DeleteMembershipsAtParams) (int64, error)
 	DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembershipsOfRoleParams) (int64, error)
+	DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMembershipsOfSubjectParams) (int64, error)
+	// The ids of the nodes of one type travel as one JSON array, which each engine
+	// unfolds in its own way.
+	DeleteNodes(ctx context.Context, arg DeleteNodesParams) (int64, error)
+	DeleteParentsOfRole(ctx context.Context, arg DeleteParentsOfRoleParams) (int64, error)
+	DeletePermissionsOfTool(ctx context.Context, arg DeletePermissionsOfToolParams) (int64, error)
 	DeleteRole(ctx context.Context, arg DeleteRoleParams) (int64, error)
-	Members(ctx context.Context, arg MembersParams) ([]string, error)
+	DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error)
+	DeleteTool(ctx context.Context, arg DeleteToolParams) (int64, error)
+	DeleteToolPermission(ctx context.Context, arg DeleteToolPermissionParams) (int64, error)
+	DeleteUser(ctx context.Context, arg DeleteUserParams) (int64, error)
+	DisownNodes(ctx context.Context, arg DisownNodesParams) (int64, error)
+	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
+	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
+	Group(ctx context.Context, arg GroupParams) (GroupRow, error)
+	// Users come before groups, and each kind has a keyset of its own.
+	GroupMembers(ctx context.Context, arg GroupMembersParams) ([]GroupMembersRow, error)
+	Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, error)
+	// Each way from a group into another, from all groups that it is in.
+	GroupsAbove(ctx context.Context, arg GroupsAboveParams) ([]GroupsAboveRow, error)
+	// A list travels as one JSON array, which each engine unfolds in its own way; that
+	// is why these queries are not shared.
+	// Users who hold one of the roles at a node, themselves or by a group. LATERAL, and
+	// OFFSET 0, keep PostgreSQL from joining the whole tenant.
+	Holders(ctx context.Context, arg HoldersParams) ([]string, error)
+	// Not shared: PostgreSQL may join all of a tenant to the few rows that the
+	// recursion has found. LATERAL with OFFSET 0 has it look up each instead. UNION in
+	// every recursion, so that a circle would end.
+	// A user's own memberships and those of every group that the user is in.
+	Holdings(ctx context.Context, arg HoldingsParams) ([]HoldingsRow, error)
+	// Holdings, of several users.
+	HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]HoldingsOfRow, error)
+	// What a role is granted by its exact name, or a tool defines.
+	KnownPermissions(ctx context.Context, arg KnownPermissionsParams) ([]string, error)
+	// Candidates of the searches, by keyset. The keyset and the limit are in each part,
+	// so that a page reads at most so many of each.
+	// Everybody whom the tenant has heard of: registered, a holder of a role or a member
+	// of a group anywhere, or an owner.
+	KnownUsers(ctx context.Context, arg KnownUsersParams) ([]string, error)
+	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
+	// A list travels as one JSON array, which each engine unfolds in its own way; that
+	// is why these queries are not shared.
+	// Users who hold a role themselves, and those of the groups that do. The keyset
+	// and the limit are in each part, so that a page reads at most so many of each role
+	// and group. LATERAL, and OFFSET 0, keep PostgreSQL from joining the whole tenant.
+	Members(ctx context.Context, arg MembersParams) ([]MembersRow, error)
+	// The kinds of node stand in one text, a comma before and after each.
+	MembershipOutside(ctx context.Context, arg MembershipOutsideParams) (MembershipOutsideRow, error)
+	// Users come before groups, and each kind has a keyset of its own.
+	Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error)
+	Node(ctx context.Context, arg NodeParams) (Node, error)
+	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
+	// All that lies below a node, at any depth.
+	NodesBelow(ctx context.Context, arg NodesBelowParams) ([]NodesBelowRow, error)
+	NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]Node, error)
+	NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node, error)
+	// The nodes of a type that lie below some scopes of one kind, at any depth.
+	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Node, error)
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
 	RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (int64, error)
+	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	Revision(ctx context.Context, arg RevisionParams) (int64, error)
+	// The tenants travel as one JSON array, which each engine unfolds in its own way.
+	Revisions(ctx context.Context, arg RevisionsParams) ([]RevisionsRow, error)
 	RevokeClientKey(ctx context.Context, arg RevokeClientKeyParams) (int64, error)
-	RolePermissions(ctx context.Context, arg RolePermissionsParams) ([]string, error)
+	// One row for each parent, and one without where there is none.
+	Role(ctx context.Context, arg RoleParams) ([]RoleRow, error)
 	// Built-in roles, whose names begin with an at sign, are not listed.
 	Roles(ctx context.Context, arg RolesParams) ([]RolesRow, error)
-	RolesWithPermission(ctx context.Context, arg RolesWithPermissionParams) ([]string, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
+	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
+	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
 	SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error)
+	SetNode(ctx context.Context, arg SetNodeParams) (int64, error)
+	SetRole(ctx context.Context, arg SetRoleParams) (int64, error)
 	SetRoleDescription(ctx context.Context, arg SetRoleDescriptionParams) (int64, error)
-	// CROSS JOIN has SQLite begin with the user's few roles, not with all grants.
-	UserPermissions(ctx context.Context, arg UserPermissionsParams) ([]string, error)
-	UserRoles(ctx context.Context, arg UserRolesParams) ([]string, error)
-	// One row per user and role; the keyset is (subject, role).
-	UsersWithPermission(ctx context.Context, arg UsersWithPermissionParams) ([]UsersWithPermissionRow, error)
+	SetSettings(ctx context.Context, arg SetSettingsParams) (int64, error)
+	SetTool(ctx context.Context, arg SetToolParams) (int64, error)
+	SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error)
+	SetUser(ctx context.Context, arg SetUserParams) (int64, error)
+	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
+	// One row for each permission, and one without where there is none.
+	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
+	// The rows of each tool are as in Tool; max_rows counts tools.
+	Tools(ctx context.Context, arg ToolsParams) ([]ToolsRow, error)
+	User(ctx context.Context, arg UserParams) (UserRow, error)
+	Users(ctx context.Context, arg UsersParams) ([]UsersRow, error)
+	UsersNamed(ctx context.Context, arg UsersNamedParams) ([]UsersNamedRow, error)
 }
 
 var _ Querier = (*Queries)(nil)

@@ -9,20 +9,67 @@ import (
 	"context"
 )
 
-const countRole = `-- name: CountRole :one
-SELECT CAST(count(*) AS bigint) FROM roles WHERE tenant = $1 AND name = $2
+const allRoleParents = `-- name: AllRoleParents :many
+SELECT role, parent FROM role_parents
+WHERE tenant = $1
+ORDER BY role, parent
 `
 
-type CountRoleParams struct {
+type AllRoleParentsParams struct {
 	Tenant string
-	Name   string
 }
 
-func (q *Queries) CountRole(ctx context.Context, arg CountRoleParams) (int64, error) {
-	row := q.db.QueryRow(ctx, countRole, arg.Tenant, arg.Name)
-	var column_1 int64
-	err := row.Scan(&column_1)
-	return column_1, err
+type AllRoleParentsRow struct {
+	Role   string
+	Parent string
+}
+
+func (q *Queries) AllRoleParents(ctx context.Context, arg AllRoleParentsParams) ([]AllRoleParentsRow, error) {
+	rows, err := q.db.Query(ctx, allRoleParents, arg.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AllRoleParentsRow{}
+	for rows.Next() {
+		var i AllRoleParentsRow
+		if err := rows.Scan(&i.Role, &i.Parent); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const allRoles = `-- name: AllRoles :many
+SELECT name FROM roles WHERE tenant = $1 ORDER BY name
+`
+
+type AllRolesParams struct {
+	Tenant string
+}
+
+func (q *Queries) AllRoles(ctx context.Context, arg AllRolesParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, allRoles, arg.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const createRole = `-- name: CreateRole :execrows
@@ -44,6 +91,59 @@ func (q *Queries) CreateRole(ctx context.Context, arg CreateRoleParams) (int64, 
 	return result.RowsAffected(), nil
 }
 
+const createRoleParent = `-- name: CreateRoleParent :execrows
+INSERT INTO role_parents (tenant, role, parent) VALUES ($1, $2, $3)
+ON CONFLICT (tenant, role, parent) DO NOTHING
+`
+
+type CreateRoleParentParams struct {
+	Tenant string
+	Role   string
+	Parent string
+}
+
+func (q *Queries) CreateRoleParent(ctx context.Context, arg CreateRoleParentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, createRoleParent, arg.Tenant, arg.Role, arg.Parent)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteChildrenOfRole = `-- name: DeleteChildrenOfRole :execrows
+DELETE FROM role_parents WHERE tenant = $1 AND parent = $2
+`
+
+type DeleteChildrenOfRoleParams struct {
+	Tenant string
+	Parent string
+}
+
+func (q *Queries) DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteChildrenOfRole, arg.Tenant, arg.Parent)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const deleteParentsOfRole = `-- name: DeleteParentsOfRole :execrows
+DELETE FROM role_parents WHERE tenant = $1 AND role = $2
+`
+
+type DeleteParentsOfRoleParams struct {
+	Tenant string
+	Role   string
+}
+
+func (q *Queries) DeleteParentsOfRole(ctx context.Context, arg DeleteParentsOfRoleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteParentsOfRole, arg.Tenant, arg.Role)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteRole = `-- name: DeleteRole :execrows
 DELETE FROM roles WHERE tenant = $1 AND name = $2
 `
@@ -59,6 +159,63 @@ func (q *Queries) DeleteRole(ctx context.Context, arg DeleteRoleParams) (int64, 
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deleteRoleParent = `-- name: DeleteRoleParent :execrows
+DELETE FROM role_parents WHERE tenant = $1 AND role = $2 AND parent = $3
+`
+
+type DeleteRoleParentParams struct {
+	Tenant string
+	Role   string
+	Parent string
+}
+
+func (q *Queries) DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteRoleParent, arg.Tenant, arg.Role, arg.Parent)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const role = `-- name: Role :many
+SELECT r.description, r.scopes, CAST(coalesce(p.parent, '') AS text) AS parent
+FROM roles r LEFT JOIN role_parents p ON p.tenant = r.tenant AND p.role = r.name
+WHERE r.tenant = $1 AND r.name = $2
+ORDER BY parent
+`
+
+type RoleParams struct {
+	Tenant string
+	Name   string
+}
+
+type RoleRow struct {
+	Description string
+	Scopes      string
+	Parent      string
+}
+
+// One row for each parent, and one without where there is none.
+func (q *Queries) Role(ctx context.Context, arg RoleParams) ([]RoleRow, error) {
+	rows, err := q.db.Query(ctx, role, arg.Tenant, arg.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RoleRow{}
+	for rows.Next() {
+		var i RoleRow
+		if err := rows.Scan(&i.Description, &i.Scopes, &i.Parent); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const roles = `-- name: Roles :many
@@ -104,6 +261,32 @@ func (q *Queries) Roles(ctx context.Context, arg RolesParams) ([]RolesRow, error
 		return nil, err
 	}
 	return items, nil
+}
+
+const setRole = `-- name: SetRole :execrows
+INSERT INTO roles (tenant, name, description, scopes) VALUES ($1, $2, $3, $4)
+ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description, scopes = excluded.scopes
+WHERE roles.description <> excluded.description OR roles.scopes <> excluded.scopes
+`
+
+type SetRoleParams struct {
+	Tenant      string
+	Name        string
+	Description string
+	Scopes      string
+}
+
+func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (int64, error) {
+	result, err := q.db.Exec(ctx, setRole,
+		arg.Tenant,
+		arg.Name,
+		arg.Description,
+		arg.Scopes,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const setRoleDescription = `-- name: SetRoleDescription :execrows

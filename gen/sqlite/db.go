@@ -24,20 +24,26 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
+	if q.addGroupMemberStmt, err = db.PrepareContext(ctx, addGroupMember); err != nil {
+		return nil, fmt.Errorf("error preparing query AddGroupMember: %w", err)
+	}
+	if q.allGrantsStmt, err = db.PrepareContext(ctx, allGrants); err != nil {
+		return nil, fmt.Errorf("error preparing query AllGrants: %w", err)
+	}
+	if q.allRoleParentsStmt, err = db.PrepareContext(ctx, allRoleParents); err != nil {
+		return nil, fmt.Errorf("error preparing query AllRoleParents: %w", err)
+	}
+	if q.allRolesStmt, err = db.PrepareContext(ctx, allRoles); err != nil {
+		return nil, fmt.Errorf("error preparing query AllRoles: %w", err)
+	}
 	if q.auditEventsStmt, err = db.PrepareContext(ctx, auditEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEvents: %w", err)
 	}
+	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
+		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
+	}
 	if q.changesAfterStmt, err = db.PrepareContext(ctx, changesAfter); err != nil {
 		return nil, fmt.Errorf("error preparing query ChangesAfter: %w", err)
-	}
-	if q.checkMembershipStmt, err = db.PrepareContext(ctx, checkMembership); err != nil {
-		return nil, fmt.Errorf("error preparing query CheckMembership: %w", err)
-	}
-	if q.checkPermissionStmt, err = db.PrepareContext(ctx, checkPermission); err != nil {
-		return nil, fmt.Errorf("error preparing query CheckPermission: %w", err)
-	}
-	if q.checkRolePermissionStmt, err = db.PrepareContext(ctx, checkRolePermission); err != nil {
-		return nil, fmt.Errorf("error preparing query CheckRolePermission: %w", err)
 	}
 	if q.clientKeyByFingerprintStmt, err = db.PrepareContext(ctx, clientKeyByFingerprint); err != nil {
 		return nil, fmt.Errorf("error preparing query ClientKeyByFingerprint: %w", err)
@@ -48,14 +54,8 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clientKeysStmt, err = db.PrepareContext(ctx, clientKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query ClientKeys: %w", err)
 	}
-	if q.countRoleStmt, err = db.PrepareContext(ctx, countRole); err != nil {
-		return nil, fmt.Errorf("error preparing query CountRole: %w", err)
-	}
-	if q.countUserPermissionsStmt, err = db.PrepareContext(ctx, countUserPermissions); err != nil {
-		return nil, fmt.Errorf("error preparing query CountUserPermissions: %w", err)
-	}
-	if q.countUsersWithPermissionStmt, err = db.PrepareContext(ctx, countUsersWithPermission); err != nil {
-		return nil, fmt.Errorf("error preparing query CountUsersWithPermission: %w", err)
+	if q.countMembersStmt, err = db.PrepareContext(ctx, countMembers); err != nil {
+		return nil, fmt.Errorf("error preparing query CountMembers: %w", err)
 	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
@@ -66,8 +66,8 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createClientKeyStmt, err = db.PrepareContext(ctx, createClientKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateClientKey: %w", err)
 	}
-	if q.createGrantStmt, err = db.PrepareContext(ctx, createGrant); err != nil {
-		return nil, fmt.Errorf("error preparing query CreateGrant: %w", err)
+	if q.createGroupStmt, err = db.PrepareContext(ctx, createGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateGroup: %w", err)
 	}
 	if q.createMembershipStmt, err = db.PrepareContext(ctx, createMembership); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateMembership: %w", err)
@@ -75,88 +75,239 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createRoleStmt, err = db.PrepareContext(ctx, createRole); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateRole: %w", err)
 	}
+	if q.createRoleParentStmt, err = db.PrepareContext(ctx, createRoleParent); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateRoleParent: %w", err)
+	}
+	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
+		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
+	}
+	if q.deleteChildrenOfRoleStmt, err = db.PrepareContext(ctx, deleteChildrenOfRole); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteChildrenOfRole: %w", err)
+	}
 	if q.deleteGrantStmt, err = db.PrepareContext(ctx, deleteGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteGrant: %w", err)
 	}
 	if q.deleteGrantsOfRoleStmt, err = db.PrepareContext(ctx, deleteGrantsOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteGrantsOfRole: %w", err)
 	}
+	if q.deleteGroupStmt, err = db.PrepareContext(ctx, deleteGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteGroup: %w", err)
+	}
+	if q.deleteMembersOfGroupStmt, err = db.PrepareContext(ctx, deleteMembersOfGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteMembersOfGroup: %w", err)
+	}
 	if q.deleteMembershipStmt, err = db.PrepareContext(ctx, deleteMembership); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteMembership: %w", err)
+	}
+	if q.deleteMembershipsAtStmt, err = db.PrepareContext(ctx, deleteMembershipsAt); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteMembershipsAt: %w", err)
 	}
 	if q.deleteMembershipsOfRoleStmt, err = db.PrepareContext(ctx, deleteMembershipsOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteMembershipsOfRole: %w", err)
 	}
+	if q.deleteMembershipsOfSubjectStmt, err = db.PrepareContext(ctx, deleteMembershipsOfSubject); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteMembershipsOfSubject: %w", err)
+	}
+	if q.deleteNodesStmt, err = db.PrepareContext(ctx, deleteNodes); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteNodes: %w", err)
+	}
+	if q.deleteParentsOfRoleStmt, err = db.PrepareContext(ctx, deleteParentsOfRole); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteParentsOfRole: %w", err)
+	}
+	if q.deletePermissionsOfToolStmt, err = db.PrepareContext(ctx, deletePermissionsOfTool); err != nil {
+		return nil, fmt.Errorf("error preparing query DeletePermissionsOfTool: %w", err)
+	}
 	if q.deleteRoleStmt, err = db.PrepareContext(ctx, deleteRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteRole: %w", err)
+	}
+	if q.deleteRoleParentStmt, err = db.PrepareContext(ctx, deleteRoleParent); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteRoleParent: %w", err)
+	}
+	if q.deleteToolStmt, err = db.PrepareContext(ctx, deleteTool); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteTool: %w", err)
+	}
+	if q.deleteToolPermissionStmt, err = db.PrepareContext(ctx, deleteToolPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteToolPermission: %w", err)
+	}
+	if q.deleteUserStmt, err = db.PrepareContext(ctx, deleteUser); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteUser: %w", err)
+	}
+	if q.disownNodesStmt, err = db.PrepareContext(ctx, disownNodes); err != nil {
+		return nil, fmt.Errorf("error preparing query DisownNodes: %w", err)
+	}
+	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
+		return nil, fmt.Errorf("error preparing query Grant: %w", err)
+	}
+	if q.grantsStmt, err = db.PrepareContext(ctx, grants); err != nil {
+		return nil, fmt.Errorf("error preparing query Grants: %w", err)
+	}
+	if q.groupStmt, err = db.PrepareContext(ctx, group); err != nil {
+		return nil, fmt.Errorf("error preparing query Group: %w", err)
+	}
+	if q.groupMembersStmt, err = db.PrepareContext(ctx, groupMembers); err != nil {
+		return nil, fmt.Errorf("error preparing query GroupMembers: %w", err)
+	}
+	if q.groupsStmt, err = db.PrepareContext(ctx, groups); err != nil {
+		return nil, fmt.Errorf("error preparing query Groups: %w", err)
+	}
+	if q.groupsAboveStmt, err = db.PrepareContext(ctx, groupsAbove); err != nil {
+		return nil, fmt.Errorf("error preparing query GroupsAbove: %w", err)
+	}
+	if q.holdersStmt, err = db.PrepareContext(ctx, holders); err != nil {
+		return nil, fmt.Errorf("error preparing query Holders: %w", err)
+	}
+	if q.holdingsStmt, err = db.PrepareContext(ctx, holdings); err != nil {
+		return nil, fmt.Errorf("error preparing query Holdings: %w", err)
+	}
+	if q.holdingsOfStmt, err = db.PrepareContext(ctx, holdingsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query HoldingsOf: %w", err)
+	}
+	if q.knownPermissionsStmt, err = db.PrepareContext(ctx, knownPermissions); err != nil {
+		return nil, fmt.Errorf("error preparing query KnownPermissions: %w", err)
+	}
+	if q.knownUsersStmt, err = db.PrepareContext(ctx, knownUsers); err != nil {
+		return nil, fmt.Errorf("error preparing query KnownUsers: %w", err)
+	}
+	if q.leaveGroupsStmt, err = db.PrepareContext(ctx, leaveGroups); err != nil {
+		return nil, fmt.Errorf("error preparing query LeaveGroups: %w", err)
 	}
 	if q.membersStmt, err = db.PrepareContext(ctx, members); err != nil {
 		return nil, fmt.Errorf("error preparing query Members: %w", err)
 	}
+	if q.membershipOutsideStmt, err = db.PrepareContext(ctx, membershipOutside); err != nil {
+		return nil, fmt.Errorf("error preparing query MembershipOutside: %w", err)
+	}
+	if q.membershipsStmt, err = db.PrepareContext(ctx, memberships); err != nil {
+		return nil, fmt.Errorf("error preparing query Memberships: %w", err)
+	}
+	if q.nodeStmt, err = db.PrepareContext(ctx, node); err != nil {
+		return nil, fmt.Errorf("error preparing query Node: %w", err)
+	}
+	if q.nodesStmt, err = db.PrepareContext(ctx, nodes); err != nil {
+		return nil, fmt.Errorf("error preparing query Nodes: %w", err)
+	}
+	if q.nodesBelowStmt, err = db.PrepareContext(ctx, nodesBelow); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesBelow: %w", err)
+	}
+	if q.nodesOwnedStmt, err = db.PrepareContext(ctx, nodesOwned); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesOwned: %w", err)
+	}
+	if q.nodesUnderStmt, err = db.PrepareContext(ctx, nodesUnder); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesUnder: %w", err)
+	}
+	if q.nodesWithinStmt, err = db.PrepareContext(ctx, nodesWithin); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesWithin: %w", err)
+	}
 	if q.raiseRevisionStmt, err = db.PrepareContext(ctx, raiseRevision); err != nil {
 		return nil, fmt.Errorf("error preparing query RaiseRevision: %w", err)
+	}
+	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
+		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
 	}
 	if q.revisionStmt, err = db.PrepareContext(ctx, revision); err != nil {
 		return nil, fmt.Errorf("error preparing query Revision: %w", err)
 	}
+	if q.revisionsStmt, err = db.PrepareContext(ctx, revisions); err != nil {
+		return nil, fmt.Errorf("error preparing query Revisions: %w", err)
+	}
 	if q.revokeClientKeyStmt, err = db.PrepareContext(ctx, revokeClientKey); err != nil {
 		return nil, fmt.Errorf("error preparing query RevokeClientKey: %w", err)
 	}
-	if q.rolePermissionsStmt, err = db.PrepareContext(ctx, rolePermissions); err != nil {
-		return nil, fmt.Errorf("error preparing query RolePermissions: %w", err)
+	if q.roleStmt, err = db.PrepareContext(ctx, role); err != nil {
+		return nil, fmt.Errorf("error preparing query Role: %w", err)
 	}
 	if q.rolesStmt, err = db.PrepareContext(ctx, roles); err != nil {
 		return nil, fmt.Errorf("error preparing query Roles: %w", err)
 	}
-	if q.rolesWithPermissionStmt, err = db.PrepareContext(ctx, rolesWithPermission); err != nil {
-		return nil, fmt.Errorf("error preparing query RolesWithPermission: %w", err)
-	}
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
+	}
+	if q.setGrantStmt, err = db.PrepareContext(ctx, setGrant); err != nil {
+		return nil, fmt.Errorf("error preparing query SetGrant: %w", err)
+	}
+	if q.setGroupStmt, err = db.PrepareContext(ctx, setGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query SetGroup: %w", err)
 	}
 	if q.setMembershipWindowStmt, err = db.PrepareContext(ctx, setMembershipWindow); err != nil {
 		return nil, fmt.Errorf("error preparing query SetMembershipWindow: %w", err)
 	}
+	if q.setNodeStmt, err = db.PrepareContext(ctx, setNode); err != nil {
+		return nil, fmt.Errorf("error preparing query SetNode: %w", err)
+	}
+	if q.setRoleStmt, err = db.PrepareContext(ctx, setRole); err != nil {
+		return nil, fmt.Errorf("error preparing query SetRole: %w", err)
+	}
 	if q.setRoleDescriptionStmt, err = db.PrepareContext(ctx, setRoleDescription); err != nil {
 		return nil, fmt.Errorf("error preparing query SetRoleDescription: %w", err)
 	}
-	if q.userPermissionsStmt, err = db.PrepareContext(ctx, userPermissions); err != nil {
-		return nil, fmt.Errorf("error preparing query UserPermissions: %w", err)
+	if q.setSettingsStmt, err = db.PrepareContext(ctx, setSettings); err != nil {
+		return nil, fmt.Errorf("error preparing query SetSettings: %w", err)
 	}
-	if q.userRolesStmt, err = db.PrepareContext(ctx, userRoles); err != nil {
-		return nil, fmt.Errorf("error preparing query UserRoles: %w", err)
+	if q.setToolStmt, err = db.PrepareContext(ctx, setTool); err != nil {
+		return nil, fmt.Errorf("error preparing query SetTool: %w", err)
 	}
-	if q.usersWithPermissionStmt, err = db.PrepareContext(ctx, usersWithPermission); err != nil {
-		return nil, fmt.Errorf("error preparing query UsersWithPermission: %w", err)
+	if q.setToolPermissionStmt, err = db.PrepareContext(ctx, setToolPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query SetToolPermission: %w", err)
+	}
+	if q.setUserStmt, err = db.PrepareContext(ctx, setUser); err != nil {
+		return nil, fmt.Errorf("error preparing query SetUser: %w", err)
+	}
+	if q.settingsStmt, err = db.PrepareContext(ctx, settings); err != nil {
+		return nil, fmt.Errorf("error preparing query Settings: %w", err)
+	}
+	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
+		return nil, fmt.Errorf("error preparing query Tool: %w", err)
+	}
+	if q.toolsStmt, err = db.PrepareContext(ctx, tools); err != nil {
+		return nil, fmt.Errorf("error preparing query Tools: %w", err)
+	}
+	if q.userStmt, err = db.PrepareContext(ctx, user); err != nil {
+		return nil, fmt.Errorf("error preparing query User: %w", err)
+	}
+	if q.usersStmt, err = db.PrepareContext(ctx, users); err != nil {
+		return nil, fmt.Errorf("error preparing query Users: %w", err)
+	}
+	if q.usersNamedStmt, err = db.PrepareContext(ctx, usersNamed); err != nil {
+		return nil, fmt.Errorf("error preparing query UsersNamed: %w", err)
 	}
 	return &q, nil
 }
 
 func (q *Queries) Close() error {
 	var err error
+	if q.addGroupMemberStmt != nil {
+		if cerr := q.addGroupMemberStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addGroupMemberStmt: %w", cerr)
+		}
+	}
+	if q.allGrantsStmt != nil {
+		if cerr := q.allGrantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allGrantsStmt: %w", cerr)
+		}
+	}
+	if q.allRoleParentsStmt != nil {
+		if cerr := q.allRoleParentsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allRoleParentsStmt: %w", cerr)
+		}
+	}
+	if q.allRolesStmt != nil {
+		if cerr := q.allRolesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allRolesStmt: %w", cerr)
+		}
+	}
 	if q.auditEventsStmt != nil {
 		if cerr := q.auditEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditEventsStmt: %w", cerr)
 		}
 	}
+	if q.catalogueStmt != nil {
+		if cerr := q.catalogueStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing catalogueStmt: %w", cerr)
+		}
+	}
 	if q.changesAfterStmt != nil {
 		if cerr := q.changesAfterStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing changesAfterStmt: %w", cerr)
-		}
-	}
-	if q.checkMembershipStmt != nil {
-		if cerr := q.checkMembershipStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing checkMembershipStmt: %w", cerr)
-		}
-	}
-	if q.checkPermissionStmt != nil {
-		if cerr := q.checkPermissionStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing checkPermissionStmt: %w", cerr)
-		}
-	}
-	if q.checkRolePermissionStmt != nil {
-		if cerr := q.checkRolePermissionStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing checkRolePermissionStmt: %w", cerr)
 		}
 	}
 	if q.clientKeyByFingerprintStmt != nil {
@@ -174,19 +325,9 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing clientKeysStmt: %w", cerr)
 		}
 	}
-	if q.countRoleStmt != nil {
-		if cerr := q.countRoleStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing countRoleStmt: %w", cerr)
-		}
-	}
-	if q.countUserPermissionsStmt != nil {
-		if cerr := q.countUserPermissionsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing countUserPermissionsStmt: %w", cerr)
-		}
-	}
-	if q.countUsersWithPermissionStmt != nil {
-		if cerr := q.countUsersWithPermissionStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing countUsersWithPermissionStmt: %w", cerr)
+	if q.countMembersStmt != nil {
+		if cerr := q.countMembersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countMembersStmt: %w", cerr)
 		}
 	}
 	if q.createAuditEventStmt != nil {
@@ -204,9 +345,9 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createClientKeyStmt: %w", cerr)
 		}
 	}
-	if q.createGrantStmt != nil {
-		if cerr := q.createGrantStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing createGrantStmt: %w", cerr)
+	if q.createGroupStmt != nil {
+		if cerr := q.createGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createGroupStmt: %w", cerr)
 		}
 	}
 	if q.createMembershipStmt != nil {
@@ -219,6 +360,21 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createRoleStmt: %w", cerr)
 		}
 	}
+	if q.createRoleParentStmt != nil {
+		if cerr := q.createRoleParentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createRoleParentStmt: %w", cerr)
+		}
+	}
+	if q.definingToolStmt != nil {
+		if cerr := q.definingToolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing definingToolStmt: %w", cerr)
+		}
+	}
+	if q.deleteChildrenOfRoleStmt != nil {
+		if cerr := q.deleteChildrenOfRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteChildrenOfRoleStmt: %w", cerr)
+		}
+	}
 	if q.deleteGrantStmt != nil {
 		if cerr := q.deleteGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteGrantStmt: %w", cerr)
@@ -229,9 +385,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteGrantsOfRoleStmt: %w", cerr)
 		}
 	}
+	if q.deleteGroupStmt != nil {
+		if cerr := q.deleteGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteGroupStmt: %w", cerr)
+		}
+	}
+	if q.deleteMembersOfGroupStmt != nil {
+		if cerr := q.deleteMembersOfGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteMembersOfGroupStmt: %w", cerr)
+		}
+	}
 	if q.deleteMembershipStmt != nil {
 		if cerr := q.deleteMembershipStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteMembershipStmt: %w", cerr)
+		}
+	}
+	if q.deleteMembershipsAtStmt != nil {
+		if cerr := q.deleteMembershipsAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteMembershipsAtStmt: %w", cerr)
 		}
 	}
 	if q.deleteMembershipsOfRoleStmt != nil {
@@ -239,9 +410,114 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteMembershipsOfRoleStmt: %w", cerr)
 		}
 	}
+	if q.deleteMembershipsOfSubjectStmt != nil {
+		if cerr := q.deleteMembershipsOfSubjectStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteMembershipsOfSubjectStmt: %w", cerr)
+		}
+	}
+	if q.deleteNodesStmt != nil {
+		if cerr := q.deleteNodesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteNodesStmt: %w", cerr)
+		}
+	}
+	if q.deleteParentsOfRoleStmt != nil {
+		if cerr := q.deleteParentsOfRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteParentsOfRoleStmt: %w", cerr)
+		}
+	}
+	if q.deletePermissionsOfToolStmt != nil {
+		if cerr := q.deletePermissionsOfToolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deletePermissionsOfToolStmt: %w", cerr)
+		}
+	}
 	if q.deleteRoleStmt != nil {
 		if cerr := q.deleteRoleStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteRoleStmt: %w", cerr)
+		}
+	}
+	if q.deleteRoleParentStmt != nil {
+		if cerr := q.deleteRoleParentStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteRoleParentStmt: %w", cerr)
+		}
+	}
+	if q.deleteToolStmt != nil {
+		if cerr := q.deleteToolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteToolStmt: %w", cerr)
+		}
+	}
+	if q.deleteToolPermissionStmt != nil {
+		if cerr := q.deleteToolPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteToolPermissionStmt: %w", cerr)
+		}
+	}
+	if q.deleteUserStmt != nil {
+		if cerr := q.deleteUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteUserStmt: %w", cerr)
+		}
+	}
+	if q.disownNodesStmt != nil {
+		if cerr := q.disownNodesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing disownNodesStmt: %w", cerr)
+		}
+	}
+	if q.grantStmt != nil {
+		if cerr := q.grantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing grantStmt: %w", cerr)
+		}
+	}
+	if q.grantsStmt != nil {
+		if cerr := q.grantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing grantsStmt: %w", cerr)
+		}
+	}
+	if q.groupStmt != nil {
+		if cerr := q.groupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing groupStmt: %w", cerr)
+		}
+	}
+	if q.groupMembersStmt != nil {
+		if cerr := q.groupMembersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing groupMembersStmt: %w", cerr)
+		}
+	}
+	if q.groupsStmt != nil {
+		if cerr := q.groupsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing groupsStmt: %w", cerr)
+		}
+	}
+	if q.groupsAboveStmt != nil {
+		if cerr := q.groupsAboveStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing groupsAboveStmt: %w", cerr)
+		}
+	}
+	if q.holdersStmt != nil {
+		if cerr := q.holdersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdersStmt: %w", cerr)
+		}
+	}
+	if q.holdingsStmt != nil {
+		if cerr := q.holdingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdingsStmt: %w", cerr)
+		}
+	}
+	if q.holdingsOfStmt != nil {
+		if cerr := q.holdingsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdingsOfStmt: %w", cerr)
+		}
+	}
+	if q.knownPermissionsStmt != nil {
+		if cerr := q.knownPermissionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing knownPermissionsStmt: %w", cerr)
+		}
+	}
+	if q.knownUsersStmt != nil {
+		if cerr := q.knownUsersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing knownUsersStmt: %w", cerr)
+		}
+	}
+	if q.leaveGroupsStmt != nil {
+		if cerr := q.leaveGroupsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing leaveGroupsStmt: %w", cerr)
 		}
 	}
 	if q.membersStmt != nil {
@@ -249,9 +525,54 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing membersStmt: %w", cerr)
 		}
 	}
+	if q.membershipOutsideStmt != nil {
+		if cerr := q.membershipOutsideStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing membershipOutsideStmt: %w", cerr)
+		}
+	}
+	if q.membershipsStmt != nil {
+		if cerr := q.membershipsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing membershipsStmt: %w", cerr)
+		}
+	}
+	if q.nodeStmt != nil {
+		if cerr := q.nodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodeStmt: %w", cerr)
+		}
+	}
+	if q.nodesStmt != nil {
+		if cerr := q.nodesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesStmt: %w", cerr)
+		}
+	}
+	if q.nodesBelowStmt != nil {
+		if cerr := q.nodesBelowStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesBelowStmt: %w", cerr)
+		}
+	}
+	if q.nodesOwnedStmt != nil {
+		if cerr := q.nodesOwnedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesOwnedStmt: %w", cerr)
+		}
+	}
+	if q.nodesUnderStmt != nil {
+		if cerr := q.nodesUnderStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesUnderStmt: %w", cerr)
+		}
+	}
+	if q.nodesWithinStmt != nil {
+		if cerr := q.nodesWithinStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesWithinStmt: %w", cerr)
+		}
+	}
 	if q.raiseRevisionStmt != nil {
 		if cerr := q.raiseRevisionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing raiseRevisionStmt: %w", cerr)
+		}
+	}
+	if q.removeGroupMemberStmt != nil {
+		if cerr := q.removeGroupMemberStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing removeGroupMemberStmt: %w", cerr)
 		}
 	}
 	if q.revisionStmt != nil {
@@ -259,14 +580,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing revisionStmt: %w", cerr)
 		}
 	}
+	if q.revisionsStmt != nil {
+		if cerr := q.revisionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing revisionsStmt: %w", cerr)
+		}
+	}
 	if q.revokeClientKeyStmt != nil {
 		if cerr := q.revokeClientKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revokeClientKeyStmt: %w", cerr)
 		}
 	}
-	if q.rolePermissionsStmt != nil {
-		if cerr := q.rolePermissionsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing rolePermissionsStmt: %w", cerr)
+	if q.roleStmt != nil {
+		if cerr := q.roleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing roleStmt: %w", cerr)
 		}
 	}
 	if q.rolesStmt != nil {
@@ -274,14 +600,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rolesStmt: %w", cerr)
 		}
 	}
-	if q.rolesWithPermissionStmt != nil {
-		if cerr := q.rolesWithPermissionStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing rolesWithPermissionStmt: %w", cerr)
-		}
-	}
 	if q.setClientKeyExpiryStmt != nil {
 		if cerr := q.setClientKeyExpiryStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setClientKeyExpiryStmt: %w", cerr)
+		}
+	}
+	if q.setGrantStmt != nil {
+		if cerr := q.setGrantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setGrantStmt: %w", cerr)
+		}
+	}
+	if q.setGroupStmt != nil {
+		if cerr := q.setGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setGroupStmt: %w", cerr)
 		}
 	}
 	if q.setMembershipWindowStmt != nil {
@@ -289,24 +620,69 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setMembershipWindowStmt: %w", cerr)
 		}
 	}
+	if q.setNodeStmt != nil {
+		if cerr := q.setNodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setNodeStmt: %w", cerr)
+		}
+	}
+	if q.setRoleStmt != nil {
+		if cerr := q.setRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setRoleStmt: %w", cerr)
+		}
+	}
 	if q.setRoleDescriptionStmt != nil {
 		if cerr := q.setRoleDescriptionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setRoleDescriptionStmt: %w", cerr)
 		}
 	}
-	if q.userPermissionsStmt != nil {
-		if cerr := q.userPermissionsStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing userPermissionsStmt: %w", cerr)
+	if q.setSettingsStmt != nil {
+		if cerr := q.setSettingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setSettingsStmt: %w", cerr)
 		}
 	}
-	if q.userRolesStmt != nil {
-		if cerr := q.userRolesStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing userRolesStmt: %w", cerr)
+	if q.setToolStmt != nil {
+		if cerr := q.setToolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setToolStmt: %w", cerr)
 		}
 	}
-	if q.usersWithPermissionStmt != nil {
-		if cerr := q.usersWithPermissionStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing usersWithPermissionStmt: %w", cerr)
+	if q.setToolPermissionStmt != nil {
+		if cerr := q.setToolPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setToolPermissionStmt: %w", cerr)
+		}
+	}
+	if q.setUserStmt != nil {
+		if cerr := q.setUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setUserStmt: %w", cerr)
+		}
+	}
+	if q.settingsStmt != nil {
+		if cerr := q.settingsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing settingsStmt: %w", cerr)
+		}
+	}
+	if q.toolStmt != nil {
+		if cerr := q.toolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing toolStmt: %w", cerr)
+		}
+	}
+	if q.toolsStmt != nil {
+		if cerr := q.toolsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing toolsStmt: %w", cerr)
+		}
+	}
+	if q.userStmt != nil {
+		if cerr := q.userStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing userStmt: %w", cerr)
+		}
+	}
+	if q.usersStmt != nil {
+		if cerr := q.usersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usersStmt: %w", cerr)
+		}
+	}
+	if q.usersNamedStmt != nil {
+		if cerr := q.usersNamedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usersNamedStmt: %w", cerr)
 		}
 	}
 	return err
@@ -346,83 +722,177 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                           DBTX
-	tx                           *sql.Tx
-	auditEventsStmt              *sql.Stmt
-	changesAfterStmt             *sql.Stmt
-	checkMembershipStmt          *sql.Stmt
-	checkPermissionStmt          *sql.Stmt
-	checkRolePermissionStmt      *sql.Stmt
-	clientKeyByFingerprintStmt   *sql.Stmt
-	clientKeyByHashStmt          *sql.Stmt
-	clientKeysStmt               *sql.Stmt
-	countRoleStmt                *sql.Stmt
-	countUserPermissionsStmt     *sql.Stmt
-	countUsersWithPermissionStmt *sql.Stmt
-	createAuditEventStmt         *sql.Stmt
-	createChangeStmt             *sql.Stmt
-	createClientKeyStmt          *sql.Stmt
-	createGrantStmt              *sql.Stmt
-	createMembershipStmt         *sql.Stmt
-	createRoleStmt               *sql.Stmt
-	deleteGrantStmt              *sql.Stmt
-	deleteGrantsOfRoleStmt       *sql.Stmt
-	deleteMembershipStmt         *sql.Stmt
-	deleteMembershipsOfRoleStmt  *sql.Stmt
-	deleteRoleStmt               *sql.Stmt
-	membersStmt                  *sql.Stmt
-	raiseRevisionStmt            *sql.Stmt
-	revisionStmt                 *sql.Stmt
-	revokeClientKeyStmt          *sql.Stmt
-	rolePermissionsStmt          *sql.Stmt
-	rolesStmt                    *sql.Stmt
-	rolesWithPermissionStmt      *sql.Stmt
-	setClientKeyExpiryStmt       *sql.Stmt
-	setMembershipWindowStmt      *sql.Stmt
-	setRoleDescriptionStmt       *sql.Stmt
-	userPermissionsStmt          *sql.Stmt
-	userRolesStmt                *sql.Stmt
-	usersWithPermissionStmt      *sql.Stmt
+	db                             DBTX
+	tx                             *sql.Tx
+	addGroupMemberStmt             *sql.Stmt
+	allGrantsStmt                  *sql.Stmt
+	allRoleParentsStmt             *sql.Stmt
+	allRolesStmt                   *sql.Stmt
+	auditEventsStmt                *sql.Stmt
+	catalogueStmt                  *sql.Stmt
+	changesAfterStmt               *sql.Stmt
+	clientKeyByFingerprintStmt     *sql.Stmt
+	clientKeyByHashStmt            *sql.Stmt
+	clientKeysStmt                 *sql.Stmt
+	countMembersStmt               *sql.Stmt
+	createAuditEventStmt           *sql.Stmt
+	createChangeStmt               *sql.Stmt
+	createClientKeyStmt            *sql.Stmt
+	createGroupStmt                *sql.Stmt
+	createMembershipStmt           *sql.Stmt
+	createRoleStmt                 *sql.Stmt
+	createRoleParentStmt           *sql.Stmt
+	definingToolStmt               *sql.Stmt
+	deleteChildrenOfRoleStmt       *sql.Stmt
+	deleteGrantStmt                *sql.Stmt
+	deleteGrantsOfRoleStmt         *sql.Stmt
+	deleteGroupStmt                *sql.Stmt
+	deleteMembersOfGroupStmt       *sql.Stmt
+	deleteMembershipStmt           *sql.Stmt
+	deleteMembershipsAtStmt        *sql.Stmt
+	deleteMembershipsOfRoleStmt    *sql.Stmt
+	deleteMembershipsOfSubjectStmt *sql.Stmt
+	deleteNodesStmt                *sql.Stmt
+	deleteParentsOfRoleStmt        *sql.Stmt
+	deletePermissionsOfToolStmt    *sql.Stmt
+	deleteRoleStmt                 *sql.Stmt
+	deleteRoleParentStmt           *sql.Stmt
+	deleteToolStmt                 *sql.Stmt
+	deleteToolPermissionStmt       *sql.Stmt
+	deleteUserStmt                 *sql.Stmt
+	disownNodesStmt                *sql.Stmt
+	grantStmt                      *sql.Stmt
+	grantsStmt                     *sql.Stmt
+	groupStmt                      *sql.Stmt
+	groupMembersStmt               *sql.Stmt
+	groupsStmt                     *sql.Stmt
+	groupsAboveStmt                *sql.Stmt
+	holdersStmt                    *sql.Stmt
+	holdingsStmt                   *sql.Stmt
+	holdingsOfStmt                 *sql.Stmt
+	knownPermissionsStmt           *sql.Stmt
+	knownUsersStmt                 *sql.Stmt
+	leaveGroupsStmt                *sql.Stmt
+	membersStmt                    *sql.Stmt
+	membershipOutsideStmt          *sql.Stmt
+	membershipsStmt                *sql.Stmt
+	nodeStmt                       *sql.Stmt
+	nodesStmt                      *sql.Stmt
+	nodesBelowStmt                 *sql.Stmt
+	nodesOwnedStmt                 *sql.Stmt
+	nodesUnderStmt                 *sql.Stmt
+	nodesWithinStmt                *sql.Stmt
+	raiseRevisionStmt              *sql.Stmt
+	removeGroupMemberStmt          *sql.Stmt
+	revisionStmt                   *sql.Stmt
+	revisionsStmt                  *sql.Stmt
+	revokeClientKeyStmt            *sql.Stmt
+	roleStmt                       *sql.Stmt
+	rolesStmt                      *sql.Stmt
+	setClientKeyExpiryStmt         *sql.Stmt
+	setGrantStmt                   *sql.Stmt
+	setGroupStmt                   *sql.Stmt
+	setMembershipWindowStmt        *sql.Stmt
+	setNodeStmt                    *sql.Stmt
+	setRoleStmt                    *sql.Stmt
+	setRoleDescriptionStmt         *sql.Stmt
+	setSettingsStmt                *sql.Stmt
+	setToolStmt                    *sql.Stmt
+	setToolPermissionStmt          *sql.Stmt
+	setUserStmt                    *sql.Stmt
+	settingsStmt                   *sql.Stmt
+	toolStmt                       *sql.Stmt
+	toolsStmt                      *sql.Stmt
+	userStmt                       *sql.Stmt
+	usersStmt                      *sql.Stmt
+	usersNamedStmt                 *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                           tx,
-		tx:                           tx,
-		auditEventsStmt:              q.auditEventsStmt,
-		changesAfterStmt:             q.changesAfterStmt,
-		checkMembershipStmt:          q.checkMembershipStmt,
-		checkPermissionStmt:          q.checkPermissionStmt,
-		checkRolePermissionStmt:      q.checkRolePermissionStmt,
-		clientKeyByFingerprintStmt:   q.clientKeyByFingerprintStmt,
-		clientKeyByHashStmt:          q.clientKeyByHashStmt,
-		clientKeysStmt:               q.clientKeysStmt,
-		countRoleStmt:                q.countRoleStmt,
-		countUserPermissionsStmt:     q.countUserPermissionsStmt,
-		countUsersWithPermissionStmt: q.countUsersWithPermissionStmt,
-		createAuditEventStmt:         q.createAuditEventStmt,
-		createChangeStmt:             q.createChangeStmt,
-		createClientKeyStmt:          q.createClientKeyStmt,
-		createGrantStmt:              q.createGrantStmt,
-		createMembershipStmt:         q.createMembershipStmt,
-		createRoleStmt:               q.createRoleStmt,
-		deleteGrantStmt:              q.deleteGrantStmt,
-		deleteGrantsOfRoleStmt:       q.deleteGrantsOfRoleStmt,
-		deleteMembershipStmt:         q.deleteMembershipStmt,
-		deleteMembershipsOfRoleStmt:  q.deleteMembershipsOfRoleStmt,
-		deleteRoleStmt:               q.deleteRoleStmt,
-		membersStmt:                  q.membersStmt,
-		raiseRevisionStmt:            q.raiseRevisionStmt,
-		revisionStmt:                 q.revisionStmt,
-		revokeClientKeyStmt:          q.revokeClientKeyStmt,
-		rolePermissionsStmt:          q.rolePermissionsStmt,
-		rolesStmt:                    q.rolesStmt,
-		rolesWithPermissionStmt:      q.rolesWithPermissionStmt,
-		setClientKeyExpiryStmt:       q.setClientKeyExpiryStmt,
-		setMembershipWindowStmt:      q.setMembershipWindowStmt,
-		setRoleDescriptionStmt:       q.setRoleDescriptionStmt,
-		userPermissionsStmt:          q.userPermissionsStmt,
-		userRolesStmt:                q.userRolesStmt,
-		usersWithPermissionStmt:      q.usersWithPermissionStmt,
+		db:                             tx,
+		tx:                             tx,
+		addGroupMemberStmt:             q.addGroupMemberStmt,
+		allGrantsStmt:                  q.allGrantsStmt,
+		allRoleParentsStmt:             q.allRoleParentsStmt,
+		allRolesStmt:                   q.allRolesStmt,
+		auditEventsStmt:                q.auditEventsStmt,
+		catalogueStmt:                  q.catalogueStmt,
+		changesAfterStmt:               q.changesAfterStmt,
+		clientKeyByFingerprintStmt:     q.clientKeyByFingerprintStmt,
+		clientKeyByHashStmt:            q.clientKeyByHashStmt,
+		clientKeysStmt:                 q.clientKeysStmt,
+		countMembersStmt:               q.countMembersStmt,
+		createAuditEventStmt:           q.createAuditEventStmt,
+		createChangeStmt:               q.createChangeStmt,
+		createClientKeyStmt:            q.createClientKeyStmt,
+		createGroupStmt:                q.createGroupStmt,
+		createMembershipStmt:           q.createMembershipStmt,
+		createRoleStmt:                 q.createRoleStmt,
+		createRoleParentStmt:           q.createRoleParentStmt,
+		definingToolStmt:               q.definingToolStmt,
+		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
+		deleteGrantStmt:                q.deleteGrantStmt,
+		deleteGrantsOfRoleStmt:         q.deleteGrantsOfRoleStmt,
+		deleteGroupStmt:                q.deleteGroupStmt,
+		deleteMembersOfGroupStmt:       q.deleteMembersOfGroupStmt,
+		deleteMembershipStmt:           q.deleteMembershipStmt,
+		deleteMembershipsAtStmt:        q.deleteMembershipsAtStmt,
+		deleteMembershipsOfRoleStmt:    q.deleteMembershipsOfRoleStmt,
+		deleteMembershipsOfSubjectStmt: q.deleteMembershipsOfSubjectStmt,
+		deleteNodesStmt:                q.deleteNodesStmt,
+		deleteParentsOfRoleStmt:        q.deleteParentsOfRoleStmt,
+		deletePermissionsOfToolStmt:    q.deletePermissionsOfToolStmt,
+		deleteRoleStmt:                 q.deleteRoleStmt,
+		deleteRoleParentStmt:           q.deleteRoleParentStmt,
+		deleteToolStmt:                 q.deleteToolStmt,
+		deleteToolPermissionStmt:       q.deleteToolPermissionStmt,
+		deleteUserStmt:                 q.deleteUserStmt,
+		disownNodesStmt:                q.disownNodesStmt,
+		grantStmt:                      q.grantStmt,
+		grantsStmt:                     q.grantsStmt,
+		groupStmt:                      q.groupStmt,
+		groupMembersStmt:               q.groupMembersStmt,
+		groupsStmt:                     q.groupsStmt,
+		groupsAboveStmt:                q.groupsAboveStmt,
+		holdersStmt:                    q.holdersStmt,
+		holdingsStmt:                   q.holdingsStmt,
+		holdingsOfStmt:                 q.holdingsOfStmt,
+		knownPermissionsStmt:           q.knownPermissionsStmt,
+		knownUsersStmt:                 q.knownUsersStmt,
+		leaveGroupsStmt:                q.leaveGroupsStmt,
+		membersStmt:                    q.membersStmt,
+		membershipOutsideStmt:          q.membershipOutsideStmt,
+		membershipsStmt:                q.membershipsStmt,
+		nodeStmt:                       q.nodeStmt,
+		nodesStmt:                      q.nodesStmt,
+		nodesBelowStmt:                 q.nodesBelowStmt,
+		nodesOwnedStmt:                 q.nodesOwnedStmt,
+		nodesUnderStmt:                 q.nodesUnderStmt,
+		nodesWithinStmt:                q.nodesWithinStmt,
+		raiseRevisionStmt:              q.raiseRevisionStmt,
+		removeGroupMemberStmt:          q.removeGroupMemberStmt,
+		revisionStmt:                   q.revisionStmt,
+		revisionsStmt:                  q.revisionsStmt,
+		revokeClientKeyStmt:            q.revokeClientKeyStmt,
+		roleStmt:                       q.roleStmt,
+		rolesStmt:                      q.rolesStmt,
+		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
+		setGrantStmt:                   q.setGrantStmt,
+		setGroupStmt:                   q.setGroupStmt,
+		setMembershipWindowStmt:        q.setMembershipWindowStmt,
+		setNodeStmt:                    q.setNodeStmt,
+		setRoleStmt:                    q.setRoleStmt,
+		setRoleDescriptionStmt:         q.setRoleDescriptionStmt,
+		setSettingsStmt:                q.setSettingsStmt,
+		setToolStmt:                    q.setToolStmt,
+		setToolPermissionStmt:          q.setToolPermissionStmt,
+		setUserStmt:                    q.setUserStmt,
+		settingsStmt:                   q.settingsStmt,
+		toolStmt:                       q.toolStmt,
+		toolsStmt:                      q.toolsStmt,
+		userStmt:                       q.userStmt,
+		usersStmt:                      q.usersStmt,
+		usersNamedStmt:                 q.usersNamedStmt,
 	}
 }

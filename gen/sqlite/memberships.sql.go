@@ -9,58 +9,30 @@ import (
 	"context"
 )
 
-const checkMembership = `-- name: CheckMembership :one
-SELECT t.revision, CAST(CASE WHEN EXISTS (
-    SELECT 1 FROM memberships m
-    WHERE m.tenant = ?1 AND m.subject_type = 'user' AND m.subject = ?2
-      AND m.node_type = 'tenant' AND m.node_id = '' AND m.role = ?3
-      AND m.not_before <= ?4 AND m.expires_at > ?4
-) THEN 1 ELSE 0 END AS bigint) AS allowed
-FROM tenants t WHERE t.id = ?1
-`
-
-type CheckMembershipParams struct {
-	Tenant  string
-	Subject string
-	Role    string
-	At      int64
-}
-
-type CheckMembershipRow struct {
-	Revision int64
-	Allowed  int64
-}
-
-func (q *Queries) CheckMembership(ctx context.Context, arg CheckMembershipParams) (CheckMembershipRow, error) {
-	row := q.queryRow(ctx, q.checkMembershipStmt, checkMembership,
-		arg.Tenant,
-		arg.Subject,
-		arg.Role,
-		arg.At,
-	)
-	var i CheckMembershipRow
-	err := row.Scan(&i.Revision, &i.Allowed)
-	return i, err
-}
-
 const createMembership = `-- name: CreateMembership :execrows
 INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at)
-VALUES (?1, 'user', ?2, 'tenant', '', ?3, ?4, ?5)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
 ON CONFLICT (tenant, subject_type, subject, node_type, node_id, role) DO NOTHING
 `
 
 type CreateMembershipParams struct {
-	Tenant    string
-	Subject   string
-	Role      string
-	NotBefore int64
-	ExpiresAt int64
+	Tenant      string
+	SubjectType string
+	Subject     string
+	NodeType    string
+	NodeID      string
+	Role        string
+	NotBefore   int64
+	ExpiresAt   int64
 }
 
 func (q *Queries) CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error) {
 	result, err := q.exec(ctx, q.createMembershipStmt, createMembership,
 		arg.Tenant,
+		arg.SubjectType,
 		arg.Subject,
+		arg.NodeType,
+		arg.NodeID,
 		arg.Role,
 		arg.NotBefore,
 		arg.ExpiresAt,
@@ -73,18 +45,28 @@ func (q *Queries) CreateMembership(ctx context.Context, arg CreateMembershipPara
 
 const deleteMembership = `-- name: DeleteMembership :execrows
 DELETE FROM memberships
-WHERE tenant = ?1 AND subject_type = 'user' AND subject = ?2
-  AND node_type = 'tenant' AND node_id = '' AND role = ?3
+WHERE tenant = ?1 AND subject_type = ?2 AND subject = ?3
+  AND node_type = ?4 AND node_id = ?5 AND role = ?6
 `
 
 type DeleteMembershipParams struct {
-	Tenant  string
-	Subject string
-	Role    string
+	Tenant      string
+	SubjectType string
+	Subject     string
+	NodeType    string
+	NodeID      string
+	Role        string
 }
 
 func (q *Queries) DeleteMembership(ctx context.Context, arg DeleteMembershipParams) (int64, error) {
-	result, err := q.exec(ctx, q.deleteMembershipStmt, deleteMembership, arg.Tenant, arg.Subject, arg.Role)
+	result, err := q.exec(ctx, q.deleteMembershipStmt, deleteMembership,
+		arg.Tenant,
+		arg.SubjectType,
+		arg.Subject,
+		arg.NodeType,
+		arg.NodeID,
+		arg.Role,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -108,42 +90,134 @@ func (q *Queries) DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembers
 	return result.RowsAffected()
 }
 
-const members = `-- name: Members :many
-SELECT subject FROM memberships
-WHERE tenant = ?1 AND role = ?2 AND node_type = 'tenant' AND node_id = ''
-  AND subject_type = 'user' AND subject > ?3
-  AND not_before <= ?4 AND expires_at > ?4
-ORDER BY subject
-LIMIT CAST(?5 AS bigint)
+const deleteMembershipsOfSubject = `-- name: DeleteMembershipsOfSubject :execrows
+DELETE FROM memberships WHERE tenant = ?1 AND subject_type = ?2 AND subject = ?3
 `
 
-type MembersParams struct {
-	Tenant  string
-	Role    string
-	After   string
-	At      int64
-	MaxRows int64
+type DeleteMembershipsOfSubjectParams struct {
+	Tenant      string
+	SubjectType string
+	Subject     string
 }
 
-func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]string, error) {
-	rows, err := q.query(ctx, q.membersStmt, members,
-		arg.Tenant,
-		arg.Role,
-		arg.After,
-		arg.At,
+func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMembershipsOfSubjectParams) (int64, error) {
+	result, err := q.exec(ctx, q.deleteMembershipsOfSubjectStmt, deleteMembershipsOfSubject, arg.Tenant, arg.SubjectType, arg.Subject)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const membershipOutside = `-- name: MembershipOutside :one
+SELECT subject_type, subject, node_type, node_id, role, not_before, expires_at FROM memberships
+WHERE tenant = ?1 AND role = ?2
+  AND CAST(?3 AS text) NOT LIKE '%,' || CASE
+    WHEN node_type = 'tenant' AND node_id = '' THEN 'tenant'
+    WHEN node_type IN ('organization', 'project', 'team') THEN node_type
+    ELSE 'resource' END || ',%'
+ORDER BY node_type, node_id, subject_type, subject
+LIMIT 1
+`
+
+type MembershipOutsideParams struct {
+	Tenant string
+	Role   string
+	Kinds  string
+}
+
+type MembershipOutsideRow struct {
+	SubjectType string
+	Subject     string
+	NodeType    string
+	NodeID      string
+	Role        string
+	NotBefore   int64
+	ExpiresAt   int64
+}
+
+// The kinds of node stand in one text, a comma before and after each.
+func (q *Queries) MembershipOutside(ctx context.Context, arg MembershipOutsideParams) (MembershipOutsideRow, error) {
+	row := q.queryRow(ctx, q.membershipOutsideStmt, membershipOutside, arg.Tenant, arg.Role, arg.Kinds)
+	var i MembershipOutsideRow
+	err := row.Scan(
+		&i.SubjectType,
+		&i.Subject,
+		&i.NodeType,
+		&i.NodeID,
+		&i.Role,
+		&i.NotBefore,
+		&i.ExpiresAt,
+	)
+	return i, err
+}
+
+const memberships = `-- name: Memberships :many
+SELECT subject_type, subject, role, not_before, expires_at FROM (
+    SELECT m.subject_type, m.subject, m.role, m.not_before, m.expires_at FROM memberships m
+    WHERE m.tenant = ?2 AND m.node_type = ?3 AND m.node_id = ?4 AND m.subject_type = 'user'
+      AND CAST(?5 AS bigint) = 1
+      AND m.subject >= ?6 AND (m.subject > ?6 OR m.role > ?7)
+    ORDER BY m.subject, m.role LIMIT CAST(?1 AS bigint)) by_user
+UNION ALL
+SELECT subject_type, subject, role, not_before, expires_at FROM (
+    SELECT m.subject_type, m.subject, m.role, m.not_before, m.expires_at FROM memberships m
+    WHERE m.tenant = ?2 AND m.node_type = ?3 AND m.node_id = ?4 AND m.subject_type = 'group'
+      AND m.subject >= ?8 AND (m.subject > ?8 OR m.role > ?9)
+    ORDER BY m.subject, m.role LIMIT CAST(?1 AS bigint)) by_group
+ORDER BY subject_type DESC, subject, role
+LIMIT CAST(?1 AS bigint)
+`
+
+type MembershipsParams struct {
+	MaxRows        int64
+	Tenant         string
+	NodeType       string
+	NodeID         string
+	WithUsers      int64
+	AfterUser      string
+	AfterUserRole  string
+	AfterGroup     string
+	AfterGroupRole string
+}
+
+type MembershipsRow struct {
+	SubjectType string
+	Subject     string
+	Role        string
+	NotBefore   int64
+	ExpiresAt   int64
+}
+
+// Users come before groups, and each kind has a keyset of its own.
+func (q *Queries) Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error) {
+	rows, err := q.query(ctx, q.membershipsStmt, memberships,
 		arg.MaxRows,
+		arg.Tenant,
+		arg.NodeType,
+		arg.NodeID,
+		arg.WithUsers,
+		arg.AfterUser,
+		arg.AfterUserRole,
+		arg.AfterGroup,
+		arg.AfterGroupRole,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []string{}
+	items := []MembershipsRow{}
 	for rows.Next() {
-		var subject string
-		if err := rows.Scan(&subject); err != nil {
+		var i MembershipsRow
+		if err := rows.Scan(
+			&i.SubjectType,
+			&i.Subject,
+			&i.Role,
+			&i.NotBefore,
+			&i.ExpiresAt,
+		); err != nil {
 			return nil, err
 		}
-		items = append(items, subject)
+		items = append(items, i)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err
@@ -156,17 +230,20 @@ func (q *Queries) Members(ctx context.Context, arg MembersParams) ([]string, err
 
 const setMembershipWindow = `-- name: SetMembershipWindow :execrows
 UPDATE memberships SET not_before = ?1, expires_at = ?2
-WHERE tenant = ?3 AND subject_type = 'user' AND subject = ?4
-  AND node_type = 'tenant' AND node_id = '' AND role = ?5
+WHERE tenant = ?3 AND subject_type = ?4 AND subject = ?5
+  AND node_type = ?6 AND node_id = ?7 AND role = ?8
   AND (not_before <> ?1 OR expires_at <> ?2)
 `
 
 type SetMembershipWindowParams struct {
-	NotBefore int64
-	ExpiresAt int64
-	Tenant    string
-	Subject   string
-	Role      string
+	NotBefore   int64
+	ExpiresAt   int64
+	Tenant      string
+	SubjectType string
+	Subject     string
+	NodeType    string
+	NodeID      string
+	Role        string
 }
 
 func (q *Queries) SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error) {
@@ -174,57 +251,14 @@ func (q *Queries) SetMembershipWindow(ctx context.Context, arg SetMembershipWind
 		arg.NotBefore,
 		arg.ExpiresAt,
 		arg.Tenant,
+		arg.SubjectType,
 		arg.Subject,
+		arg.NodeType,
+		arg.NodeID,
 		arg.Role,
 	)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
-}
-
-const userRoles = `-- name: UserRoles :many
-SELECT role FROM memberships
-WHERE tenant = ?1 AND subject_type = 'user' AND subject = ?2
-  AND node_type = 'tenant' AND node_id = '' AND role > ?3
-  AND not_before <= ?4 AND expires_at > ?4
-ORDER BY role
-LIMIT CAST(?5 AS bigint)
-`
-
-type UserRolesParams struct {
-	Tenant  string
-	Subject string
-	After   string
-	At      int64
-	MaxRows int64
-}
-
-func (q *Queries) UserRoles(ctx context.Context, arg UserRolesParams) ([]string, error) {
-	rows, err := q.query(ctx, q.userRolesStmt, userRoles,
-		arg.Tenant,
-		arg.Subject,
-		arg.After,
-		arg.At,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []string{}
-	for rows.Next() {
-		var role string
-		if err := rows.Scan(&role); err != nil {
-			return nil, err
-		}
-		items = append(items, role)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }

@@ -89,6 +89,12 @@ func newRequest(method, path, key string) []byte {
 	return fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: gatehouse\r\nAuthorization: Bearer %s\r\n\r\n", method, path, key)
 }
 
+// newPost makes the bytes of a POST of JSON.
+func newPost(path, key, body string) []byte {
+	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: gatehouse\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		path, key, len(body), body)
+}
+
 // sample is what one measurement gave.
 type sample struct {
 	perSecond float64

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/pprof"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -43,9 +44,9 @@ func checks(ctx context.Context, o options, d *databases) error {
 			if err != nil {
 				return err
 			}
-			contenders = append(contenders, contender{bare, "", asking(address, o.connections, requests)})
+			contenders = append(contenders, contender{bare, "", asking(address, o.connections, allowed, inTurn(requests))})
 		}
-		measure := asking(g.address, o.connections, requests)
+		measure := asking(g.address, o.connections, allowed, inTurn(requests))
 		if kind == "SQLite" && o.profile != "" {
 			measure = profiled(o.profile, measure)
 		}
@@ -133,8 +134,15 @@ func answerOf(ctx context.Context, address string, request []byte) (http.Header,
 
 var allowed = []byte(`"has_permission":true`)
 
-// asking measures requests that must all be answered with true.
-func asking(address string, connections int, requests [][]byte) func(context.Context, time.Duration) (sample, error) {
+// inTurn gives out requests again and again.
+func inTurn(requests [][]byte) func() []byte {
+	var n atomic.Int64
+	return func() []byte { return requests[n.Add(1)%int64(len(requests))] }
+}
+
+// asking measures the requests that next gives out, to whoever asks for one. Each
+// answer must hold yes.
+func asking(address string, connections int, yes []byte, next func() []byte) func(context.Context, time.Duration) (sample, error) {
 	return func(ctx context.Context, duration time.Duration) (sample, error) {
 		workers := make([]func() error, connections)
 		for w := range workers {
@@ -143,11 +151,9 @@ func asking(address string, connections int, requests [][]byte) func(context.Con
 				return sample{}, err
 			}
 			defer c.close()
-			n := w * len(requests) / connections
 			workers[w] = func() error {
-				n++
-				answer, err := c.exchange(requests[n%len(requests)])
-				if err == nil && !bytes.Contains(answer, allowed) {
+				answer, err := c.exchange(next())
+				if err == nil && !bytes.Contains(answer, yes) {
 					err = fmt.Errorf("the answer is not yes: %.500q", answer)
 				}
 				return err

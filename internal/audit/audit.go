@@ -20,13 +20,35 @@ const (
 	RoleUpdated       = "ROLE_UPDATED"
 	RoleDeleted       = "ROLE_DELETED"
 	PermissionGranted = "PERMISSION_GRANTED"
+	PermissionUpdated = "PERMISSION_UPDATED" // its condition changed
 	PermissionRevoked = "PERMISSION_REVOKED"
 	MembershipAdded   = "MEMBERSHIP_ADDED"
 	MembershipUpdated = "MEMBERSHIP_UPDATED"
 	MembershipRemoved = "MEMBERSHIP_REMOVED"
-	ClientKeyCreated  = "CLIENT_KEY_CREATED"
-	ClientKeyRotated  = "CLIENT_KEY_ROTATED"
-	ClientKeyRevoked  = "CLIENT_KEY_REVOKED"
+
+	ScopeCreated       = "SCOPE_CREATED"
+	ScopeUpdated       = "SCOPE_UPDATED" // renamed or moved
+	ScopeDeleted       = "SCOPE_DELETED"
+	ResourceCreated    = "RESOURCE_CREATED"
+	ResourceUpdated    = "RESOURCE_UPDATED"
+	ResourceDeleted    = "RESOURCE_DELETED"
+	GroupCreated       = "GROUP_CREATED"
+	GroupUpdated       = "GROUP_UPDATED"
+	GroupDeleted       = "GROUP_DELETED"
+	GroupMemberAdded   = "GROUP_MEMBER_ADDED"
+	GroupMemberRemoved = "GROUP_MEMBER_REMOVED"
+	UserRegistered     = "USER_REGISTERED"
+	UserUpdated        = "USER_UPDATED"
+	UserDeleted        = "USER_DELETED"
+
+	ToolCreated     = "TOOL_CREATED"
+	ToolUpdated     = "TOOL_UPDATED"
+	ToolDeleted     = "TOOL_DELETED"
+	SettingsUpdated = "SETTINGS_UPDATED"
+
+	ClientKeyCreated = "CLIENT_KEY_CREATED"
+	ClientKeyRotated = "CLIENT_KEY_ROTATED"
+	ClientKeyRevoked = "CLIENT_KEY_REVOKED"
 
 	// AccessRefused is a request that a valid client key may not make.
 	AccessRefused = "ACCESS_REFUSED"

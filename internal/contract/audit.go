@@ -67,6 +67,75 @@ func (s *suite) audit() map[string]func(*testing.T, tenant) {
 			}
 		},
 
+		"each_thing_that_a_change_touches_leaves_one_event": func(t *testing.T, x tenant) {
+			before := x.revision()
+			for _, step := range x.growth() {
+				if _, err := step.do(); err != nil {
+					t.Fatalf("%s: %v", step.what, err)
+				}
+			}
+			const (
+				project   = "scope/project/a%2Fb"
+				inProject = "membership/scopes/project/a%2Fb/members/a@c/roles/editor"
+				atPost    = "membership/resources/post/7/groups/writers/roles/editor"
+				atRoot    = "membership/groups/writers/roles/editor"
+			)
+			type told struct{ Action, Resource, User string }
+			want := []told{
+				{audit.ScopeCreated, "scope/organization/acme", ""},
+				{audit.ScopeCreated, project, ""},
+				{audit.ScopeUpdated, project, ""},
+				{audit.ResourceCreated, "resource/post/7", ""},
+				{audit.ResourceUpdated, "resource/post/7", ""},
+				{audit.RoleCreated, "role/viewer", ""},
+				{audit.RoleCreated, "role/editor", ""},
+				{audit.RoleUpdated, "role/editor", ""},
+				{audit.PermissionGranted, "permission/editor/post:%2A", ""},
+				{audit.PermissionUpdated, "permission/editor/post:%2A", ""},
+				{audit.MembershipAdded, inProject, "a@c"},
+				{audit.MembershipUpdated, inProject, "a@c"},
+				{audit.GroupCreated, "group/writers", ""},
+				{audit.MembershipAdded, atPost, ""},
+				{audit.GroupUpdated, "group/writers", ""},
+				{audit.MembershipAdded, atRoot, ""},
+				{audit.GroupMemberAdded, "group/groups/writers/members/a@c", "a@c"},
+				{audit.GroupCreated, "group/people", ""},
+				{audit.GroupMemberAdded, "group/groups/people/groups/writers", ""},
+				{audit.UserRegistered, "user/a@c", "a@c"},
+				{audit.UserUpdated, "user/a@c", "a@c"},
+				{audit.GroupMemberRemoved, "group/groups/writers/members/a@c", "a@c"},
+				{audit.GroupMemberRemoved, "group/groups/people/groups/writers", ""},
+				{audit.MembershipRemoved, atRoot, ""},
+				{audit.MembershipRemoved, atPost, ""},
+				{audit.GroupDeleted, "group/writers", ""},
+				{audit.UserDeleted, "user/a@c", "a@c"},
+				{audit.ResourceDeleted, "resource/post/7", ""},
+				{audit.ScopeDeleted, "scope/organization/acme", ""},
+			}
+			var got []told
+			// What a deletion takes along has no event of its own, but a change.
+			along := map[string]string{audit.UserDeleted: " resource/*", audit.ResourceDeleted: " membership/*", audit.ScopeDeleted: " membership/*"}
+			var fromEvents, fromFeed []string
+			for _, e := range slices.Backward(x.events(audit.Filter{})) {
+				got = append(got, told{e.Action, e.Resource, e.User})
+				fromEvents = append(fromEvents, fmt.Sprint(e.Revision, " ", e.Resource))
+				if taken := along[e.Action]; taken != "" {
+					fromEvents = append(fromEvents, fmt.Sprint(e.Revision, taken))
+				}
+			}
+			equal(t, "events", got, want)
+			feed, err := x.Changes(x.ctx(), before, authz.Page{})
+			if err != nil {
+				t.Fatalf("read the change feed: %v", err)
+			}
+			for _, c := range feed.Items {
+				if c.Kind != "client_key" {
+					fromFeed = append(fromFeed, fmt.Sprint(c.Revision, " ", c.Kind, "/", c.Key))
+				}
+			}
+			equal(t, "change feed", fromFeed, fromEvents)
+		},
+
 		"a_change_that_fails_leaves_no_event": func(t *testing.T, x tenant) {
 			_, err := x.AddPermission(x.ctx(), "nobody", "edit")
 			fails(t, "grant to an unknown role", err, fault.CodeNotFound)
@@ -132,4 +201,12 @@ func (s *suite) auditByTime(t *testing.T, x tenant) {
 		}
 		equal(t, what, got, test.want)
 	}
+}
+
+// inUTC is a moment in the form that compares.
+func inUTC(moment time.Time) time.Time {
+	if moment.IsZero() {
+		return time.Time{}
+	}
+	return moment.UTC()
 }

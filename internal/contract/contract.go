@@ -1,5 +1,5 @@
 // Package contract holds what every face of Gatehouse promises about roles,
-// permissions, memberships and their audit: one suite of tests, which the engine
+// permissions, memberships, the hierarchy that they are held in, and their audit: one suite of tests, which the engine
 // passes in process and the SDK over HTTP. Start at [Run].
 package contract
 
@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +40,53 @@ type Service interface {
 	WhichUsersCan(ctx context.Context, permission string, page authz.Page) (authz.List[authz.Member], error)
 	WorkflowUsers(ctx context.Context, workflow string, page authz.Page) (authz.List[authz.Member], error)
 	UserCanRunWorkflow(ctx context.Context, user, workflow string) (authz.Decision, error)
+
+	PutRole(ctx context.Context, role authz.RoleDetail) (authz.Written, error)
+	Role(ctx context.Context, role string) (authz.Snapshot[authz.RoleDetail], error)
+	PutGrant(ctx context.Context, role string, grant authz.Grant) (authz.Written, error)
+	Grants(ctx context.Context, role string, page authz.Page) (authz.List[authz.Grant], error)
+
+	PutScope(ctx context.Context, scope authz.Scope) (authz.Written, error)
+	Scope(ctx context.Context, node authz.Node) (authz.Snapshot[authz.Scope], error)
+	DeleteScope(ctx context.Context, node authz.Node) (authz.Written, error)
+	Scopes(ctx context.Context, kind authz.Kind, parent authz.Node, page authz.Page) (authz.List[authz.Scope], error)
+
+	PutResource(ctx context.Context, resource authz.Resource) (authz.Written, error)
+	Resource(ctx context.Context, node authz.Node) (authz.Snapshot[authz.Resource], error)
+	DeleteResource(ctx context.Context, node authz.Node) (authz.Written, error)
+	Resources(ctx context.Context, resourceType string, page authz.Page) (authz.List[authz.Resource], error)
+
+	PutMembership(ctx context.Context, membership authz.Membership) (authz.Written, error)
+	RemoveMembership(ctx context.Context, subject authz.SubjectRef, role string, node authz.Node) (authz.Written, error)
+	// NodeMembers is asked for scopes and resources only: REST has no such list of
+	// the root.
+	NodeMembers(ctx context.Context, node authz.Node, page authz.Page) (authz.List[authz.Membership], error)
+
+	PutGroup(ctx context.Context, group authz.Group) (authz.Written, error)
+	Group(ctx context.Context, group string) (authz.Snapshot[authz.Group], error)
+	DeleteGroup(ctx context.Context, group string) (authz.Written, error)
+	AddToGroup(ctx context.Context, group string, member authz.SubjectRef) (authz.Written, error)
+	RemoveFromGroup(ctx context.Context, group string, member authz.SubjectRef) (authz.Written, error)
+
+	PutUser(ctx context.Context, user authz.User) (authz.Written, error)
+	User(ctx context.Context, user string) (authz.Snapshot[authz.User], error)
+	DeleteUser(ctx context.Context, user string) (authz.Written, error)
+
+	PutTool(ctx context.Context, tool authz.Tool) (authz.Written, error)
+	Tool(ctx context.Context, tool string) (authz.Snapshot[authz.Tool], error)
+	DeleteTool(ctx context.Context, tool string) (authz.Written, error)
+	Tools(ctx context.Context, page authz.Page) (authz.List[authz.Tool], error)
+	Permissions(ctx context.Context, page authz.Page) (authz.List[authz.CatalogueEntry], error)
+	PutSettings(ctx context.Context, settings authz.Settings) (authz.Written, error)
+	Settings(ctx context.Context) (authz.Snapshot[authz.Settings], error)
+
+	Check(ctx context.Context, request authz.Request) (authz.Decision, error)
+	CheckBatch(ctx context.Context, requests []authz.Request) ([]authz.Decision, error)
+	// Subjects and Actions are asked about resources only: AuthZEN knows no root.
+	Subjects(ctx context.Context, request authz.Request, page authz.Page) (authz.List[string], error)
+	ResourcesFor(ctx context.Context, request authz.Request, resourceType string, page authz.Page) (authz.List[string], error)
+	Actions(ctx context.Context, request authz.Request, page authz.Page) (authz.List[string], error)
+	Changes(ctx context.Context, after int64, page authz.Page) (authz.List[authz.Change], error)
 
 	AuditEvents(ctx context.Context, filter audit.Filter, page authz.Page) (authz.List[audit.Event], error)
 }
@@ -100,6 +148,7 @@ func Run(t *testing.T, open func(t *testing.T) Service, options ...Option) {
 	}
 	for _, topic := range []map[string]func(*testing.T, tenant){
 		s.roles(), s.permissions(), s.memberships(), s.decisions(), s.names(), s.lists(), s.revisions(), s.audit(), s.parallel(), s.isolation(),
+		s.inheritance(), s.conditions(), s.scopes(), s.resources(), s.placed(), s.groups(), s.users(), s.searches(), s.catalogue(), s.model(),
 	} {
 		for name, test := range topic {
 			t.Run(name, func(t *testing.T) {
@@ -293,6 +342,37 @@ func equal[T any](t *testing.T, what string, got, want []T) {
 	t.Helper()
 	if len(got)+len(want) > 0 && !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: got %+v, want %+v", what, got, want)
+	}
+}
+
+// same compares.
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %+v, want %+v", what, got, want)
+	}
+}
+
+// value is what a snapshot of something that is there holds.
+func value[T any](x tenant) func(authz.Snapshot[T], error) T {
+	return func(snapshot authz.Snapshot[T], err error) T {
+		x.t.Helper()
+		if err != nil {
+			x.t.Fatalf("read: %v", err)
+		}
+		if snapshot.Revision < 1 {
+			x.t.Errorf("read: got revision %d, want one above 0", snapshot.Revision)
+		}
+		return snapshot.Value
+	}
+}
+
+// tells checks an error's kind, and that its words hold a part.
+func tells(t *testing.T, what string, err error, want fault.Code, part string) {
+	t.Helper()
+	fails(t, what, err, want)
+	if err != nil && !strings.Contains(err.Error(), part) {
+		t.Errorf("%s: got error %q, want it to hold %q", what, err, part)
 	}
 }
 

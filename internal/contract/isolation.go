@@ -20,6 +20,34 @@ func (s *suite) isolation() map[string]func(*testing.T, tenant) {
 			x.sees(t, "the full one", []string{"edit"})
 		},
 
+		"a_tree_is_its_tenant's_own": func(t *testing.T, x tenant) {
+			other := s.tenant(t)
+			for _, y := range []tenant{x, other} {
+				y.plant()
+				y.addRole("lead")
+				y.grant("lead", "edit")
+				y.changed(y.AddToGroup(y.ctx(), "writers", user("alice")))
+				y.changed(y.PutMembership(y.ctx(), authz.Membership{Subject: group("writers"), Role: "lead", Node: apollo}))
+				y.changed(y.PutResource(y.ctx(), authz.Resource{Node: post, Parent: apollo, Owner: "alice"}))
+				y.changed(y.PutUser(y.ctx(), authz.User{Name: "alice"}))
+				y.may("alice", "edit", post, true)
+			}
+			revision := x.revision()
+			other.changed(other.PutUser(other.ctx(), authz.User{Name: "alice", Inactive: true}))
+			other.may("alice", "edit", post, false)
+			x.may("alice", "edit", post, true)
+			other.changed(other.DeleteUser(other.ctx(), "alice"))
+			other.changed(other.DeleteGroup(other.ctx(), "writers"))
+			other.changed(other.DeleteScope(other.ctx(), acme))
+			other.changed(other.DeleteRole(other.ctx(), "lead"))
+			x.may("alice", "edit", post, true)
+			x.seesUser(authz.User{Name: "alice"})
+			x.seesGroup(authz.Group{Name: "writers"})
+			x.seesResource(authz.Resource{Node: post, Parent: apollo, Owner: "alice"})
+			equal(t, "members of apollo", x.nodeMembers(apollo), []authz.Membership{{Subject: group("writers"), Role: "lead", Node: apollo}})
+			same(t, "revision of the first", x.revision(), revision)
+		},
+
 		"a_tenant_changes_nothing_of_another": func(t *testing.T, x tenant) {
 			other := s.tenant(t)
 			x.populate("edit", "Mine")

@@ -43,6 +43,12 @@ func (x tenant) listings() []listing {
 		inWords("UserPermissions", of(x.UserPermissions, "u000")),
 		inWords("WhichUsersCan", of(x.WhichUsersCan, "p000")),
 		inWords("WorkflowUsers", of(x.WorkflowUsers, "p000")),
+		inWords("Grants", of(x.Grants, "r000")),
+		inWords("Scopes", func(ctx context.Context, page authz.Page) (authz.List[authz.Scope], error) {
+			return x.Scopes(ctx, authz.KindOrganization, authz.Root, page)
+		}),
+		inWords("Resources", of(x.Resources, "post")),
+		inWords("NodeMembers", of(x.NodeMembers, authz.Node{Type: "post", ID: "n000"})),
 		inWords("AuditEvents", of(x.AuditEvents, audit.Filter{Outcome: audit.Success})),
 	}
 	lists[5].counted, lists[7].counted = true, true
@@ -56,6 +62,12 @@ func (x tenant) fill(n int) {
 		x.addRole(fmt.Sprintf("r%03d", i))
 		x.grant(fmt.Sprintf("r%03d", i), "p000")
 		x.join("u000", fmt.Sprintf("r%03d", i))
+		x.changed(x.PutScope(x.ctx(), authz.Scope{Node: authz.Node{Type: "organization", ID: fmt.Sprintf("n%03d", i)}}))
+		x.changed(x.PutResource(x.ctx(), authz.Resource{Node: authz.Node{Type: "post", ID: fmt.Sprintf("n%03d", i)}}))
+		subject := []authz.SubjectRef{user("alice"), group("alice"), user("bob")}[i%3]
+		x.changed(x.PutMembership(x.ctx(), authz.Membership{
+			Subject: subject, Role: fmt.Sprintf("r%03d", i), Node: authz.Node{Type: "post", ID: "n000"},
+		}))
 		if i > 0 {
 			x.grant("r000", fmt.Sprintf("p%03d", i))
 			x.join(fmt.Sprintf("u%03d", i), "r000")

@@ -143,6 +143,8 @@ func (s *suite) names() map[string]func(*testing.T, tenant) {
 				"DeleteMembership": func(ctx context.Context, role string) error { return failure(x.DeleteMembership(ctx, "alice", role)) },
 				"HasMembership":    func(ctx context.Context, role string) error { return failure(x.HasMembership(ctx, "alice", role)) },
 				"Members":          func(ctx context.Context, role string) error { return failure(x.Members(ctx, role, authz.Page{})) },
+				"Role":             func(ctx context.Context, role string) error { return failure(x.Role(ctx, role)) },
+				"Grants":           func(ctx context.Context, role string) error { return failure(x.Grants(ctx, role, authz.Page{})) },
 			})
 		},
 
@@ -151,6 +153,9 @@ func (s *suite) names() map[string]func(*testing.T, tenant) {
 			x.refuses("grant", badGrants, map[string]func(context.Context, string) error{
 				"AddPermission":    func(ctx context.Context, p string) error { return failure(x.AddPermission(ctx, "editor", p)) },
 				"DeletePermission": func(ctx context.Context, p string) error { return failure(x.DeletePermission(ctx, "editor", p)) },
+				"PutGrant": func(ctx context.Context, p string) error {
+					return failure(x.PutGrant(ctx, "editor", authz.Grant{Permission: p}))
+				},
 			})
 			x.refuses("permission", badPermissions, map[string]func(context.Context, string) error{
 				"RoleHasPermission":  func(ctx context.Context, p string) error { return failure(x.RoleHasPermission(ctx, "editor", p)) },

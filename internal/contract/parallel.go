@@ -65,6 +65,54 @@ func (s *suite) parallel() map[string]func(*testing.T, tenant) {
 			}
 		},
 
+		"of_identical_puts_at_once_one_is_made": func(t *testing.T, x tenant) {
+			x.addRole("first") // with it the tenant is there
+			for _, step := range x.growth() {
+				if !step.new {
+					continue
+				}
+				before := x.revision()
+				changes := 0
+				for i, r := range atOnce(x.ctx(), func(context.Context, int) (authz.Written, error) { return step.do() }) {
+					if r.err != nil || r.written.Revision != before+1 {
+						t.Errorf("%s: caller %d: got revision %d and error %v, want %d", step.what, i, r.written.Revision, r.err, before+1)
+					}
+					if r.written.Changed {
+						changes++
+					}
+				}
+				if s.additionsTellChanged && changes != 1 {
+					t.Errorf("%s: got %d that changed something, want 1", step.what, changes)
+				}
+			}
+		},
+
+		"circles_are_not_closed_from_two_sides_at_once": func(t *testing.T, x tenant) {
+			names := []string{"a", "b"}
+			x.putRole("a")
+			x.putRole("b")
+			inherit := func(ctx context.Context, i int) (authz.Written, error) {
+				return x.PutRole(ctx, authz.RoleDetail{Name: names[i%2], Inherits: []string{names[1-i%2]}})
+			}
+			nest := func(ctx context.Context, i int) (authz.Written, error) {
+				return x.AddToGroup(ctx, names[i%2], group(names[1-i%2]))
+			}
+			for what, change := range map[string]func(context.Context, int) (authz.Written, error){"roles": inherit, "groups": nest} {
+				var won [2]int
+				for i, r := range atOnce(x.ctx(), change) {
+					switch {
+					case r.err == nil:
+						won[i%2]++
+					case !errors.Is(r.err, fault.CodeConflict):
+						t.Errorf("%s: caller %d: got error %v, want none or %q", what, i, r.err, fault.CodeConflict.Error())
+					}
+				}
+				if won != [2]int{callers / 2, 0} && won != [2]int{0, callers / 2} {
+					t.Errorf("%s: got %v successes on either side, want all on one", what, won)
+				}
+			}
+		},
+
 		"different_changes_at_once_get_revisions_of_their_own": func(t *testing.T, x tenant) {
 			before := x.addRole("editor")
 			var got, want []int64

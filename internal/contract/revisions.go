@@ -49,12 +49,97 @@ func (x tenant) life() []step {
 	}
 }
 
+// growth is life in the hierarchy.
+func (x tenant) growth() []step {
+	ctx := x.ctx()
+	project := func(name string) func() (authz.Written, error) {
+		return func() (authz.Written, error) {
+			return x.PutScope(ctx, authz.Scope{Node: authz.Node{Type: "project", ID: "a/b"}, Parent: acme, Name: name})
+		}
+	}
+	resource := func(owner string) func() (authz.Written, error) {
+		return func() (authz.Written, error) { return x.PutResource(ctx, authz.Resource{Node: post, Owner: owner}) }
+	}
+	role := func(parents ...string) func() (authz.Written, error) {
+		return func() (authz.Written, error) {
+			return x.PutRole(ctx, authz.RoleDetail{Name: "editor", Inherits: parents})
+		}
+	}
+	grant := func(condition string) func() (authz.Written, error) {
+		return func() (authz.Written, error) {
+			return x.PutGrant(ctx, "editor", authz.Grant{Permission: "post:*", Condition: condition})
+		}
+	}
+	hold := func(subject authz.SubjectRef, node authz.Node, window authz.Window) func() (authz.Written, error) {
+		return func() (authz.Written, error) {
+			return x.PutMembership(ctx, authz.Membership{Subject: subject, Role: "editor", Node: node, Window: window})
+		}
+	}
+	let := func(subject authz.SubjectRef, node authz.Node) func() (authz.Written, error) {
+		return func() (authz.Written, error) { return x.RemoveMembership(ctx, subject, "editor", node) }
+	}
+	join := func(group string, member authz.SubjectRef) func() (authz.Written, error) {
+		return func() (authz.Written, error) { return x.AddToGroup(ctx, group, member) }
+	}
+	leave := func(group string, member authz.SubjectRef) func() (authz.Written, error) {
+		return func() (authz.Written, error) { return x.RemoveFromGroup(ctx, group, member) }
+	}
+	describe := func(description string) func() (authz.Written, error) {
+		return func() (authz.Written, error) {
+			return x.PutGroup(ctx, authz.Group{Name: "writers", Description: description})
+		}
+	}
+	register := func(inactive bool) func() (authz.Written, error) {
+		return func() (authz.Written, error) { return x.PutUser(ctx, authz.User{Name: "a@c", Inactive: inactive}) }
+	}
+	deleteScope := func() (authz.Written, error) { return x.DeleteScope(ctx, acme) }
+	deleteResource := func() (authz.Written, error) { return x.DeleteResource(ctx, post) }
+	deleteGroup := func() (authz.Written, error) { return x.DeleteGroup(ctx, "writers") }
+	deleteUser := func() (authz.Written, error) { return x.DeleteUser(ctx, "a@c") }
+	organization := func() (authz.Written, error) { return x.PutScope(ctx, authz.Scope{Node: acme}) }
+	viewer := func() (authz.Written, error) { return x.PutRole(ctx, authz.RoleDetail{Name: "viewer"}) }
+
+	var steps []step
+	for _, s := range []step{
+		{"make an organization", organization, true},
+		{"make a project", project(""), true},
+		{"rename a project", project("A"), true},
+		{"make a resource", resource(""), true},
+		{"give it away", resource("a@c"), true},
+		{"make a role", viewer, true},
+		{"make another", role(), true},
+		{"let it inherit", role("viewer"), true},
+		{"grant", grant(""), true},
+		{"grant under a condition", grant("true"), true},
+		{"give a user the role in the project", hold(user("a@c"), authz.Node{Type: "project", ID: "a/b"}, authz.Window{}), true},
+		{"bound it", hold(user("a@c"), authz.Node{Type: "project", ID: "a/b"}, distantWindow), true},
+		{"give a group the role at the resource", hold(group("writers"), post, authz.Window{}), true},
+		{"describe the group", describe("Those who write"), true},
+		{"give the group the role at the root", hold(group("writers"), authz.Root, authz.Window{}), true},
+		{"put the user into a group", join("writers", user("a@c")), true},
+		{"put a group into one", join("people", group("writers")), true},
+		{"register the user", register(false), true},
+		{"suspend the user", register(true), true},
+		{"take the user out of the group", leave("writers", user("a@c")), true},
+		{"take the group out of the other", leave("people", group("writers")), true},
+		{"take the role from the group at the root", let(group("writers"), authz.Root), true},
+		{"take the role from the group at the resource", let(group("writers"), post), true},
+		{"delete the group", deleteGroup, true},
+		{"delete the user", deleteUser, true},
+		{"delete the resource", deleteResource, true},
+		{"delete the organization with the project", deleteScope, true},
+	} {
+		steps = append(steps, s, step{s.what + ", again", s.do, false})
+	}
+	return steps
+}
+
 func (s *suite) revisions() map[string]func(*testing.T, tenant) {
 	return map[string]func(*testing.T, tenant){
 		"a_change_raises_the_revision_by_one_and_no_change_by_none": func(t *testing.T, x tenant) {
 			x.addRole("first") // with it the tenant is there
 			revision := x.revision()
-			for _, step := range x.life() {
+			for _, step := range append(x.life(), x.growth()...) {
 				written, err := step.do()
 				if err != nil {
 					t.Fatalf("%s: %v", step.what, err)

@@ -36,6 +36,14 @@ type Store interface {
 	// and the revision stays.
 	Update(ctx context.Context, tenant string, fn func(Tx) error) (revision int64, err error)
 
+	// Revisions reads the revisions of tenants; one that is not there has none.
+	Revisions(ctx context.Context, tenants []string) (map[string]int64, error)
+
+	// Watch calls changed soon after another process may have committed something, until
+	// ctx ends, and returns its error. It is a hint: a call may come late, for nothing
+	// or not at all. changed must not block.
+	Watch(ctx context.Context, changed func()) error
+
 	// AppendEvent keeps an event that has no effect to share a transaction with,
 	// such as a refusal.
 	AppendEvent(ctx context.Context, tenant string, event audit.Event) error
@@ -64,28 +72,74 @@ type Store interface {
 type Reader interface {
 	Revision(ctx context.Context) (int64, error)
 
-	// CheckPermission is the decision rule with no resource: does the user hold,
-	// at the root and at the given time, a role with a grant that is one of
-	// patterns? Everyone's grants count. One statement.
-	CheckPermission(ctx context.Context, user string, patterns []string, at time.Time) (authz.Decision, error)
-	CheckRolePermission(ctx context.Context, role string, patterns []string) (authz.Decision, error)
-	CheckMembership(ctx context.Context, user, role string, at time.Time) (authz.Decision, error)
+	// What decisions are made of.
+
+	// Policy reads every role with its grants and parents.
+	Policy(ctx context.Context) ([]authz.RoleSpec, error)
+	// Holdings reads what a user holds, directly and through groups (transitively),
+	// at any node and at any time.
+	Holdings(ctx context.Context, user string) ([]authz.Holding, error)
+	// User, Node and the like report false for what is not there.
+	User(ctx context.Context, name string) (authz.User, bool, error)
+	Node(ctx context.Context, node authz.Node) (NodeRecord, bool, error)
+
+	// What was written, as it was written.
+
+	Role(ctx context.Context, name string) (authz.RoleDetail, bool, error)
+	Grant(ctx context.Context, role, permission string) (authz.Grant, bool, error)
+	Grants(ctx context.Context, role, after string, limit int) ([]authz.Grant, error)
+	Group(ctx context.Context, name string) (authz.Group, bool, error)
+	// Nodes lists the nodes of a type; below a parent where that is not zero.
+	Nodes(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]NodeRecord, error)
+	// Memberships lists those at a node by subject type (users first), subject and
+	// role, from behind the given one.
+	Memberships(ctx context.Context, node authz.Node, after authz.Membership, limit int) ([]authz.Membership, error)
+
+	// Groups and Users list by name; GroupMembers lists a group's own members, users
+	// first, by name.
+	Groups(ctx context.Context, after string, limit int) ([]authz.Group, error)
+	GroupMembers(ctx context.Context, group string, after authz.SubjectRef, limit int) ([]authz.SubjectRef, error)
+	Users(ctx context.Context, after string, limit int) ([]authz.User, error)
+
+	Settings(ctx context.Context) (authz.Settings, error)
+	Tool(ctx context.Context, name string) (authz.Tool, bool, error)
+	Tools(ctx context.Context, after string, limit int) ([]authz.Tool, error)
+	// Catalogue lists every permission that a tool defines or a role is granted, by
+	// name.
+	Catalogue(ctx context.Context, after string, limit int) ([]authz.CatalogueEntry, error)
+	// DefiningTool finds the tool that defines a permission, or one that matches a
+	// grant's pattern.
+	DefiningTool(ctx context.Context, grant string) (string, bool, error)
 
 	// Roles lists all but the built-in roles.
 	Roles(ctx context.Context, after string, limit int) ([]authz.Role, error)
-	RolePermissions(ctx context.Context, role, after string, limit int) ([]string, error)
-	UserPermissions(ctx context.Context, user string, at time.Time, after string, limit int) ([]string, error)
-	CountUserPermissions(ctx context.Context, user string, at time.Time) (int64, error)
-	UserRoles(ctx context.Context, user string, at time.Time, after string, limit int) ([]string, error)
-	Members(ctx context.Context, role string, at time.Time, after string, limit int) ([]string, error)
-	// RolesWithPermission lists the roles with a grant that is one of patterns,
-	// all but the built-in ones.
-	RolesWithPermission(ctx context.Context, patterns []string, after string, limit int) ([]string, error)
-	UsersWithPermission(ctx context.Context, patterns []string, at time.Time, after authz.Member, limit int) ([]authz.Member, error)
-	CountUsersWithPermission(ctx context.Context, patterns []string, at time.Time) (int64, error)
+
+	// Members lists the users that hold one of roles at the root at a time, directly
+	// or through groups: each pair of user and role once, by user, then role.
+	Members(ctx context.Context, query MembersQuery, after authz.Member, limit int) ([]authz.Member, error)
+	CountMembers(ctx context.Context, query MembersQuery) (int64, error)
+
+	// What a search may find, from which it picks.
+
+	// KnownUsers lists whom the tenant has heard of: registered, holding a role or in
+	// a group anywhere, or an owner.
+	KnownUsers(ctx context.Context, after string, limit int) ([]string, error)
+	// KnownPermissions lists what a role is granted by its exact name, or a tool
+	// defines.
+	KnownPermissions(ctx context.Context, after string, limit int) ([]string, error)
+	// Holders lists the users that hold one of roles at a node, directly or through
+	// groups.
+	Holders(ctx context.Context, query HoldersQuery, after string, limit int) ([]string, error)
+	// Subjects reads what is known of each user, as User and Holdings do for one.
+	Subjects(ctx context.Context, users []string) (map[string]SubjectRecord, error)
+	// NodesOwned lists the nodes of a type that a user owns, by id.
+	NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]NodeRecord, error)
+	// NodesWithin lists the nodes of a type that lie below one of some scopes of a
+	// kind, at any depth, by id.
+	NodesWithin(ctx context.Context, query WithinQuery, after string, limit int) ([]NodeRecord, error)
 
 	// Changes lists the change feed in order, from behind revision after.
-	Changes(ctx context.Context, after int64, limit int) ([]Change, error)
+	Changes(ctx context.Context, after int64, limit int) ([]authz.Change, error)
 	// AuditEvents lists events newest first, from behind the ID before; an empty
 	// one starts at the newest.
 	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
@@ -97,18 +151,52 @@ type Reader interface {
 type Tx interface {
 	Reader
 
-	RoleExists(ctx context.Context, role string) (bool, error)
+	// CreateRole does nothing where the role is there.
 	CreateRole(ctx context.Context, role authz.Role) (bool, error)
 	SetRoleDescription(ctx context.Context, role, description string) (bool, error)
-	// DeleteRole takes the role's grants and memberships along.
+	// SetRole creates or replaces a role, but for its grants. Its parents exist.
+	SetRole(ctx context.Context, role authz.RoleDetail) (bool, error)
+	// DeleteRole takes the role's grants, memberships and inheritance along, both
+	// ways.
 	DeleteRole(ctx context.Context, role string) (bool, error)
+	// HeldOutside finds a membership of a role at a node of a kind that is not one
+	// of kinds.
+	HeldOutside(ctx context.Context, role string, kinds []authz.Kind) (authz.Membership, bool, error)
 
-	// CreateGrant and CreateMembership need the role to exist.
-	CreateGrant(ctx context.Context, role, permission string) (bool, error)
+	// SetGrant and SetMembership need the role to exist. They create or replace.
+	SetGrant(ctx context.Context, role string, grant authz.Grant) (bool, error)
 	DeleteGrant(ctx context.Context, role, permission string) (bool, error)
-	CreateMembership(ctx context.Context, member authz.Member, window authz.Window) (bool, error)
-	SetMembershipWindow(ctx context.Context, member authz.Member, window authz.Window) (bool, error)
-	DeleteMembership(ctx context.Context, member authz.Member) (bool, error)
+	SetMembership(ctx context.Context, membership authz.Membership) (created, changed bool, err error)
+	DeleteMembership(ctx context.Context, subject authz.SubjectRef, role string, node authz.Node) (bool, error)
+
+	// SetNode creates or replaces a scope or resource. Its parent exists.
+	SetNode(ctx context.Context, node NodeRecord) (bool, error)
+	// DeleteNode takes all that lies below the node along, and every membership
+	// there.
+	DeleteNode(ctx context.Context, node authz.Node) (bool, error)
+
+	// CreateGroup does nothing where the group is there.
+	CreateGroup(ctx context.Context, name string) (bool, error)
+	SetGroup(ctx context.Context, group authz.Group) (bool, error)
+	// DeleteGroup takes the group's memberships along, and its places in other
+	// groups; its members stay.
+	DeleteGroup(ctx context.Context, name string) (bool, error)
+	// AddToGroup needs the group, and a member that is one, to exist.
+	AddToGroup(ctx context.Context, group string, member authz.SubjectRef) (bool, error)
+	RemoveFromGroup(ctx context.Context, group string, member authz.SubjectRef) (bool, error)
+	// GroupPath finds a way from one group up to another that it is in: both and
+	// those between, or nil.
+	GroupPath(ctx context.Context, from, to string) ([]string, error)
+
+	SetUser(ctx context.Context, user authz.User) (bool, error)
+	// DeleteUser takes all that the user holds along, registered or not, and leaves
+	// what the user owned without an owner.
+	DeleteUser(ctx context.Context, name string) (bool, error)
+
+	SetSettings(ctx context.Context, settings authz.Settings) (bool, error)
+	// SetTool creates or replaces a tool. No other tool defines its permissions.
+	SetTool(ctx context.Context, tool authz.Tool) (bool, error)
+	DeleteTool(ctx context.Context, name string) (bool, error)
 
 	// ClientKey finds a key of the tenant, revoked or not; fault.CodeNotFound where
 	// there is none.
@@ -152,12 +240,54 @@ const (
 	KindRole       = "role"
 	KindPermission = "permission"
 	KindMembership = "membership"
+	KindScope      = "scope"
+	KindResource   = "resource"
+	KindGroup      = "group"
+	KindUser       = "user"
+	KindTool       = "tool"
+	KindSettings   = "settings"
 	KindClientKey  = "client_key"
 )
 
-// Change is one record of the change feed.
-type Change struct {
-	Revision int64
-	Kind     string
-	Key      string
+// KeyAll is the key of a change that touched many things of a kind, as a deletion
+// does with what hangs on the thing.
+const KeyAll = "*"
+
+// MembersQuery selects members at the root.
+type MembersQuery struct {
+	Roles []string
+	At    time.Time
+	// ActiveOnly leaves out registered users that are not active.
+	ActiveOnly bool
+}
+
+// HoldersQuery selects users by the roles that they hold at a node at a time.
+type HoldersQuery struct {
+	Roles []string
+	Node  authz.Node
+	At    time.Time
+}
+
+// WithinQuery selects nodes of a type by the scopes above them.
+type WithinQuery struct {
+	NodeType string
+	// Kind and IDs name the scopes.
+	Kind authz.Kind
+	IDs  []string
+}
+
+// SubjectRecord is a user with what the user holds.
+type SubjectRecord struct {
+	User     authz.User
+	Holdings []authz.Holding
+}
+
+// NodeRecord is a scope or a resource as it was written. A scope has no owner and
+// no properties, a resource no name.
+type NodeRecord struct {
+	authz.Node
+	Parent     authz.Node
+	Name       string
+	Owner      string
+	Properties map[string]any
 }

@@ -25,6 +25,10 @@ var (
 	fuzzRoles       = []string{"a", "B", "b-", "_", authz.Everyone}
 	fuzzUsers       = []string{"ann", "Ann", "é", "\uFFFD", "\U0001F600", "%", `"\`}
 	fuzzPermissions = []string{"read", "Read", "post:*", "post:edit", "*"}
+	fuzzGroups      = []string{"g", "G", "ann", "h%"}
+	fuzzNodes       = []authz.Node{authz.Root, {Type: "organization", ID: "o"}, {Type: "project", ID: "o"}, {Type: "team", ID: "é"}, {Type: "post", ID: "%"}, {Type: "tenant", ID: "x"}}
+	fuzzKinds       = []authz.Kind{authz.KindTenant, authz.KindOrganization, authz.KindProject, authz.KindTeam, authz.KindResource}
+	fuzzProperties  = []map[string]any{nil, {}, {"a": 1.0}, {"a": []any{"\x00", "<é>", nil}, "b": map[string]any{"": true}}}
 	fuzzTimes       = []time.Time{{}, time.UnixMicro(1), time.UnixMicro(1000), time.UnixMicro(1001), time.Unix(1<<40, 0)}
 )
 
@@ -147,11 +151,37 @@ func (m *machine) step(ctx context.Context) (name string, result outcome) {
 	return name, outcome{Value: did, Revision: revision, Code: fault.CodeOf(err), Failed: err != nil}
 }
 
+// subject, node and the like take one from the program.
+func (m *machine) subject() authz.SubjectRef {
+	if m.next(3) == 0 {
+		return authz.SubjectRef{Type: authz.GroupType, Name: pick(m, fuzzGroups)}
+	}
+	return authz.SubjectRef{Type: authz.UserType, Name: pick(m, fuzzUsers)}
+}
+
+func (m *machine) membership() authz.Membership {
+	return authz.Membership{
+		Subject: m.subject(),
+		Role:    pick(m, fuzzRoles),
+		Node:    pick(m, fuzzNodes),
+		Window:  authz.Window{NotBefore: pick(m, fuzzTimes), ExpiresAt: pick(m, fuzzTimes)},
+	}
+}
+
+func (m *machine) nodeRecord() store.NodeRecord {
+	// Any node may come to hang under any: circles must end as well.
+	return store.NodeRecord{
+		Node:       pick(m, fuzzNodes),
+		Parent:     pick(m, fuzzNodes),
+		Name:       pick(m, fuzzPermissions),
+		Owner:      pick(m, append(fuzzUsers, "")),
+		Properties: pick(m, fuzzProperties),
+	}
+}
+
 func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error)) {
-	role, permission := pick(m, fuzzRoles), pick(m, fuzzPermissions)
-	member := authz.Member{User: pick(m, fuzzUsers), Role: role}
-	window := authz.Window{NotBefore: pick(m, fuzzTimes), ExpiresAt: pick(m, fuzzTimes)}
-	switch m.next(10) {
+	role, permission, group := pick(m, fuzzRoles), pick(m, fuzzPermissions), pick(m, fuzzGroups)
+	switch m.next(28) {
 	case 0, 1:
 		return "CreateRole", func(ctx context.Context) (bool, error) {
 			return tx.CreateRole(ctx, authz.Role{Name: role, Description: permission})
@@ -161,55 +191,133 @@ func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error
 	case 3:
 		return "DeleteRole", func(ctx context.Context) (bool, error) { return tx.DeleteRole(ctx, role) }
 	case 4, 5:
-		return "CreateGrant", func(ctx context.Context) (bool, error) { return tx.CreateGrant(ctx, role, permission) }
-	case 6:
-		return "DeleteGrant", func(ctx context.Context) (bool, error) { return tx.DeleteGrant(ctx, role, permission) }
-	case 7:
-		return "SetMembershipWindow", func(ctx context.Context) (bool, error) { return tx.SetMembershipWindow(ctx, member, window) }
+		detail := authz.RoleDetail{Name: role, Description: permission, Scopes: fuzzKinds[m.next(3):][:m.next(3)]}
+		for range m.next(3) {
+			detail.Inherits = append(detail.Inherits, pick(m, fuzzRoles))
+		}
+		return "SetRole", func(ctx context.Context) (bool, error) { return tx.SetRole(ctx, detail) }
+	case 6, 7:
+		grant := authz.Grant{Permission: permission, Condition: pick(m, fuzzUsers)}
+		return "SetGrant", func(ctx context.Context) (bool, error) { return tx.SetGrant(ctx, role, grant) }
 	case 8:
-		return "DeleteMembership", func(ctx context.Context) (bool, error) { return tx.DeleteMembership(ctx, member) }
+		return "DeleteGrant", func(ctx context.Context) (bool, error) { return tx.DeleteGrant(ctx, role, permission) }
+	case 9:
+		gone := m.membership()
+		return "DeleteMembership", func(ctx context.Context) (bool, error) {
+			return tx.DeleteMembership(ctx, gone.Subject, gone.Role, gone.Node)
+		}
+	case 10, 11:
+		record := m.nodeRecord()
+		return "SetNode", func(ctx context.Context) (bool, error) { return tx.SetNode(ctx, record) }
+	case 12:
+		node := pick(m, fuzzNodes)
+		return "DeleteNode", func(ctx context.Context) (bool, error) { return tx.DeleteNode(ctx, node) }
+	case 13:
+		return "CreateGroup", func(ctx context.Context) (bool, error) { return tx.CreateGroup(ctx, group) }
+	case 14:
+		return "SetGroup", func(ctx context.Context) (bool, error) {
+			return tx.SetGroup(ctx, authz.Group{Name: group, Description: permission})
+		}
+	case 15:
+		return "DeleteGroup", func(ctx context.Context) (bool, error) { return tx.DeleteGroup(ctx, group) }
+	case 16, 17:
+		member := m.subject()
+		return "AddToGroup", func(ctx context.Context) (bool, error) { return tx.AddToGroup(ctx, group, member) }
+	case 18:
+		member := m.subject()
+		return "RemoveFromGroup", func(ctx context.Context) (bool, error) { return tx.RemoveFromGroup(ctx, group, member) }
+	case 19:
+		set := authz.User{Name: pick(m, fuzzUsers), Inactive: m.next(2) == 0, Properties: pick(m, fuzzProperties)}
+		return "SetUser", func(ctx context.Context) (bool, error) { return tx.SetUser(ctx, set) }
+	case 20:
+		user := pick(m, fuzzUsers)
+		return "DeleteUser", func(ctx context.Context) (bool, error) { return tx.DeleteUser(ctx, user) }
+	case 21, 22:
+		tool := authz.Tool{Name: group, Description: role}
+		for range m.next(3) {
+			tool.Permissions = append(tool.Permissions, authz.DefinedPermission{Name: pick(m, fuzzPermissions), Description: pick(m, fuzzUsers)})
+		}
+		return "SetTool", func(ctx context.Context) (bool, error) { return tx.SetTool(ctx, tool) }
+	case 23:
+		return "DeleteTool", func(ctx context.Context) (bool, error) { return tx.DeleteTool(ctx, group) }
+	case 24:
+		settings := authz.Settings{StrictPermissions: m.next(2) == 0, StrictUsers: m.next(2) == 0}
+		return "SetSettings", func(ctx context.Context) (bool, error) { return tx.SetSettings(ctx, settings) }
 	default:
-		return "CreateMembership", func(ctx context.Context) (bool, error) { return tx.CreateMembership(ctx, member, window) }
+		membership := m.membership()
+		return "SetMembership", func(ctx context.Context) (bool, error) {
+			created, changed, err := tx.SetMembership(ctx, membership)
+			if created && !changed {
+				err = errors.Join(err, errors.New("created and not changed"))
+			}
+			return changed, err
+		}
 	}
 }
 
 func (m *machine) read(ctx context.Context) (string, outcome) {
 	r := m.store.Read(m.tenant)
-	role, user, at := pick(m, fuzzRoles), pick(m, fuzzUsers), pick(m, fuzzTimes)
-	patterns := authz.Patterns(pick(m, fuzzPermissions))
+	role, user, node := pick(m, fuzzRoles), pick(m, fuzzUsers), pick(m, fuzzNodes)
 	after, limit := pick(m, fuzzUsers), m.next(5)
 	answer := func(name string, value any, err error) (string, outcome) {
 		return name, outcome{Value: value, Code: fault.CodeOf(err), Failed: err != nil}
 	}
-	switch m.next(9) {
+	switch m.next(15) {
 	case 0:
-		value, err := r.CheckPermission(ctx, user, patterns, at)
-		return answer("CheckPermission", value, err)
+		value, err := r.Policy(ctx)
+		return answer("Policy", value, err)
 	case 1:
-		value, err := r.CheckRolePermission(ctx, role, patterns)
-		return answer("CheckRolePermission", value, err)
+		value, err := r.Holdings(ctx, user)
+		return answer("Holdings", value, err)
 	case 2:
-		value, err := r.CheckMembership(ctx, user, role, at)
-		return answer("CheckMembership", value, err)
+		value, found, err := r.Node(ctx, node)
+		return answer("Node", []any{value, found}, err)
 	case 3:
-		value, err := r.UserPermissions(ctx, user, at, after, limit)
-		return answer("UserPermissions", value, err)
+		value, found, err := r.User(ctx, user)
+		return answer("User", []any{value, found}, err)
 	case 4:
-		value, err := r.UserRoles(ctx, user, at, after, limit)
-		return answer("UserRoles", value, err)
+		value, found, err := r.Role(ctx, role)
+		return answer("Role", []any{value, found}, err)
 	case 5:
-		value, err := r.Members(ctx, role, at, after, limit)
-		return answer("Members", value, err)
+		value, err := r.Grants(ctx, role, after, limit)
+		return answer("Grants", value, err)
 	case 6:
-		value, err := r.RolesWithPermission(ctx, patterns, after, limit)
-		return answer("RolesWithPermission", value, err)
+		parents := append([]authz.Node{{}}, fuzzNodes...)
+		value, err := r.Nodes(ctx, node.Type, pick(m, parents), after, limit)
+		return answer("Nodes", value, err)
 	case 7:
-		value, err := r.UsersWithPermission(ctx, patterns, at, authz.Member{User: after, Role: role}, limit)
-		return answer("UsersWithPermission", value, err)
+		value, err := r.Memberships(ctx, node, m.membership(), limit)
+		return answer("Memberships", value, err)
+	case 8:
+		value, err := r.Members(ctx, m.membersQuery(), authz.Member{User: after, Role: role}, limit)
+		return answer("Members", value, err)
+	case 9:
+		value, err := r.Catalogue(ctx, after, limit)
+		return answer("Catalogue", value, err)
+	case 10:
+		value, err := r.Tools(ctx, after, limit)
+		return answer("Tools", value, err)
+	case 11:
+		value, found, err := r.DefiningTool(ctx, pick(m, fuzzPermissions))
+		return answer("DefiningTool", []any{value, found}, err)
+	case 12:
+		value, err := r.GroupMembers(ctx, pick(m, fuzzGroups), m.subject(), limit)
+		return answer("GroupMembers", value, err)
+	case 13:
+		value, err := r.Users(ctx, after, limit)
+		return answer("Users", value, err)
 	default:
 		value, err := r.Roles(ctx, after, limit)
 		return answer("Roles", value, err)
 	}
+}
+
+func (m *machine) membersQuery() store.MembersQuery {
+	query := store.MembersQuery{At: pick(m, fuzzTimes), ActiveOnly: m.next(2) == 0}
+	for range m.next(4) {
+		query.Roles = append(query.Roles, pick(m, fuzzRoles))
+	}
+	return query
 }
 
 // everything reads all that the tenant holds.
@@ -217,30 +325,68 @@ func (m *machine) everything(ctx context.Context) []any {
 	const all = 10000
 	var found []any
 	add := func(value any, err error) { found = append(found, value, err != nil) }
-	err := m.store.View(ctx, m.tenant, func(r store.Reader) error {
+	look := func(value any, there bool, err error) { found = append(found, value, there, err != nil) }
+	read := func(r store.Reader) {
 		add(r.Revision(ctx))
 		add(r.Roles(ctx, "", all))
+		add(r.Policy(ctx))
 		add(r.Changes(ctx, 0, all))
 		for _, role := range fuzzRoles {
-			add(r.RolePermissions(ctx, role, "", all))
+			role, there, err := r.Role(ctx, role)
+			look(role, there, err)
+		}
+		for _, user := range fuzzUsers {
+			add(r.Holdings(ctx, user))
+			user, there, err := r.User(ctx, user)
+			look(user, there, err)
+		}
+		add(r.Users(ctx, "", all))
+		add(r.Groups(ctx, "", all))
+		for _, name := range fuzzGroups {
+			add(r.GroupMembers(ctx, name, authz.SubjectRef{}, all))
+			group, there, err := r.Group(ctx, name)
+			look(group, there, err)
+			tool, there, err := r.Tool(ctx, name)
+			look(tool, there, err)
+		}
+		add(r.Settings(ctx))
+		add(r.Tools(ctx, "", all))
+		add(r.Catalogue(ctx, "", all))
+		for _, node := range fuzzNodes {
+			add(r.Memberships(ctx, node, authz.Membership{}, all))
+			add(r.Nodes(ctx, node.Type, authz.Node{}, "", all))
 		}
 		for _, at := range fuzzTimes {
-			add(r.UsersWithPermission(ctx, fuzzPermissions, at, authz.Member{}, all))
-			add(r.CountUsersWithPermission(ctx, fuzzPermissions, at))
-			for _, role := range fuzzRoles {
-				add(r.Members(ctx, role, at, "", all))
-			}
-			for _, user := range fuzzUsers {
-				add(r.UserRoles(ctx, user, at, "", all))
-				add(r.CountUserPermissions(ctx, user, at))
-			}
+			query := store.MembersQuery{Roles: fuzzRoles, At: at}
+			members, err := r.Members(ctx, query, authz.Member{}, all)
+			add(members, err)
+			count, err := r.CountMembers(ctx, query)
+			add(count == int64(len(members)), err)
 		}
 		events, err := r.AuditEvents(ctx, audit.Filter{}, "", all)
 		for i := range events {
 			events[i].ID = ""
 		}
 		add(events, err)
-		return errors.Join(err)
+	}
+	err := m.store.View(ctx, m.tenant, func(r store.Reader) error {
+		read(r)
+		return nil
 	})
-	return append(found, fmt.Sprint(err))
+	// What only a Tx can be asked.
+	_, txErr := m.store.Update(ctx, m.tenant, func(tx store.Tx) error {
+		for _, from := range fuzzGroups {
+			for _, to := range fuzzGroups {
+				add(tx.GroupPath(ctx, from, to))
+			}
+		}
+		for _, role := range fuzzRoles {
+			for i := range fuzzKinds {
+				membership, there, err := tx.HeldOutside(ctx, role, fuzzKinds[i:])
+				look(membership, there, err)
+			}
+		}
+		return nil
+	})
+	return append(found, fmt.Sprint(err, txErr))
 }

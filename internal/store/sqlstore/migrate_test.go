@@ -3,17 +3,22 @@ package sqlstore_test
 import (
 	"database/sql"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 
+	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/schema"
 )
 
 // engine is where the tests of this file run.
@@ -40,7 +45,7 @@ func onBoth(t *testing.T, test func(t *testing.T, e engine)) {
 }
 
 // latest is the newest migration's version.
-const latest = 1
+const latest = 2
 
 func TestMigrate(t *testing.T) {
 	onBoth(t, func(t *testing.T, e engine) {
@@ -54,6 +59,62 @@ func TestMigrate(t *testing.T) {
 		s := open(t, sqlstore.Config{URL: url})
 		if got := s.Dialect(); got != e.dialect {
 			t.Errorf("got dialect %q, want %q", got, e.dialect)
+		}
+	})
+}
+
+// TestMigrateKeepsData brings a database with data from the first version to the
+// newest, and takes it all the way down.
+func TestMigrateKeepsData(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		ctx, url := t.Context(), e.newURL(t)
+		db, err := sql.Open(e.driver, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		dialect := map[string]goose.Dialect{"sqlite": goose.DialectSQLite3, "postgresql": goose.DialectPostgres}[e.dialect]
+		migrations, err := fs.Sub(schema.Migrations, map[string]string{"sqlite": "sqlite", "postgresql": "postgres"}[e.dialect])
+		if err != nil {
+			t.Fatal(err)
+		}
+		provider, err := goose.NewProvider(dialect, db, migrations, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provider.UpTo(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		for _, statement := range []string{
+			"INSERT INTO tenants (id, revision, created_at) VALUES ('t', 7, 1)",
+			"INSERT INTO roles (tenant, name, description) VALUES ('t', 'editor', 'edits')",
+			"INSERT INTO grants (tenant, role, permission) VALUES ('t', 'editor', 'post:*')",
+			`INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at)
+				VALUES ('t', 'user', 'ann', 'tenant', '', 'editor', 5, 9)`,
+		} {
+			if _, err := db.ExecContext(ctx, statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if from, to, err := sqlstore.Migrate(ctx, url); err != nil || from != 1 || to != latest {
+			t.Fatalf("got %d to %d, error %v; want 1 to %d", from, to, err, latest)
+		}
+		r := open(t, sqlstore.Config{URL: url}).Read("t")
+		revision, err := r.Revision(ctx)
+		if err != nil || revision != 7 {
+			t.Errorf("got revision %d, %v; want 7", revision, err)
+		}
+		policy, err := r.Policy(ctx)
+		if want := []authz.RoleSpec{{Name: "editor", Grants: []authz.Grant{{Permission: "post:*"}}}}; err != nil || !reflect.DeepEqual(policy, want) {
+			t.Errorf("got policy %+v, %v; want %+v", policy, err, want)
+		}
+		holdings, err := r.Holdings(ctx, "ann")
+		want := []authz.Holding{{Role: "editor", Node: authz.Root, NotBeforeMicros: 5, ExpiresAtMicros: 9}}
+		if err != nil || !reflect.DeepEqual(holdings, want) {
+			t.Errorf("got holdings %+v, %v; want %+v", holdings, err, want)
+		}
+		if _, err := provider.DownTo(ctx, 0); err != nil {
+			t.Errorf("down: %v", err)
 		}
 	})
 }

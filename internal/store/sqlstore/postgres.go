@@ -27,7 +27,10 @@ const (
 )
 
 // postgresDB is a PostgreSQL database behind a pool.
-type postgresDB struct{ pool *pgxpool.Pool }
+type postgresDB struct {
+	pool     *pgxpool.Pool
+	notifier *notifier
+}
 
 var _ database = (*postgresDB)(nil)
 
@@ -44,7 +47,7 @@ func openPostgres(ctx context.Context, url string, autoMigrate bool) (*postgresD
 		pool.Close()
 		return nil, err
 	}
-	return &postgresDB{pool: pool}, nil
+	return &postgresDB{pool: pool, notifier: startNotifier(pool)}, nil
 }
 
 // postgresConfig does not wrap the driver's error, which repeats parts of the URL.
@@ -102,19 +105,21 @@ func (db *postgresDB) begin(ctx context.Context) (transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &postgresTx{postgres.New(tx), tx}, nil
+	return &postgresTx{postgres.New(tx), tx, db.notifier}, nil
 }
 
 func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
 func (db *postgresDB) close() error {
+	db.notifier.close()
 	db.pool.Close()
 	return nil
 }
 
 type postgresTx struct {
 	*postgres.Queries
-	tx pgx.Tx
+	tx       pgx.Tx
+	notifier *notifier
 }
 
 func (t *postgresTx) appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error {
@@ -140,7 +145,9 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	// A caller that goes away now would leave the outcome unknown for nothing.
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	return classifyCommit(ctx, t.tx.Commit(ctx))
+	err := t.tx.Commit(ctx)
+	t.notifier.committed() // perhaps, where its answer was lost
+	return classifyCommit(ctx, err)
 }
 
 func (t *postgresTx) rollback(ctx context.Context) { rollbackPostgres(ctx, t.tx) }

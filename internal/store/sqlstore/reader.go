@@ -22,6 +22,9 @@ const builtinPrefix = "@"
 type reader struct {
 	queries postgres.Querier
 	tenant  string
+	// view makes a snapshot for what takes several statements; nil where queries
+	// run in one already.
+	view func(ctx context.Context, fn func(postgres.Querier) error) error
 }
 
 var _ store.Reader = reader{}
@@ -32,36 +35,6 @@ func (r reader) Revision(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	return revision, classify(ctx, err, "read the revision")
-}
-
-func (r reader) CheckPermission(ctx context.Context, user string, patterns []string, at time.Time) (authz.Decision, error) {
-	row, err := r.queries.CheckPermission(ctx, postgres.CheckPermissionParams{
-		Tenant:   r.tenant,
-		Subject:  user,
-		At:       micros(at),
-		Patterns: jsonList(patterns),
-		Everyone: authz.Everyone,
-	})
-	return decision(ctx, row.Revision, row.Allowed, err, "check a permission")
-}
-
-func (r reader) CheckRolePermission(ctx context.Context, role string, patterns []string) (authz.Decision, error) {
-	row, err := r.queries.CheckRolePermission(ctx, postgres.CheckRolePermissionParams{
-		Tenant:   r.tenant,
-		Role:     role,
-		Patterns: jsonList(patterns),
-	})
-	return decision(ctx, row.Revision, row.Allowed, err, "check a role's permission")
-}
-
-func (r reader) CheckMembership(ctx context.Context, user, role string, at time.Time) (authz.Decision, error) {
-	row, err := r.queries.CheckMembership(ctx, postgres.CheckMembershipParams{
-		Tenant:  r.tenant,
-		Subject: user,
-		Role:    role,
-		At:      micros(at),
-	})
-	return decision(ctx, row.Revision, row.Allowed, err, "check a membership")
 }
 
 func (r reader) Roles(ctx context.Context, after string, limit int) ([]authz.Role, error) {
@@ -81,82 +54,122 @@ func (r reader) Roles(ctx context.Context, after string, limit int) ([]authz.Rol
 	return roles, nil
 }
 
-func (r reader) RolePermissions(ctx context.Context, role, after string, limit int) ([]string, error) {
-	names, err := r.queries.RolePermissions(ctx, postgres.RolePermissionsParams{
+func (r reader) Role(ctx context.Context, name string) (authz.RoleDetail, bool, error) {
+	rows, err := r.queries.Role(ctx, postgres.RoleParams{Tenant: r.tenant, Name: name})
+	if err != nil || len(rows) == 0 {
+		return authz.RoleDetail{}, false, classify(ctx, err, "read a role")
+	}
+	role := authz.RoleDetail{Name: name, Description: rows[0].Description, Scopes: kindsOf(rows[0].Scopes)}
+	for _, row := range rows {
+		if row.Parent != "" {
+			role.Inherits = append(role.Inherits, row.Parent)
+		}
+	}
+	return role, true, nil
+}
+
+func (r reader) Grant(ctx context.Context, role, permission string) (authz.Grant, bool, error) {
+	row, err := r.queries.Grant(ctx, postgres.GrantParams{Tenant: r.tenant, Role: role, Permission: permission})
+	if err != nil {
+		return authz.Grant{}, false, unlessNoRows(ctx, err, "read a grant")
+	}
+	return authz.Grant(row), true, nil
+}
+
+func (r reader) Grants(ctx context.Context, role, after string, limit int) ([]authz.Grant, error) {
+	rows, err := r.queries.Grants(ctx, postgres.GrantsParams{
 		Tenant:  r.tenant,
 		Role:    role,
 		After:   after,
 		MaxRows: maxRows(limit),
 	})
-	return names, classify(ctx, err, "list a role's permissions")
+	if err != nil {
+		return nil, classify(ctx, err, "list a role's grants")
+	}
+	grants := make([]authz.Grant, len(rows))
+	for i, row := range rows {
+		grants[i] = authz.Grant(row)
+	}
+	return grants, nil
 }
 
-func (r reader) UserPermissions(ctx context.Context, user string, at time.Time, after string, limit int) ([]string, error) {
-	names, err := r.queries.UserPermissions(ctx, postgres.UserPermissionsParams{
-		Tenant:   r.tenant,
-		After:    after,
-		Subject:  user,
-		At:       micros(at),
-		Everyone: authz.Everyone,
-		MaxRows:  maxRows(limit),
+func (r reader) Group(ctx context.Context, name string) (authz.Group, bool, error) {
+	row, err := r.queries.Group(ctx, postgres.GroupParams{Tenant: r.tenant, Name: name})
+	if err != nil {
+		return authz.Group{}, false, unlessNoRows(ctx, err, "read a group")
+	}
+	return authz.Group(row), true, nil
+}
+
+func (r reader) Nodes(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]store.NodeRecord, error) {
+	rows, err := r.nodeRows(ctx, nodeType, parent, after, limit)
+	if err != nil {
+		return nil, classify(ctx, err, "list the nodes of a type")
+	}
+	return nodeRecords(rows)
+}
+
+// nodeRows has a query for each form of the question, because each has an index.
+func (r reader) nodeRows(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]postgres.Node, error) {
+	if parent == (authz.Node{}) {
+		return r.queries.Nodes(ctx, postgres.NodesParams{
+			Tenant:  r.tenant,
+			Type:    nodeType,
+			After:   after,
+			MaxRows: maxRows(limit),
+		})
+	}
+	return r.queries.NodesUnder(ctx, postgres.NodesUnderParams{
+		Tenant:     r.tenant,
+		ParentType: parent.Type,
+		ParentID:   parent.ID,
+		Type:       nodeType,
+		After:      after,
+		MaxRows:    maxRows(limit),
 	})
-	return names, classify(ctx, err, "list a user's permissions")
 }
 
-func (r reader) CountUserPermissions(ctx context.Context, user string, at time.Time) (int64, error) {
-	count, err := r.queries.CountUserPermissions(ctx, postgres.CountUserPermissionsParams{
-		Tenant:   r.tenant,
-		Subject:  user,
-		At:       micros(at),
-		Everyone: authz.Everyone,
-	})
-	return count, classify(ctx, err, "count a user's permissions")
+func (r reader) Memberships(ctx context.Context, node authz.Node, after authz.Membership, limit int) ([]authz.Membership, error) {
+	params := postgres.MembershipsParams{
+		Tenant:    r.tenant,
+		NodeType:  node.Type,
+		NodeID:    node.ID,
+		WithUsers: flag(after.Subject.Type != authz.GroupType),
+		MaxRows:   maxRows(limit),
+	}
+	if after.Subject.Type == authz.GroupType {
+		params.AfterGroup, params.AfterGroupRole = after.Subject.Name, after.Role
+	} else {
+		params.AfterUser, params.AfterUserRole = after.Subject.Name, after.Role
+	}
+	rows, err := r.queries.Memberships(ctx, params)
+	if err != nil {
+		return nil, classify(ctx, err, "list the memberships at a node")
+	}
+	memberships := make([]authz.Membership, len(rows))
+	for i, row := range rows {
+		memberships[i] = authz.Membership{
+			Subject: authz.SubjectRef{Type: authz.SubjectType(row.SubjectType), Name: row.Subject},
+			Role:    row.Role,
+			Node:    node,
+			Window:  windowOf(row.NotBefore, row.ExpiresAt),
+		}
+	}
+	return memberships, nil
 }
 
-func (r reader) UserRoles(ctx context.Context, user string, at time.Time, after string, limit int) ([]string, error) {
-	names, err := r.queries.UserRoles(ctx, postgres.UserRolesParams{
-		Tenant:  r.tenant,
-		Subject: user,
-		After:   after,
-		At:      micros(at),
-		MaxRows: maxRows(limit),
-	})
-	return names, classify(ctx, err, "list a user's roles")
-}
-
-func (r reader) Members(ctx context.Context, role string, at time.Time, after string, limit int) ([]string, error) {
-	names, err := r.queries.Members(ctx, postgres.MembersParams{
-		Tenant:  r.tenant,
-		Role:    role,
-		After:   after,
-		At:      micros(at),
-		MaxRows: maxRows(limit),
-	})
-	return names, classify(ctx, err, "list a role's members")
-}
-
-func (r reader) RolesWithPermission(ctx context.Context, patterns []string, after string, limit int) ([]string, error) {
-	names, err := r.queries.RolesWithPermission(ctx, postgres.RolesWithPermissionParams{
-		Tenant:        r.tenant,
-		Patterns:      jsonList(patterns),
-		After:         after,
-		BuiltinPrefix: builtinPrefix,
-		MaxRows:       maxRows(limit),
-	})
-	return names, classify(ctx, err, "list the roles with a permission")
-}
-
-func (r reader) UsersWithPermission(ctx context.Context, patterns []string, at time.Time, after authz.Member, limit int) ([]authz.Member, error) {
-	rows, err := r.queries.UsersWithPermission(ctx, postgres.UsersWithPermissionParams{
+func (r reader) Members(ctx context.Context, query store.MembersQuery, after authz.Member, limit int) ([]authz.Member, error) {
+	rows, err := r.queries.Members(ctx, postgres.MembersParams{
 		Tenant:       r.tenant,
-		At:           micros(at),
+		Roles:        jsonList(query.Roles),
+		At:           micros(query.At),
+		ActiveOnly:   flag(query.ActiveOnly),
 		AfterSubject: after.User,
 		AfterRole:    after.Role,
-		Patterns:     jsonList(patterns),
 		MaxRows:      maxRows(limit),
 	})
 	if err != nil {
-		return nil, classify(ctx, err, "list the users with a permission")
+		return nil, classify(ctx, err, "list the members of roles")
 	}
 	members := make([]authz.Member, len(rows))
 	for i, row := range rows {
@@ -165,16 +178,17 @@ func (r reader) UsersWithPermission(ctx context.Context, patterns []string, at t
 	return members, nil
 }
 
-func (r reader) CountUsersWithPermission(ctx context.Context, patterns []string, at time.Time) (int64, error) {
-	count, err := r.queries.CountUsersWithPermission(ctx, postgres.CountUsersWithPermissionParams{
-		Tenant:   r.tenant,
-		At:       micros(at),
-		Patterns: jsonList(patterns),
+func (r reader) CountMembers(ctx context.Context, query store.MembersQuery) (int64, error) {
+	count, err := r.queries.CountMembers(ctx, postgres.CountMembersParams{
+		Tenant:     r.tenant,
+		Roles:      jsonList(query.Roles),
+		At:         micros(query.At),
+		ActiveOnly: flag(query.ActiveOnly),
 	})
-	return count, classify(ctx, err, "count the users with a permission")
+	return count, classify(ctx, err, "count the members of roles")
 }
 
-func (r reader) Changes(ctx context.Context, after int64, limit int) ([]store.Change, error) {
+func (r reader) Changes(ctx context.Context, after int64, limit int) ([]authz.Change, error) {
 	rows, err := r.queries.ChangesAfter(ctx, postgres.ChangesAfterParams{
 		Tenant:  r.tenant,
 		After:   after,
@@ -183,9 +197,9 @@ func (r reader) Changes(ctx context.Context, after int64, limit int) ([]store.Ch
 	if err != nil {
 		return nil, classify(ctx, err, "read the change feed")
 	}
-	changes := make([]store.Change, len(rows))
+	changes := make([]authz.Change, len(rows))
 	for i, row := range rows {
-		changes[i] = store.Change(row)
+		changes[i] = authz.Change(row)
 	}
 	return changes, nil
 }
@@ -216,18 +230,6 @@ func (r reader) AuditEvents(ctx context.Context, filter audit.Filter, before str
 		}
 	}
 	return events, nil
-}
-
-// decision reads the answer of a check. A tenant that is not there has no row, and
-// that denies.
-func decision(ctx context.Context, revision, allowed int64, err error, doing string) (authz.Decision, error) {
-	switch {
-	case isNoRows(err):
-		return authz.Decision{}, nil
-	case err != nil:
-		return authz.Decision{}, classify(ctx, err, doing)
-	}
-	return authz.Decision{Allowed: allowed == 1, Revision: revision}, nil
 }
 
 // jsonList is how a list travels in one argument.

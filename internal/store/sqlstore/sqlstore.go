@@ -52,6 +52,8 @@ type database interface {
 	// begin starts a write transaction.
 	begin(ctx context.Context) (transaction, error)
 	ping(ctx context.Context) error
+	// watch is Store.Watch.
+	watch(ctx context.Context, changed func()) error
 	close() error
 }
 
@@ -102,7 +104,7 @@ func (s *Store) Close() error { return s.db.close() }
 
 // Read implements store.Store.
 func (s *Store) Read(tenant string) store.Reader {
-	return reader{queries: s.db.queries(), tenant: tenant}
+	return reader{queries: s.db.queries(), tenant: tenant, view: s.db.view}
 }
 
 // View implements store.Store.
@@ -110,6 +112,19 @@ func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) e
 	return s.db.view(ctx, func(q postgres.Querier) error {
 		return fn(reader{queries: q, tenant: tenant})
 	})
+}
+
+// Revisions implements store.Store.
+func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int64, error) {
+	rows, err := s.db.queries().Revisions(ctx, postgres.RevisionsParams{Tenants: jsonList(tenants)})
+	if err != nil {
+		return nil, classify(ctx, err, "read the revisions")
+	}
+	revisions := make(map[string]int64, len(rows))
+	for _, row := range rows {
+		revisions[row.ID] = row.Revision
+	}
+	return revisions, nil
 }
 
 // AppendEvent implements store.Store.

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -30,11 +31,6 @@ var _ store.Tx = (*writer)(nil)
 
 func (w *writer) Revision(context.Context) (int64, error) { return w.revision, nil }
 
-func (w *writer) RoleExists(ctx context.Context, role string) (bool, error) {
-	count, err := w.queries.CountRole(ctx, postgres.CountRoleParams{Tenant: w.tenant, Name: role})
-	return count > 0, classify(ctx, err, "look for a role")
-}
-
 func (w *writer) CreateRole(ctx context.Context, role authz.Role) (bool, error) {
 	rows, err := w.queries.CreateRole(ctx, postgres.CreateRoleParams{
 		Tenant:      w.tenant,
@@ -53,27 +49,94 @@ func (w *writer) SetRoleDescription(ctx context.Context, role, description strin
 	return w.wrote(ctx, rows, err, "describe a role")
 }
 
-func (w *writer) DeleteRole(ctx context.Context, role string) (bool, error) {
-	// The role itself goes last: the others refer to it.
-	rows, err := w.queries.DeleteMembershipsOfRole(ctx, postgres.DeleteMembershipsOfRoleParams{Tenant: w.tenant, Role: role})
-	if _, err := w.wrote(ctx, rows, err, "delete a role's memberships"); err != nil {
+// SetRole implements store.Tx.
+func (w *writer) SetRole(ctx context.Context, role authz.RoleDetail) (bool, error) {
+	const doing = "set a role"
+	rows, err := w.queries.SetRole(ctx, postgres.SetRoleParams{
+		Tenant:      w.tenant,
+		Name:        role.Name,
+		Description: role.Description,
+		Scopes:      kindsText(role.Scopes),
+	})
+	set, err := w.wrote(ctx, rows, err, doing)
+	if err != nil {
 		return false, err
 	}
-	rows, err = w.queries.DeleteGrantsOfRole(ctx, postgres.DeleteGrantsOfRoleParams{Tenant: w.tenant, Role: role})
-	if _, err := w.wrote(ctx, rows, err, "delete a role's grants"); err != nil {
-		return false, err
+	before, _, err := w.Role(ctx, role.Name)
+	if err != nil {
+		return false, w.fail(err)
 	}
-	rows, err = w.queries.DeleteRole(ctx, postgres.DeleteRoleParams{Tenant: w.tenant, Name: role})
-	return w.wrote(ctx, rows, err, "delete a role")
+	for _, parent := range before.Inherits {
+		if slices.Contains(role.Inherits, parent) {
+			continue
+		}
+		rows, err := w.queries.DeleteRoleParent(ctx, postgres.DeleteRoleParentParams{Tenant: w.tenant, Role: role.Name, Parent: parent})
+		if _, err := w.wrote(ctx, rows, err, doing); err != nil {
+			return false, err
+		}
+		set = true
+	}
+	for _, parent := range role.Inherits {
+		rows, err := w.queries.CreateRoleParent(ctx, postgres.CreateRoleParentParams{Tenant: w.tenant, Role: role.Name, Parent: parent})
+		created, err := w.wrote(ctx, rows, err, doing)
+		if err != nil {
+			return false, err
+		}
+		set = set || created
+	}
+	return set, nil
 }
 
-func (w *writer) CreateGrant(ctx context.Context, role, permission string) (bool, error) {
-	rows, err := w.queries.CreateGrant(ctx, postgres.CreateGrantParams{
+func (w *writer) DeleteRole(ctx context.Context, role string) (bool, error) {
+	// The role itself goes last: the others refer to it.
+	return w.all(ctx, "delete a role",
+		func() (int64, error) {
+			return w.queries.DeleteMembershipsOfRole(ctx, postgres.DeleteMembershipsOfRoleParams{Tenant: w.tenant, Role: role})
+		},
+		func() (int64, error) {
+			return w.queries.DeleteGrantsOfRole(ctx, postgres.DeleteGrantsOfRoleParams{Tenant: w.tenant, Role: role})
+		},
+		func() (int64, error) {
+			return w.queries.DeleteParentsOfRole(ctx, postgres.DeleteParentsOfRoleParams{Tenant: w.tenant, Role: role})
+		},
+		func() (int64, error) {
+			return w.queries.DeleteChildrenOfRole(ctx, postgres.DeleteChildrenOfRoleParams{Tenant: w.tenant, Parent: role})
+		},
+		func() (int64, error) {
+			return w.queries.DeleteRole(ctx, postgres.DeleteRoleParams{Tenant: w.tenant, Name: role})
+		},
+	)
+}
+
+// HeldOutside implements store.Tx. No kinds are all of them, as in a role's Scopes.
+func (w *writer) HeldOutside(ctx context.Context, role string, kinds []authz.Kind) (authz.Membership, bool, error) {
+	if len(kinds) == 0 {
+		return authz.Membership{}, false, nil
+	}
+	row, err := w.queries.MembershipOutside(ctx, postgres.MembershipOutsideParams{
+		Tenant: w.tenant,
+		Role:   role,
+		Kinds:  "," + kindsText(kinds) + ",",
+	})
+	if err != nil {
+		return authz.Membership{}, false, unlessNoRows(ctx, err, "look for where a role is held")
+	}
+	return authz.Membership{
+		Subject: authz.SubjectRef{Type: authz.SubjectType(row.SubjectType), Name: row.Subject},
+		Role:    row.Role,
+		Node:    authz.Node{Type: row.NodeType, ID: row.NodeID},
+		Window:  windowOf(row.NotBefore, row.ExpiresAt),
+	}, true, nil
+}
+
+func (w *writer) SetGrant(ctx context.Context, role string, grant authz.Grant) (bool, error) {
+	rows, err := w.queries.SetGrant(ctx, postgres.SetGrantParams{
 		Tenant:     w.tenant,
 		Role:       role,
-		Permission: permission,
+		Permission: grant.Permission,
+		Condition:  grant.Condition,
 	})
-	return w.wrote(ctx, rows, err, "create a grant")
+	return w.wrote(ctx, rows, err, "set a grant")
 }
 
 func (w *writer) DeleteGrant(ctx context.Context, role, permission string) (bool, error) {
@@ -85,33 +148,44 @@ func (w *writer) DeleteGrant(ctx context.Context, role, permission string) (bool
 	return w.wrote(ctx, rows, err, "delete a grant")
 }
 
-func (w *writer) CreateMembership(ctx context.Context, member authz.Member, window authz.Window) (bool, error) {
-	rows, err := w.queries.CreateMembership(ctx, postgres.CreateMembershipParams{
-		Tenant:    w.tenant,
-		Subject:   member.User,
-		Role:      member.Role,
-		NotBefore: micros(window.NotBefore),
-		ExpiresAt: endMicros(window.ExpiresAt),
+func (w *writer) SetMembership(ctx context.Context, membership authz.Membership) (created, changed bool, err error) {
+	row := postgres.CreateMembershipParams{
+		Tenant:      w.tenant,
+		SubjectType: string(membership.Subject.Type),
+		Subject:     membership.Subject.Name,
+		NodeType:    membership.Node.Type,
+		NodeID:      membership.Node.ID,
+		Role:        membership.Role,
+		NotBefore:   micros(membership.Window.NotBefore),
+		ExpiresAt:   endMicros(membership.Window.ExpiresAt),
+	}
+	rows, err := w.queries.CreateMembership(ctx, row)
+	created, err = w.wrote(ctx, rows, err, "create a membership")
+	if err != nil || created {
+		return created, created, err
+	}
+	rows, err = w.queries.SetMembershipWindow(ctx, postgres.SetMembershipWindowParams{
+		Tenant:      row.Tenant,
+		SubjectType: row.SubjectType,
+		Subject:     row.Subject,
+		NodeType:    row.NodeType,
+		NodeID:      row.NodeID,
+		Role:        row.Role,
+		NotBefore:   row.NotBefore,
+		ExpiresAt:   row.ExpiresAt,
 	})
-	return w.wrote(ctx, rows, err, "create a membership")
+	changed, err = w.wrote(ctx, rows, err, "set a membership's window")
+	return false, changed, err
 }
 
-func (w *writer) SetMembershipWindow(ctx context.Context, member authz.Member, window authz.Window) (bool, error) {
-	rows, err := w.queries.SetMembershipWindow(ctx, postgres.SetMembershipWindowParams{
-		Tenant:    w.tenant,
-		Subject:   member.User,
-		Role:      member.Role,
-		NotBefore: micros(window.NotBefore),
-		ExpiresAt: endMicros(window.ExpiresAt),
-	})
-	return w.wrote(ctx, rows, err, "set a membership's window")
-}
-
-func (w *writer) DeleteMembership(ctx context.Context, member authz.Member) (bool, error) {
+func (w *writer) DeleteMembership(ctx context.Context, subject authz.SubjectRef, role string, node authz.Node) (bool, error) {
 	rows, err := w.queries.DeleteMembership(ctx, postgres.DeleteMembershipParams{
-		Tenant:  w.tenant,
-		Subject: member.User,
-		Role:    member.Role,
+		Tenant:      w.tenant,
+		SubjectType: string(subject.Type),
+		Subject:     subject.Name,
+		NodeType:    node.Type,
+		NodeID:      node.ID,
+		Role:        role,
 	})
 	return w.wrote(ctx, rows, err, "delete a membership")
 }
@@ -185,6 +259,21 @@ func (w *writer) AppendEvent(_ context.Context, event audit.Event) error {
 	}
 	w.events = append(w.events, row)
 	return nil
+}
+
+// all runs statements in turn, up to the first error, and reports whether any of
+// them found something to do.
+func (w *writer) all(ctx context.Context, doing string, statements ...func() (int64, error)) (bool, error) {
+	var found bool
+	for _, statement := range statements {
+		rows, err := statement()
+		did, err := w.wrote(ctx, rows, err, doing)
+		if err != nil {
+			return false, err
+		}
+		found = found || did
+	}
+	return found, nil
 }
 
 func (w *writer) wrote(ctx context.Context, rows int64, err error, doing string) (bool, error) {

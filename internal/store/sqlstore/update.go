@@ -105,7 +105,12 @@ func retry(ctx context.Context, work func() error) error {
 // pause waits a random while, which grows with the number of tries, or returns
 // ctx's error.
 func pause(ctx context.Context, try int) error {
-	timer := time.NewTimer(1 + rand.N(min(firstPause<<try, maxPause)))
+	return pauseAtMost(ctx, min(firstPause<<try, maxPause))
+}
+
+// pauseAtMost waits a random part of a time, or returns ctx's error.
+func pauseAtMost(ctx context.Context, longest time.Duration) error {
+	timer := time.NewTimer(1 + rand.N(longest))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -25,44 +25,63 @@ func testPaging(t *testing.T, f fixture) {
 	const n = 7
 	users, roles, permissions := names("user", n), names("role", n), names("permission", n)
 	var members []authz.Member
-	for _, user := range users {
+	var memberships []authz.Membership
+	for _, name := range users {
 		for _, role := range roles {
-			members = append(members, authz.Member{User: user, Role: role})
+			members = append(members, authz.Member{User: name, Role: role})
+			memberships = append(memberships, held(user(name), role, authz.Root))
 		}
 	}
 	for _, role := range roles {
 		f.grant(t, role, permissions, users...)
 	}
+	below := authz.Node{Type: "organization", ID: "acme"}
+	f.write(t, func(tx store.Tx) {
+		for i, id := range names("post", 2*n) {
+			parent := authz.Root
+			if i%2 == 0 {
+				parent = below
+			}
+			get(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "post", ID: id}, Parent: parent}))(t)
+			get(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "page", ID: id}, Parent: parent}))(t)
+		}
+	})
 	r := f.reader()
 
 	pages(t, "Roles", roles, func(after string, limit int) ([]string, error) {
 		found, err := r.Roles(ctx, after, limit)
-		var list []string
-		for _, role := range found {
-			list = append(list, role.Name)
+		return each(found, func(role authz.Role) string { return role.Name }), err
+	})
+	pages(t, "Grants", permissions, func(after string, limit int) ([]string, error) {
+		found, err := r.Grants(ctx, roles[2], after, limit)
+		return each(found, func(grant authz.Grant) string { return grant.Permission }), err
+	})
+	pages(t, "Members", members, func(after authz.Member, limit int) ([]authz.Member, error) {
+		return r.Members(ctx, store.MembersQuery{Roles: roles, At: now}, after, limit)
+	})
+	pages(t, "Memberships", memberships, func(after authz.Membership, limit int) ([]authz.Membership, error) {
+		return r.Memberships(ctx, authz.Root, after, limit)
+	})
+	for _, parent := range []authz.Node{{}, below, authz.Root} {
+		var want []string
+		for i, id := range names("post", 2*n) {
+			if parent == (authz.Node{}) || (i%2 == 0) == (parent == below) {
+				want = append(want, id)
+			}
 		}
-		return list, err
-	})
-	pages(t, "RolePermissions", permissions, func(after string, limit int) ([]string, error) {
-		return r.RolePermissions(ctx, roles[2], after, limit)
-	})
-	pages(t, "UserPermissions", permissions, func(after string, limit int) ([]string, error) {
-		return r.UserPermissions(ctx, users[2], now, after, limit)
-	})
-	pages(t, "UserRoles", roles, func(after string, limit int) ([]string, error) {
-		return r.UserRoles(ctx, users[2], now, after, limit)
-	})
-	pages(t, "Members", users, func(after string, limit int) ([]string, error) {
-		return r.Members(ctx, roles[2], now, after, limit)
-	})
-	pages(t, "RolesWithPermission", roles, func(after string, limit int) ([]string, error) {
-		return r.RolesWithPermission(ctx, permissions[:2], after, limit)
-	})
-	pages(t, "UsersWithPermission", members, func(after authz.Member, limit int) ([]authz.Member, error) {
-		return r.UsersWithPermission(ctx, permissions[:2], now, after, limit)
-	})
-	equal(t, "CountUserPermissions", get(r.CountUserPermissions(ctx, users[0], now))(t), n)
-	equal(t, "CountUsersWithPermission", get(r.CountUsersWithPermission(ctx, permissions[:2], now))(t), n*n)
+		pages(t, "Nodes below "+parent.String(), want, func(after string, limit int) ([]string, error) {
+			found, err := r.Nodes(ctx, "post", parent, after, limit)
+			return each(found, func(record store.NodeRecord) string { return record.ID }), err
+		})
+	}
+}
+
+func each[T, U any](list []T, fn func(T) U) []U {
+	var mapped []U
+	for _, item := range list {
+		mapped = append(mapped, fn(item))
+	}
+	return mapped
 }
 
 // pages walks a list in pages of every size and wants the whole list each time. A
@@ -104,43 +123,74 @@ func testCodePointOrder(t *testing.T, f fixture) {
 	for _, role := range slices.Backward(roles) {
 		f.grant(t, role, permissions, shuffled...)
 	}
+	f.write(t, func(tx store.Tx) {
+		for _, id := range shuffled {
+			get(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "post", ID: id}, Parent: authz.Root}))(t)
+			setMembership(t, tx, held(user("!"), "a", authz.Node{Type: "post", ID: id}))
+		}
+	})
 	r := f.reader()
-	var listed []string
-	for _, role := range get(r.Roles(ctx, "", 100))(t) {
-		listed = append(listed, role.Name)
-	}
-	equalList(t, "Roles", listed, roles)
-	equalList(t, "Members", get(r.Members(ctx, "a", now, "", 100))(t), users)
-	equalList(t, "Members after z", get(r.Members(ctx, "a", now, "z", 100))(t), users[10:])
-	equalList(t, "UserRoles", get(r.UserRoles(ctx, "中", now, "", 100))(t), roles)
-	equalList(t, "RolePermissions", get(r.RolePermissions(ctx, "a", "", 100))(t), permissions)
-	equalList(t, "UserPermissions", get(r.UserPermissions(ctx, "é", now, "", 100))(t), permissions)
-	equalList(t, "RolesWithPermission", get(r.RolesWithPermission(ctx, permissions, "", 100))(t), roles)
-	var who []string
-	for _, member := range get(r.UsersWithPermission(ctx, []string{"a"}, now, authz.Member{}, 1000))(t) {
-		if who = append(who, member.User); len(who) > 1 && who[len(who)-2] == member.User {
-			who = who[:len(who)-1]
+	roleName := func(role authz.Role) string { return role.Name }
+	equalList(t, "Roles", each(get(r.Roles(ctx, "", 100))(t), roleName), roles)
+	equalList(t, "Grants", each(get(r.Grants(ctx, "a", "", 100))(t), func(g authz.Grant) string { return g.Permission }), permissions)
+	equalList(t, "Members", f.members(t, "a"), users)
+	query := store.MembersQuery{Roles: roles, At: now}
+	equal(t, "Members after z", get(r.Members(ctx, query, authz.Member{User: "z", Role: "z"}, 100))(t)[0], authz.Member{User: "~", Role: "-"})
+	equalList(t, "Nodes", each(get(r.Nodes(ctx, "post", authz.Node{}, "", 100))(t), func(n store.NodeRecord) string { return n.ID }), users)
+	subject := func(m authz.Membership) string { return m.Subject.Name }
+	at := get(r.Memberships(ctx, authz.Root, authz.Membership{}, 1000))(t)
+	equalList(t, "Memberships", slices.Compact(each(at, subject)), users)
+	equalList(t, "roles of a user in Memberships", each(at[:len(roles)], func(m authz.Membership) string { return m.Role }), roles)
+	var specs []string
+	for _, spec := range get(r.Policy(ctx))(t) {
+		if !authz.IsBuiltin(spec.Name) {
+			specs = append(specs, spec.Name)
 		}
 	}
-	equalList(t, "UsersWithPermission", who, users)
+	equalList(t, "Policy", specs, roles)
+	var ids []string
+	for _, holding := range get(r.Holdings(ctx, "!"))(t) {
+		if holding.Node != authz.Root {
+			ids = append(ids, holding.Node.ID)
+		}
+	}
+	equalList(t, "Holdings", ids, users)
 }
 
 func testLongNames(t *testing.T, f fixture) {
 	ctx := t.Context()
-	user := strings.Repeat("é", authz.MaxID/2)
+	name := strings.Repeat("é", authz.MaxID/2)
 	astral := strings.Repeat("\U0001F600", authz.MaxID/4)
 	role := strings.Repeat("r", authz.MaxRoleName)
 	permission := strings.Repeat("p", authz.MaxPermissionName)
 	description := strings.Repeat("\U0001F600", authz.MaxDescription)
-	f.grant(t, role, []string{permission}, user, astral)
+	f.grant(t, role, []string{permission}, name, astral)
 	f.write(t, func(tx store.Tx) { get(tx.SetRoleDescription(ctx, role, description))(t) })
 	r := f.reader()
 	equalList(t, "Roles", get(r.Roles(ctx, "", 10))(t), []authz.Role{{Name: role, Description: description}})
-	equalList(t, "Members", get(r.Members(ctx, role, now, "", 10))(t), []string{user, astral})
-	equalList(t, "RolePermissions", get(r.RolePermissions(ctx, role, "", 10))(t), []string{permission})
-	equal(t, "allowed", get(r.CheckPermission(ctx, user, authz.Patterns(permission), now))(t).Allowed, true)
-	equal(t, "one byte less", get(r.CheckPermission(ctx, user, []string{permission[1:]}, now))(t).Allowed, false)
-	equal(t, "one letter less", get(r.CheckMembership(ctx, user[2:], role, now))(t).Allowed, false)
+	equalList(t, "members", f.members(t, role), []string{name, astral})
+	equalList(t, "Grants", get(r.Grants(ctx, role, "", 10))(t), []authz.Grant{{Permission: permission}})
+	equalList(t, "holdings", f.holdings(t, name), []string{role + "@tenant"})
+	equalList(t, "holdings of one letter less", f.holdings(t, name[2:]), nil)
+	_, found := there(r.Grant(ctx, role, permission[1:]))(t)
+	equal(t, "a grant of one byte less", found, false)
+	node := store.NodeRecord{
+		Node: authz.Node{Type: role, ID: name}, Parent: authz.Node{Type: "team", ID: astral}, Name: description, Owner: astral,
+		Properties: map[string]any{"long": strings.Repeat("\U0001F600", 4096)},
+	}
+	tool := authz.Tool{Name: astral, Description: description, Permissions: []authz.DefinedPermission{{Name: permission, Description: description}}}
+	f.write(t, func(tx store.Tx) {
+		get(tx.SetNode(ctx, node))(t)
+		get(tx.SetGroup(ctx, authz.Group{Name: name, Description: description}))(t)
+		get(tx.AddToGroup(ctx, name, user(astral)))(t)
+		get(tx.SetTool(ctx, tool))(t)
+		setMembership(t, tx, held(group(name), role, node.Node))
+	})
+	stored, _ := f.node(t, node.Node)
+	deepEqual(t, "the node", stored, node)
+	storedTool, _ := there(r.Tool(ctx, astral))(t)
+	deepEqual(t, "the tool", storedTool, tool)
+	equalList(t, "holdings through a group", f.holdings(t, astral), []string{role + "@tenant", role + "@" + node.Node.String() + " by " + name})
 }
 
 func testMetacharacters(t *testing.T, f fixture) {
@@ -153,18 +203,47 @@ func testMetacharacters(t *testing.T, f fixture) {
 	for i, name := range odd {
 		role := fmt.Sprintf("role%02d", i)
 		f.grant(t, role, []string{name}, name)
+		f.write(t, func(tx store.Tx) {
+			node := authz.Node{Type: name, ID: name}
+			get(tx.SetNode(ctx, store.NodeRecord{Node: node, Parent: node, Name: name, Owner: name, Properties: map[string]any{name: name}}))(t)
+			get(tx.SetGroup(ctx, authz.Group{Name: name, Description: name}))(t)
+			get(tx.AddToGroup(ctx, name, user(name)))(t)
+			setMembership(t, tx, held(group(name), role, node))
+			get(tx.SetUser(ctx, authz.User{Name: name, Inactive: true}))(t)
+			get(tx.SetTool(ctx, authz.Tool{Name: name, Description: name, Permissions: defined("p" + name)}))(t)
+		})
 	}
 	r := f.reader()
 	for i, name := range odd {
-		role := []string{fmt.Sprintf("role%02d", i)}
-		equalList(t, "roles of "+name, get(r.UserRoles(ctx, name, now, "", 10))(t), role)
-		equalList(t, "members for "+name, get(r.Members(ctx, role[0], now, "", 10))(t), []string{name})
-		equalList(t, "roles with "+name, get(r.RolesWithPermission(ctx, []string{name}, "", 10))(t), role)
-		equal(t, "users with "+name, get(r.CountUsersWithPermission(ctx, []string{name}, now))(t), 1)
+		role := fmt.Sprintf("role%02d", i)
+		node := authz.Node{Type: name, ID: name}
+		equalList(t, "holdings of "+name, f.holdings(t, name), []string{role + "@tenant", role + "@" + node.String() + " by " + name})
+		equalList(t, "members for "+name, f.members(t, role), []string{name})
+		equalList(t, "grants of "+name, get(r.Grants(ctx, role, "", 10))(t), []authz.Grant{{Permission: name}})
+		query := store.MembersQuery{Roles: []string{role}, At: now, ActiveOnly: true}
+		equal(t, "active members for "+name, get(r.CountMembers(ctx, query))(t), 0)
+		stored, _ := f.node(t, node)
+		deepEqual(t, "node "+name, stored, store.NodeRecord{Node: node, Parent: node, Name: name, Owner: name, Properties: map[string]any{name: name}})
+		tool, _ := there(r.Tool(ctx, name))(t)
+		deepEqual(t, "tool "+name, tool, authz.Tool{Name: name, Description: name, Permissions: defined("p" + name)})
+		equal(t, "members of group "+name, get(r.GroupMembers(ctx, name, authz.SubjectRef{}, 10))(t)[0], user(name))
+		equal(t, "nodes under "+name, len(get(r.Nodes(ctx, name, node, "", 10))(t)), 1)
 		for _, other := range odd {
-			got := get(r.CheckPermission(ctx, name, []string{other}, now))(t).Allowed
-			equal(t, name+" may "+other, got, name == other)
+			_, found := there(r.Grant(ctx, role, other))(t)
+			equal(t, name+" may "+other, found, name == other)
 		}
+	}
+	f.write(t, func(tx store.Tx) {
+		for _, name := range odd[:4] {
+			equal(t, "delete node "+name, get(tx.DeleteNode(ctx, authz.Node{Type: name, ID: name}))(t), true)
+			equal(t, "delete group "+name, get(tx.DeleteGroup(ctx, name))(t), true)
+			equal(t, "delete user "+name, get(tx.DeleteUser(ctx, name))(t), true)
+		}
+	})
+	for i, name := range odd {
+		_, found := f.node(t, authz.Node{Type: name, ID: name})
+		equal(t, "node left "+name, found, i >= 4)
+		equal(t, "holdings left of "+name, len(f.holdings(t, name)) > 0, i >= 4)
 	}
 	f.write(t, func(tx store.Tx) { equal(t, "delete %", get(tx.DeleteRole(ctx, "%"))(t), false) })
 	equal(t, "roles left", len(get(r.Roles(ctx, "", 100))(t)), len(odd))

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,20 +28,50 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	shared := open(t)
 	for name, run := range map[string]func(*testing.T, fixture){
 		"Roles":                        testRoles,
+		"Roles/detail":                 testRoleDetail,
 		"Roles/deletion":               testDeleteRole,
 		"Roles/built in":               testBuiltinRoles,
+		"Roles/held outside":           testHeldOutside,
 		"Grants":                       testGrants,
-		"Grants/missing role":          testMissingRole,
+		"Missing things":               testMissingThings,
+		"Policy":                       testPolicy,
+		"Policy/one snapshot":          testPolicySnapshot,
 		"Memberships":                  testMemberships,
+		"Memberships/at a node":        testMembershipsAtNode,
 		"Memberships/window":           testWindow,
 		"Memberships/extreme times":    testExtremeTimes,
-		"CheckPermission":              testCheckPermission,
+		"Members":                      testMembers,
+		"Members/inactive":             testInactiveMembers,
+		"Members/window":               testMembersWindow,
+		"Nodes":                        testNodes,
+		"Nodes/moving":                 testMoveNode,
+		"Nodes/deletion":               testDeleteNode,
+		"Nodes/circle":                 testNodeCircle,
+		"Properties":                   testProperties,
+		"Properties/unusable":          testUnusableProperties,
+		"Groups":                       testGroups,
+		"Groups/nested":                testNestedGroups,
+		"Groups/path":                  testGroupPath,
+		"Groups/circle":                testGroupCircle,
+		"Groups/deletion":              testDeleteGroup,
+		"Users":                        testUsers,
+		"Users/deletion":               testDeleteUser,
+		"Tools":                        testTools,
+		"Tools/defining":               testDefiningTool,
+		"Catalogue":                    testCatalogue,
+		"Settings":                     testSettings,
+		"People":                       testPeople,
+		"Searches/known":               testKnown,
+		"Searches/holders":             testHolders,
+		"Searches/subjects":            testSubjects,
+		"Searches/nodes":               testNodesOfUsers,
 		"MissingTenant":                testMissingTenant,
 		"Isolation":                    testIsolation,
 		"Paging":                       testPaging,
 		"CodePointOrder":               testCodePointOrder,
 		"Names/limits":                 testLongNames,
 		"Names/metacharacters":         testMetacharacters,
+		"Revisions":                    testTenantRevisions,
 		"Update/revisions":             testRevisions,
 		"Update/no change":             testNoChange,
 		"Update/error":                 testUpdateError,
@@ -94,20 +125,59 @@ func (f fixture) write(t *testing.T, fn func(store.Tx)) int64 {
 	return revision
 }
 
-// grant gives a role, which it creates, permissions and members.
+// grant gives a role, which it creates, permissions, and members at the root.
 func (f fixture) grant(t *testing.T, role string, permissions []string, users ...string) {
 	t.Helper()
 	f.write(t, func(tx store.Tx) {
-		if !authz.IsBuiltin(role) {
-			get(tx.CreateRole(t.Context(), authz.Role{Name: role}))(t)
-		}
+		get(tx.CreateRole(t.Context(), authz.Role{Name: role}))(t)
 		for _, permission := range permissions {
-			get(tx.CreateGrant(t.Context(), role, permission))(t)
+			get(tx.SetGrant(t.Context(), role, authz.Grant{Permission: permission}))(t)
 		}
-		for _, user := range users {
-			get(tx.CreateMembership(t.Context(), authz.Member{User: user, Role: role}, authz.Window{}))(t)
+		for _, name := range users {
+			setMembership(t, tx, held(user(name), role, authz.Root))
 		}
 	})
+}
+
+func user(name string) authz.SubjectRef  { return authz.SubjectRef{Type: authz.UserType, Name: name} }
+func group(name string) authz.SubjectRef { return authz.SubjectRef{Type: authz.GroupType, Name: name} }
+
+// held is a membership without bounds.
+func held(subject authz.SubjectRef, role string, node authz.Node) authz.Membership {
+	return authz.Membership{Subject: subject, Role: role, Node: node}
+}
+
+func setMembership(t *testing.T, tx store.Tx, membership authz.Membership) {
+	t.Helper()
+	if _, _, err := tx.SetMembership(t.Context(), membership); err != nil {
+		t.Fatalf("SetMembership(%+v): %v", membership, err)
+	}
+}
+
+// members lists who holds a role at the root, now.
+func (f fixture) members(t *testing.T, role string) []string {
+	t.Helper()
+	query := store.MembersQuery{Roles: []string{role}, At: now}
+	var names []string
+	for _, member := range get(f.reader().Members(t.Context(), query, authz.Member{}, 1000))(t) {
+		names = append(names, member.User)
+	}
+	equal(t, "CountMembers", get(f.reader().CountMembers(t.Context(), query))(t), int64(len(names)))
+	return names
+}
+
+// holdings lists what a user holds, as "role@node" or "role@node by group".
+func (f fixture) holdings(t *testing.T, user string) []string {
+	t.Helper()
+	var list []string
+	for _, h := range get(f.reader().Holdings(t.Context(), user))(t) {
+		text := h.Role + "@" + h.Node.String()
+		if h.Group != "" {
+			text += " by " + h.Group
+		}
+		list = append(list, text)
+	}
+	return list
 }
 
 // revision returns the tenant's revision.
@@ -143,6 +213,22 @@ func equalList[T comparable](t *testing.T, what string, got, want []T) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: got %+v, want %+v", what, got, want)
+	}
+}
+
+// deepEqual is equal for what holds lists or maps.
+func deepEqual[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %+v, want %+v", what, got, want)
+	}
+}
+
+// there unwraps a look-up, and has zero for what is not there.
+func there[T any](value T, found bool, err error) func(*testing.T) (T, bool) {
+	return func(t *testing.T) (T, bool) {
+		t.Helper()
+		return get(value, err)(t), found
 	}
 }
 

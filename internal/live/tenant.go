@@ -1,0 +1,237 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
+)
+
+// tenant is what is in memory of one tenant.
+type tenant struct {
+	live *Live
+	id   string
+
+	loaded atomic.Bool
+	// applied is the revision that everything cached is at. It is raised under mu.
+	applied atomic.Int64
+	// confirmed is when the database last said that applied was the newest, on the
+	// monotonic clock; away is whether it has failed to answer since.
+	confirmed atomic.Pointer[time.Time]
+	away      atomic.Bool
+
+	// mu orders changes of what is cached, and of moved.
+	mu    sync.Mutex
+	moved chan struct{} // closed when applied is raised
+	// policy is nil where it must be read again.
+	policy atomic.Pointer[authz.Policy]
+	// The generations are part of every key: raising one forgets all of its kind.
+	subjectGeneration, nodeGeneration atomic.Uint64
+
+	flights singleflight.Group
+}
+
+// maxApply is how many changes are applied one by one; with more to catch up on,
+// everything is forgotten.
+const maxApply = 1000
+
+// fresh says for how long the database has been away, and fails where that is too
+// long. A tenant that nothing has confirmed for a while is brought up to date.
+// While the database is away the poll alone looks for it, so that no answer from
+// memory waits for it.
+func (t *tenant) fresh(ctx context.Context) (time.Duration, error) {
+	age, away := time.Since(*t.confirmed.Load()), t.away.Load()
+	switch {
+	case away && age <= t.live.maxStaleness:
+		return age, nil
+	case !away && age < 5*t.live.pollEvery:
+		return 0, nil
+	}
+	err := t.catchUp(ctx)
+	if err == nil {
+		return 0, nil
+	}
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	if age = time.Since(*t.confirmed.Load()); age > t.live.maxStaleness {
+		return 0, unavailable(errors.Join(errAway, err))
+	}
+	return age, nil
+}
+
+// await waits until the tenant has reached a revision.
+func (t *tenant) await(ctx context.Context, least int64) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, leastTimeout,
+		fault.Unavailable(nil, "revision %d has not been reached here", least))
+	defer cancel()
+	ticker := time.NewTicker(leastPoll)
+	defer ticker.Stop()
+	for {
+		t.mu.Lock()
+		moved := t.moved
+		t.mu.Unlock()
+		if t.applied.Load() >= least {
+			return nil
+		}
+		if err := t.catchUp(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if t.applied.Load() >= least {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-moved:
+		case <-ticker.C:
+		}
+	}
+}
+
+// catchUp reads what has changed since the applied revision and applies it; on a
+// tenant that is not loaded it finds the revision to begin at.
+func (t *tenant) catchUp(ctx context.Context) error {
+	return t.fly(ctx, "catch up", func(ctx context.Context) error {
+		_, err := t.sync(ctx, func(store.Reader) error { return nil })
+		if err == nil {
+			t.loaded.Store(true)
+		}
+		return err
+	})
+}
+
+// fly does something once for all who ask for it at the same time. It goes on for
+// the others where one of them gives up.
+func (t *tenant) fly(ctx context.Context, what string, do func(context.Context) error) error {
+	flight := t.flights.DoChan(what, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fillTimeout)
+		defer cancel()
+		err := do(ctx)
+		if err != nil && ctx.Err() != nil {
+			err = unavailable(err)
+		}
+		if fault.CodeOf(err) == fault.CodeUnavailable {
+			t.away.Store(true)
+		}
+		return nil, err
+	})
+	select {
+	case landed := <-flight:
+		return landed.Err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sync moves the tenant on to the revision of a snapshot, and lets get read from
+// the same one. It returns the revision.
+func (t *tenant) sync(ctx context.Context, get func(store.Reader) error) (int64, error) {
+	began := time.Now()
+	applied := t.applied.Load()
+	var revision int64
+	var changes []authz.Change
+	err := t.live.source.View(ctx, t.id, func(r store.Reader) (err error) {
+		if revision, err = r.Revision(ctx); err != nil {
+			return err
+		}
+		if revision > applied && t.loaded.Load() {
+			if changes, err = r.Changes(ctx, applied, maxApply); err != nil {
+				return err
+			}
+		}
+		return get(r)
+	})
+	if err != nil {
+		return 0, err
+	}
+	t.apply(applied, revision, changes)
+	t.confirm(began)
+	return revision, nil
+}
+
+// confirm notes that the database answered, after a moment, that applied is the
+// newest revision.
+func (t *tenant) confirm(at time.Time) {
+	t.confirmed.Store(&at)
+	t.away.Store(false)
+}
+
+// applyNext applies the changes of the revision that follows the applied one, and
+// reports whether that, or a later one, is applied now.
+func (t *tenant) applyNext(revision int64, changes []authz.Change) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch applied := t.applied.Load(); {
+	case revision <= applied:
+		return true
+	case revision > applied+1:
+		return false
+	}
+	t.forget(changes)
+	t.raise(revision)
+	return true
+}
+
+// apply applies the changes between two revisions, unless others have meanwhile.
+func (t *tenant) apply(from, to int64, changes []authz.Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	applied := t.applied.Load()
+	switch {
+	case to < applied:
+		if from == applied { // the database is an older one than it was: a restore
+			t.forgetAll()
+			t.raise(to)
+		}
+		return
+	case to == applied:
+		return
+	case len(changes) >= maxApply:
+		t.forgetAll()
+	default:
+		t.forget(changes)
+	}
+	t.raise(to)
+}
+
+func (t *tenant) raise(revision int64) {
+	t.applied.Store(revision)
+	close(t.moved)
+	t.moved = make(chan struct{})
+}
+
+// read fills in one thing from a snapshot, for all who ask for it at once. get
+// reads it; put keeps it, while the tenant stands at the snapshot's revision.
+func (t *tenant) read(ctx context.Context, what string, get func(context.Context, store.Reader) error, put func()) error {
+	return t.fly(ctx, what, func(ctx context.Context) error {
+		for {
+			revision, err := t.sync(ctx, func(r store.Reader) error { return get(ctx, r) })
+			if err != nil {
+				return fmt.Errorf("read %s: %w", what, err)
+			}
+			if t.keep(revision, put) {
+				return nil
+			}
+		}
+	})
+}
+
+// keep runs put if the tenant stands at a revision, and reports whether it does.
+func (t *tenant) keep(revision int64, put func()) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.applied.Load() != revision {
+		return false
+	}
+	put()
+	return true
+}

@@ -1,0 +1,173 @@
+package sqlstore_test
+
+import (
+	"database/sql"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+)
+
+// bigTenant fills the tenant "big" with 100,000 memberships and as many users, and
+// another one beside it. %[1]s is the engine's name for the numbers 1 to 100,000.
+const bigTenant = `
+INSERT INTO tenants (id, revision, created_at) VALUES ('big', 1, 1), ('other', 1, 1);
+INSERT INTO roles (tenant, name, description) SELECT 'big', 'role' || n, '' FROM %[1]s WHERE n <= 20;
+INSERT INTO grants (tenant, role, permission) SELECT 'big', 'role' || (n %% 20 + 1), 'permission' || n FROM %[1]s WHERE n <= 2000;
+INSERT INTO users (tenant, name, active, properties) SELECT 'big', 'user' || n, 1, '{}' FROM %[1]s;
+INSERT INTO user_groups (tenant, name, description) SELECT 'big', 'group' || n, '' FROM %[1]s WHERE n <= 1000;
+INSERT INTO group_members (tenant, member_type, member, group_name) SELECT 'big', 'user', 'user' || n, 'group' || (n %% 1000 + 1) FROM %[1]s;
+INSERT INTO group_members (tenant, member_type, member, group_name) SELECT 'big', 'group', 'group' || n, 'group' || (n + 100) FROM %[1]s WHERE n <= 900;
+INSERT INTO nodes (tenant, type, id, parent_type, parent_id, name, owner, properties)
+	SELECT 'big', 'post', 'post' || n, 'project', 'project' || (n %% 1000), '', 'user' || n, '{}' FROM %[1]s;
+INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at)
+	SELECT 'big', CASE WHEN n %% 100 = 0 THEN 'group' ELSE 'user' END, CASE WHEN n %% 100 = 0 THEN 'group' ELSE 'user' END || n,
+		CASE WHEN n %% 2 = 0 THEN 'tenant' ELSE 'post' END, CASE WHEN n %% 2 = 0 THEN '' ELSE 'post' || n END,
+		'role' || (n %% 20 + 1), 0, 9223372036854775807 FROM %[1]s;
+`
+
+var (
+	numbers = map[string]string{
+		"sqlite": "(WITH RECURSIVE counter(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < 100000) SELECT n FROM counter) numbers",
+		"pgx":    "generate_series(1, 100000) AS numbers(n)",
+	}
+	// whole matches the step of a plan that reads all that a tenant, or every
+	// tenant, has in one of the big tables.
+	whole = map[string]*regexp.Regexp{
+		"sqlite": regexp.MustCompile(`^(SCAN (m|gm|n|u|memberships|group_members|nodes|users)\b|SEARCH (m|gm|n|u|memberships|group_members|nodes|users) .*\(tenant=\?\)$)`),
+		"pgx":    regexp.MustCompile(`Seq Scan on (memberships|group_members|nodes|users)\b|Index Cond: \(tenant = [^()]*\)$`),
+	}
+)
+
+// TestPlans holds every query, but for those that read a whole list on purpose, to
+// plans that do not grow with the tenant.
+func TestPlans(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		url := e.newURL(t)
+		if _, _, err := sqlstore.Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open(e.driver, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Settings and prepared statements belong to a connection.
+		db.SetMaxOpenConns(1)
+		t.Cleanup(func() { _ = db.Close() })
+		for statement := range strings.SplitSeq(fmt.Sprintf(bigTenant, numbers[e.driver]), ";\n") {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		// PostgreSQL keeps statistics by itself, and SQLite has none.
+		if e.driver == "pgx" {
+			if _, err := db.ExecContext(t.Context(), "ANALYZE"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, query := range generatedQueries(t, e.dialect) {
+			if strings.HasPrefix(name, "all") {
+				continue
+			}
+			plan := planOf(t, db, e.driver, name, query)
+			for _, step := range plan {
+				if whole[e.driver].MatchString(step) {
+					t.Errorf("%s reads a whole tenant: %q in\n%s", name, step, strings.Join(plan, "\n"))
+				}
+			}
+		}
+	})
+}
+
+// planOf asks for the plan that serves any arguments.
+func planOf(t *testing.T, db *sql.DB, driver, name, query string) (plan []string) {
+	t.Helper()
+	arguments := 0
+	for _, match := range regexp.MustCompile(`[?$](\d+)`).FindAllStringSubmatch(query, -1) {
+		n, err := strconv.Atoi(match[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		arguments = max(arguments, n)
+	}
+	var (
+		rows *sql.Rows
+		err  error
+	)
+	if driver == "sqlite" {
+		rows, err = db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, slices.Repeat([]any{"1"}, arguments)...)
+	} else {
+		execute := "q_" + name
+		if arguments > 0 {
+			execute += "('1'" + strings.Repeat(", '1'", arguments-1) + ")"
+		}
+		for _, statement := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE q_" + name + " AS " + query} {
+			if _, err := db.ExecContext(t.Context(), statement); err != nil {
+				t.Fatalf("%s: %v", statement, err)
+			}
+		}
+		rows, err = db.QueryContext(t.Context(), "EXPLAIN EXECUTE "+execute)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var step string
+		into := []any{&step}
+		if driver == "sqlite" {
+			into = []any{new(any), new(any), new(any), &step}
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// generatedQueries reads sqlc's queries for an engine, which are constants of its
+// packages, by name.
+func generatedQueries(t *testing.T, dialect string) map[string]string {
+	t.Helper()
+	folder := map[string]string{"sqlite": "sqlite", "postgresql": "postgres"}[dialect]
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "gen", folder, "*.sql.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got files %v, %v", files, err)
+	}
+	queries := map[string]string{}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			constants, ok := decl.(*ast.GenDecl)
+			if !ok || constants.Tok != token.CONST {
+				continue
+			}
+			for _, spec := range constants.Specs {
+				spec := spec.(*ast.ValueSpec)
+				text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// What stands before the statement would be a comment to EXPLAIN as well.
+				_, query, _ := strings.Cut(text, "\n")
+				queries[spec.Names[0].Name] = query
+			}
+		}
+	}
+	return queries
+}

@@ -1,0 +1,17 @@
+-- name: SetNode :execrows
+INSERT INTO nodes (tenant, type, id, parent_type, parent_id, name, owner, properties)
+VALUES (@tenant, @type, @id, @parent_type, @parent_id, @name, @owner, @properties)
+ON CONFLICT (tenant, type, id) DO UPDATE SET
+    parent_type = excluded.parent_type, parent_id = excluded.parent_id,
+    name = excluded.name, owner = excluded.owner, properties = excluded.properties
+WHERE nodes.parent_type <> excluded.parent_type OR nodes.parent_id <> excluded.parent_id
+   OR nodes.name <> excluded.name OR nodes.owner <> excluded.owner OR nodes.properties <> excluded.properties;
+
+-- name: Node :one
+SELECT * FROM nodes WHERE tenant = @tenant AND type = @type AND id = @id;
+
+-- name: Nodes :many
+SELECT * FROM nodes
+WHERE tenant = @tenant AND type = @type AND id > @after
+ORDER BY id
+LIMIT CAST(@max_rows AS bigint);

@@ -1,0 +1,321 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/gen/api"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+// authzen is what the OpenID AuthZEN Authorization API 1.0
+// (https://openid.net/specs/authorization-api-1_0.html) needs to know.
+type authzen struct {
+	// publicURL has no slash at its end; empty where it is not known.
+	publicURL    string
+	subjectTypes []string
+	// evaluation is the schema of a whole evaluation.
+	evaluation *openapi3.Schema
+}
+
+func newAuthZEN(cfg Config, operations map[string]operation) (authzen, error) {
+	a := authzen{
+		publicURL:    strings.TrimRight(cfg.PublicURL, "/"),
+		subjectTypes: cfg.AuthZENSubjectTypes,
+		evaluation:   operations["POST /access/v1/evaluation"].body,
+	}
+	if len(a.subjectTypes) == 0 {
+		a.subjectTypes = []string{"user"}
+	}
+	if a.publicURL == "" {
+		return a, nil
+	}
+	u, err := url.Parse(a.publicURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || strings.ContainsAny(a.publicURL, "?#") {
+		return a, errors.New("server: Config.PublicURL must be an http or https URL with neither a query nor a fragment")
+	}
+	return a, nil
+}
+
+// GetAuthZENConfiguration never looks at the Host header, which the caller chooses.
+func (h handlers) GetAuthZENConfiguration(context.Context, api.GetAuthZENConfigurationRequestObject) (api.GetAuthZENConfigurationResponseObject, error) {
+	base := h.server.authzen.publicURL
+	if base == "" {
+		return nil, fault.NotFound("the server's public URL is not configured")
+	}
+	return api.GetAuthZENConfiguration200JSONResponse{Body: api.AuthZENConfiguration{
+		PolicyDecisionPoint:       base,
+		AccessEvaluationEndpoint:  base + "/access/v1/evaluation",
+		AccessEvaluationsEndpoint: base + "/access/v1/evaluations",
+		SearchSubjectEndpoint:     base + "/access/v1/search/subject",
+		SearchResourceEndpoint:    base + "/access/v1/search/resource",
+		SearchActionEndpoint:      base + "/access/v1/search/action",
+	}}, nil
+}
+
+func (h handlers) Evaluate(ctx context.Context, r api.EvaluateRequestObject) (api.EvaluateResponseObject, error) {
+	body, err := decodeObject(*r.Body)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.server.authzen.decide(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return api.Evaluate200JSONResponse{
+		Body:    d,
+		Headers: api.Evaluate200ResponseHeaders{GatehouseRevision: d.Context.Revision},
+	}, nil
+}
+
+func (h handlers) EvaluateAll(ctx context.Context, r api.EvaluateAllRequestObject) (api.EvaluateAllResponseObject, error) {
+	body, err := decodeObject(*r.Body)
+	if err != nil {
+		return nil, err
+	}
+	items, _ := body["evaluations"].([]any)
+	if len(items) == 0 {
+		d, err := h.server.authzen.decide(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		return api.EvaluateAll200JSONResponse{
+			Body:    api.EvaluationDecisions{Decision: &d.Decision, Context: &d.Context},
+			Headers: api.EvaluateAll200ResponseHeaders{GatehouseRevision: d.Context.Revision},
+		}, nil
+	}
+	decisions, revision, err := h.server.authzen.decideAll(ctx, items, body)
+	if err != nil {
+		return nil, err
+	}
+	decisions = upToLast(decisions, option[string](body, "evaluations_semantic"))
+	return api.EvaluateAll200JSONResponse{
+		Body:    api.EvaluationDecisions{Evaluations: &decisions},
+		Headers: api.EvaluateAll200ResponseHeaders{GatehouseRevision: revision},
+	}, nil
+}
+
+// upToLast cuts off the decisions behind the one that a semantic stops at.
+func upToLast(decisions []api.EvaluationDecision, semantic string) []api.EvaluationDecision {
+	var stopsAt bool
+	switch api.EvaluationOptionsEvaluationsSemantic(semantic) {
+	case api.DenyOnFirstDeny:
+	case api.PermitOnFirstPermit:
+		stopsAt = true
+	default:
+		return decisions
+	}
+	i := slices.IndexFunc(decisions, func(d api.EvaluationDecision) bool { return d.Decision == stopsAt })
+	if i < 0 {
+		return decisions
+	}
+	return decisions[:i+1]
+}
+
+// decide makes the decision on a whole evaluation.
+func (a authzen) decide(ctx context.Context, body map[string]any) (api.EvaluationDecision, error) {
+	e, err := a.read(body, option[bool](body, "explain"))
+	if err != nil {
+		return api.EvaluationDecision{}, err
+	}
+	d, err := tenant(ctx).Check(ctx, e.request)
+	if err != nil {
+		return api.EvaluationDecision{}, err
+	}
+	markStale(ctx, d)
+	return e.decision(d), nil
+}
+
+// decideAll makes the decisions on evaluations whose parts may stand in top, all
+// at one revision, which is nil where no evaluation is whole. One that is not is
+// denied, and says why.
+func (a authzen) decideAll(ctx context.Context, items []any, top map[string]any) ([]api.EvaluationDecision, *int64, error) {
+	explain := option[bool](top, "explain")
+	decisions := make([]api.EvaluationDecision, len(items))
+	var whole []evaluation
+	var places []int
+	for i, item := range items {
+		e, err := a.readItem(item, top, explain)
+		if err != nil {
+			decisions[i] = refused(err)
+			continue
+		}
+		whole, places = append(whole, e), append(places, i)
+	}
+	if len(whole) == 0 {
+		return decisions, nil, nil
+	}
+	made, err := tenant(ctx).CheckBatch(ctx, convert(whole, func(e evaluation) authz.Request { return e.request }))
+	if err != nil {
+		return nil, nil, err
+	}
+	markStale(ctx, made[0])
+	for i, d := range made {
+		decisions[places[i]] = whole[i].decision(d)
+	}
+	return decisions, &made[0].Revision, nil
+}
+
+// refused is the answer to an evaluation among others that is not one.
+func refused(err error) api.EvaluationDecision {
+	d := api.EvaluationDecision{}
+	d.Context.Error = &struct {
+		Message string `json:"message"`
+		Status  int    `json:"status"`
+	}{Message: err.Error(), Status: http.StatusBadRequest}
+	return d
+}
+
+// evaluation is a question of AuthZEN in our words.
+type evaluation struct {
+	request authz.Request
+	// foreign tells that the subject is of a type that names no user here.
+	foreign bool
+}
+
+// readItem reads an evaluation that takes what it leaves out from top.
+func (a authzen) readItem(item any, top map[string]any, explain bool) (evaluation, error) {
+	own, isObject := item.(map[string]any)
+	if !isObject {
+		return evaluation{}, fault.Invalid("evaluation: must be an object")
+	}
+	return a.read(complete(own, top), explain)
+}
+
+// required names the fields that an entity must have, and that it may take from
+// the top level's.
+var required = map[string][]string{"subject": {"type", "id"}, "action": {"name"}, "resource": {"type", "id"}, "context": nil}
+
+// complete returns an evaluation with what it leaves out taken from the top level.
+// An entity of its own stands for the whole of the top level's, but for the
+// required fields that it lacks.
+func complete(own, top map[string]any) map[string]any {
+	whole := map[string]any{}
+	for part, fields := range required {
+		value, sent := own[part]
+		byDefault, defaulted := top[part]
+		switch {
+		case sent:
+			whole[part] = fill(value, byDefault, fields)
+		case defaulted:
+			whole[part] = byDefault
+		}
+	}
+	return whole
+}
+
+// fill returns an entity with the fields that it lacks taken from another. What is
+// no object stays, for the schema to judge.
+func fill(entity, from any, fields []string) any {
+	own, isObject := entity.(map[string]any)
+	other, hasDefault := from.(map[string]any)
+	if !isObject || !hasDefault {
+		return entity
+	}
+	filled := maps.Clone(own)
+	for _, field := range fields {
+		if _, sent := own[field]; sent {
+			continue
+		}
+		if value, defaulted := other[field]; defaulted {
+			filled[field] = value
+		}
+	}
+	return filled
+}
+
+// read reads a whole evaluation, whose field names count to the letter.
+func (a authzen) read(body map[string]any, explain bool) (evaluation, error) {
+	if err := judge(body, a.evaluation); err != nil {
+		return evaluation{}, err
+	}
+	subject, action, resource := object(body, "subject"), object(body, "action"), object(body, "resource")
+	e := evaluation{
+		request: authz.Request{
+			User:       subject["id"].(string),
+			Permission: action["name"].(string),
+			Resource: &authz.RequestedResource{
+				Node:       authz.Node{Type: resource["type"].(string), ID: resource["id"].(string)},
+				Properties: object(resource, "properties"),
+			},
+			UserProperties:   object(subject, "properties"),
+			ActionProperties: object(action, "properties"),
+			Context:          object(body, "context"),
+			Explain:          explain,
+		},
+		foreign: !slices.Contains(a.subjectTypes, subject["type"].(string)),
+	}
+	return e, validate(e.request)
+}
+
+// validate finds what the engine would refuse a whole batch for.
+func validate(r authz.Request) error {
+	return firstFault(
+		part{"subject.id", authz.ValidateID(r.User)},
+		part{"action.name", authz.ValidatePermission(r.Permission)},
+		part{"resource.type", authz.ValidateID(r.Resource.Type)},
+		part{"resource.id", authz.ValidateID(r.Resource.ID)},
+	)
+}
+
+// part is a part of a question, and what is wrong with it.
+type part struct {
+	field string
+	err   error
+}
+
+func firstFault(parts ...part) error {
+	for _, p := range parts {
+		if p.err != nil {
+			return fault.Invalid("%s: %v", p.field, p.err)
+		}
+	}
+	return nil
+}
+
+// decision is the engine's decision in AuthZEN's form. Nobody but a user may do
+// anything: the engine's answer about a user of that name is not for a foreign
+// subject.
+func (e evaluation) decision(d authz.Decision) api.EvaluationDecision {
+	if e.foreign {
+		d = authz.Decision{Revision: d.Revision}
+	}
+	answer := api.EvaluationDecision{
+		Decision: d.Allowed,
+		Context:  api.EvaluationContext{Revision: &d.Revision, Truncated: orNil(d.Truncated)},
+	}
+	if e.request.Explain {
+		reasons := convert(d.Reasons, reasonOf)
+		answer.Context.Reasons = &reasons
+	}
+	return answer
+}
+
+// decodeObject decodes a body that the guard has held to its schema.
+func decodeObject(body []byte) (map[string]any, error) {
+	value, err := decodeJSON(body)
+	if err != nil {
+		return nil, err
+	}
+	return value.(map[string]any), nil
+}
+
+// object returns a member that is an object where it is there; nil where it is not.
+func object(parent map[string]any, name string) map[string]any {
+	member, _ := parent[name].(map[string]any)
+	return member
+}
+
+// option returns an option of a request, the zero value where it is not set.
+func option[T any](body map[string]any, name string) T {
+	value, _ := object(body, "options")[name].(T)
+	return value
+}
