@@ -41,8 +41,9 @@ fuzz: ## run every fuzz target for FUZZTIME (10s) each
 	done
 
 .PHONY: bench
-bench: ## measure throughput and writes on both databases, as ratios in one run
+bench: ## measure throughput and writes on both databases, and other engines, as ratios in one run
 	go run ./integration/bench
+	cd bench && go run .
 
 .PHONY: generate
 generate: ## make gen/ and sdk/api again from openapi.yaml, queries/ and schema/
