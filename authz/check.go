@@ -143,8 +143,10 @@ type match struct {
 	question *Question
 	numbers  [maxMatches]uint32
 	count    int
-	// activation is made when the first condition is met.
+	// activation is made when the first condition is met, and each condition is
+	// evaluated once, by however many roles and ways it is reached.
 	activation map[string]any
+	outcomes   map[*Condition]outcome
 }
 
 // find fills in the numbers of the grants that match a permission, and reports
@@ -205,6 +207,18 @@ func (r *role) allows(m *match) bool {
 func (m *match) condition(c *Condition) (bool, error) {
 	if m.activation == nil {
 		m.activation = m.question.activation()
+		m.outcomes = map[*Condition]outcome{}
 	}
-	return c.holds(m.activation)
+	o, known := m.outcomes[c]
+	if !known {
+		o.holds, o.err = c.holds(m.activation)
+		m.outcomes[c] = o
+	}
+	return o.holds, o.err
+}
+
+// outcome is what a condition came to.
+type outcome struct {
+	holds bool
+	err   error
 }

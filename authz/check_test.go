@@ -188,6 +188,25 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: got %+v, want %s", condition, explained, want)
 		}
 	}
+	deep := make([]any, 200_000)
+	for i := range deep {
+		deep[i] = 1.0
+	}
+	again, err := authz.CompileCondition("[1,2,3,4,5,6,7,8,9].all(a, [1,2,3,4,5,6,7,8,9].all(b, context.x == context.y))")
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := authz.Compile([]authz.RoleSpec{{Name: authz.Everyone, Grants: []authz.Grant{{Permission: "read", Condition: again.String()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	explained := policy.Explain(&authz.Question{
+		Subject: authz.NewSubject("alice", false, nil, nil), Permission: "read", Path: []authz.Place{{Node: authz.Root}},
+		Context: map[string]any{"x": []any{deep}, "y": []any{deep}},
+	})
+	if explained.Allowed || explained.Reasons[0].Outcome != authz.ConditionFailed {
+		t.Errorf("a condition that compares what is large again and again: got %+v, want it to fail", explained)
+	}
 	ten := "[0,1,2,3,4,5,6,7,8,9]"
 	loop := ten + ".all(a, " + ten + ".all(b, " + ten + ".all(c, " + ten + ".all(d, " + ten + ".all(e, a+b+c+d+e >= 0)))))"
 	if explained := ask(t, loop); explained.Allowed || explained.Reasons[0].Outcome != authz.ConditionFailed {

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
 )
 
 // Bounds of a condition.
@@ -63,11 +66,59 @@ func CompileCondition(source string) (*Condition, error) {
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be a bool, not a %s", t)
 	}
-	program, err := environment.Program(ast, cel.CostLimit(conditionCost), cel.EvalOptions(cel.OptOptimize))
+	program, err := environment.Program(ast, cel.CostLimit(conditionCost), cel.CostTracking(deepCost{}), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	return &Condition{source: source, program: program}, nil
+}
+
+// deepCost charges a comparison for all that it looks at. CEL's own model counts
+// the elements of the outermost list or map alone, so that comparing deep ones again
+// and again would cost next to nothing.
+type deepCost struct{}
+
+// CallCost implements interpreter.ActualCostEstimator.
+func (deepCost) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
+	switch function {
+	case operators.Equals, operators.NotEquals, operators.In, operators.OldIn:
+	default:
+		return nil
+	}
+	cost := uint64(1)
+	for _, arg := range args {
+		cost += deepSize(arg)
+	}
+	return &cost
+}
+
+// deepSize counts the values within a value, and the bytes of its texts by tens.
+func deepSize(value any) uint64 {
+	size := uint64(1)
+	switch v := value.(type) {
+	case string:
+		size += uint64(len(v) / 10)
+	case []any:
+		for _, element := range v {
+			size += deepSize(element)
+		}
+	case map[string]any:
+		for key, element := range v {
+			size += deepSize(key) + deepSize(element)
+		}
+	case traits.Lister:
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			size += deepSize(it.Next())
+		}
+	case traits.Mapper:
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			key := it.Next()
+			size += deepSize(key) + deepSize(v.Get(key))
+		}
+	case types.String:
+		size += uint64(len(v) / 10)
+	}
+	return size
 }
 
 // String is the expression as it was written.

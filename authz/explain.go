@@ -52,7 +52,7 @@ func (p *Policy) Explain(q *Question) Explanation {
 	var granted, missed []Reason
 	truncated := false
 	gather := func(r *role, at Node, group string, outcome Outcome) {
-		if r == nil {
+		if r == nil || truncated {
 			return
 		}
 		for _, reason := range r.explain(&m, outcome) {
@@ -102,15 +102,12 @@ func (p *Policy) Explain(q *Question) Explanation {
 // first. outcome is what becomes of those that nothing else stands against.
 func (r *role) explain(m *match, outcome Outcome) []Reason {
 	var reasons []Reason
-	for _, ancestor := range r.lineage {
+	for place, ancestor := range r.lineage {
 		for _, g := range ancestor.role.grants {
 			if !m.matches(g.number) {
 				continue
 			}
-			reason := Reason{Outcome: outcome, Role: r.name, Permission: g.permission}
-			if len(ancestor.path) > 1 {
-				reason.Inheritance = ancestor.path
-			}
+			reason := Reason{Outcome: outcome, Role: r.name, Permission: g.permission, Inheritance: r.way(place)}
 			if g.condition != nil {
 				reason.Condition = g.condition.String()
 				if outcome == Granted {

@@ -57,8 +57,23 @@ type role struct {
 // ancestor is a role that another has the grants of.
 type ancestor struct {
 	role *role
-	// path names the roles from the holder to this one, both included.
-	path []string
+	// heir is the place in the lineage of the role that inherits from this one.
+	heir int
+}
+
+// way names the roles from the holder to the one at a place in its lineage, both
+// included; nil where that is the holder itself.
+func (r *role) way(place int) []string {
+	if place == 0 {
+		return nil
+	}
+	var names []string
+	for ; place > 0; place = r.lineage[place].heir {
+		names = append(names, r.lineage[place].role.name)
+	}
+	names = append(names, r.name)
+	slices.Reverse(names)
+	return names
 }
 
 // grant is a compiled grant.
@@ -109,10 +124,8 @@ func Compile(specs []RoleSpec) (*Policy, error) {
 		}
 		p.roles[spec.Name] = r
 	}
-	for _, spec := range specs {
-		if path := cycleFrom(spec.Name, byName); path != nil {
-			return nil, &CycleError{Path: path}
-		}
+	if path := findCycle(specs, byName); path != nil {
+		return nil, &CycleError{Path: path}
 	}
 	for _, spec := range specs {
 		if err := p.inherit(p.roles[spec.Name], byName, int(numbers)); err != nil {
@@ -149,7 +162,7 @@ func (p *Policy) number(permission string, numbers *uint32) uint32 {
 // so that an explanation shows the shortest way.
 func (p *Policy) inherit(r *role, specs map[string]RoleSpec, numbers int) error {
 	r.always = newBitset(numbers)
-	r.lineage = []ancestor{{role: r, path: []string{r.name}}}
+	r.lineage = []ancestor{{role: r}}
 	seen := map[string]bool{r.name: true}
 	for i := 0; i < len(r.lineage); i++ {
 		from := r.lineage[i]
@@ -172,33 +185,40 @@ func (p *Policy) inherit(r *role, specs map[string]RoleSpec, numbers int) error 
 			if next == nil {
 				return fmt.Errorf("role %q inherits from %q, which does not exist", from.role.name, parent)
 			}
-			r.lineage = append(r.lineage, ancestor{role: next, path: append(slices.Clone(from.path), parent)})
+			r.lineage = append(r.lineage, ancestor{role: next, heir: i})
 		}
 	}
 	return nil
 }
 
-// cycleFrom returns the way from a role back to itself, or nil.
-func cycleFrom(name string, specs map[string]RoleSpec) []string {
-	cameFrom := map[string]string{}
-	queue := []string{name}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		for _, parent := range specs[at].Inherits {
-			if parent == name {
-				path := []string{name}
-				for step := at; step != name; step = cameFrom[step] {
-					path = append(path, step)
-				}
-				path = append(path, name)
-				slices.Reverse(path)
-				return path
+// findCycle returns the way from a role back to itself, or nil where there is none.
+// It visits each role once.
+func findCycle(specs []RoleSpec, byName map[string]RoleSpec) []string {
+	const underWay, done = 1, 2
+	state := make(map[string]int, len(specs))
+	var way []string
+	var visit func(name string) []string
+	visit = func(name string) []string {
+		switch state[name] {
+		case done:
+			return nil
+		case underWay:
+			return append(slices.Clone(way[slices.Index(way, name):]), name)
+		}
+		state[name] = underWay
+		way = append(way, name)
+		for _, parent := range byName[name].Inherits {
+			if cycle := visit(parent); cycle != nil {
+				return cycle
 			}
-			if _, seen := cameFrom[parent]; !seen {
-				cameFrom[parent] = at
-				queue = append(queue, parent)
-			}
+		}
+		way = way[:len(way)-1]
+		state[name] = done
+		return nil
+	}
+	for _, spec := range specs {
+		if cycle := visit(spec.Name); cycle != nil {
+			return cycle
 		}
 	}
 	return nil
