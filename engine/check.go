@@ -48,6 +48,9 @@ func (t *Tenant) CheckBatch(ctx context.Context, requests []authz.Request) ([]au
 	decisions := make([]authz.Decision, len(requests))
 	basis, err := t.ask(ctx, func(view *live.View) (err error) {
 		for i := range requests {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			if decisions[i], err = decide(view, &requests[i], now); err != nil {
 				return err
 			}

@@ -139,8 +139,12 @@ var holdableKinds = []authz.Kind{
 	authz.KindTenant, authz.KindOrganization, authz.KindProject, authz.KindTeam, authz.KindResource,
 }
 
+// maxAncestors is from how many roles one may inherit, at whatever distance.
+const maxAncestors = 100
+
 // requireInheritance fails where a role would inherit from one that does not exist,
-// or from itself: then it names the shortest way around.
+// or from itself: then it names the shortest way around. It looks at no more than
+// maxAncestors roles.
 func requireInheritance(ctx context.Context, tx store.Tx, role authz.RoleDetail) error {
 	heirs := map[string]string{}
 	queue := []authz.RoleDetail{role}
@@ -154,7 +158,9 @@ func requireInheritance(ctx context.Context, tx store.Tx, role authz.RoleDetail)
 			if _, seen := heirs[parent]; seen {
 				continue
 			}
-			heirs[parent] = heir.Name
+			if heirs[parent] = heir.Name; len(heirs) > maxAncestors {
+				return fault.Conflict("inherits: role %q would inherit from more than %d roles", role.Name, maxAncestors)
+			}
 			detail, exists, err := tx.Role(ctx, parent)
 			if err != nil {
 				return err

@@ -164,7 +164,7 @@ func (t *Tenant) searching(ctx context.Context, request authz.Request, do func(*
 func (f finder) page(after string, limit int) (items []string, last string, err error) {
 	// One more than asked for tells whether there is a next page.
 	chunk := min(max(limit+1, minChunk), maxChunk)
-	for decided := 0; ; decided += chunk {
+	for decided := 0; ; {
 		if decided >= maxDecisions {
 			return items, after, nil
 		}
@@ -189,6 +189,8 @@ func (f finder) page(after string, limit int) (items []string, last string, err 
 			return items, "", nil
 		}
 		after = candidates[len(candidates)-1]
+		// Where little is found, much must be looked at, at a chunk's price each time.
+		decided, chunk = decided+chunk, min(2*chunk, maxChunk)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gen/api"
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
@@ -138,12 +139,16 @@ func (a authzen) decide(ctx context.Context, body map[string]any) (api.Evaluatio
 // at one revision, which is nil where no evaluation is whole. One that is not is
 // denied, and says why.
 func (a authzen) decideAll(ctx context.Context, items []any, top map[string]any) ([]api.EvaluationDecision, *int64, error) {
+	if len(items) > engine.MaxChecks {
+		return nil, nil, fault.Invalid("evaluations: must be at most %d", engine.MaxChecks)
+	}
 	explain := option[bool](top, "explain")
+	defaults := a.judgeDefaults(top)
 	decisions := make([]api.EvaluationDecision, len(items))
 	var whole []evaluation
 	var places []int
 	for i, item := range items {
-		e, err := a.readItem(item, top, explain)
+		e, err := a.readItem(item, top, defaults, explain)
 		if err != nil {
 			decisions[i] = refused(err)
 			continue
@@ -181,13 +186,53 @@ type evaluation struct {
 	foreign bool
 }
 
-// readItem reads an evaluation that takes what it leaves out from top.
-func (a authzen) readItem(item any, top map[string]any, explain bool) (evaluation, error) {
+// readItem reads an evaluation that takes what it leaves out from top, whose parts
+// have been judged with the given result.
+func (a authzen) readItem(item any, top map[string]any, defaults map[string]error, explain bool) (evaluation, error) {
 	own, isObject := item.(map[string]any)
 	if !isObject {
 		return evaluation{}, fault.Invalid("evaluation: must be an object")
 	}
-	return a.read(complete(own, top), explain)
+	whole := complete(own, top)
+	for _, part := range parts {
+		_, sent := own[part]
+		err := defaults[part]
+		if sent {
+			err = a.judgePart(part, whole[part])
+		} else if _, there := whole[part]; !there && len(required[part]) > 0 {
+			err = fault.Invalid("%s: is missing", part)
+		}
+		if err != nil {
+			return evaluation{}, err
+		}
+	}
+	return a.understand(whole, explain)
+}
+
+// parts are what an evaluation is made of, in the order in which they are judged.
+var parts = []string{"subject", "action", "resource", "context"}
+
+// judgeDefaults judges the top level's parts, once for all evaluations that take
+// them as they are.
+func (a authzen) judgeDefaults(top map[string]any) map[string]error {
+	found := map[string]error{}
+	for _, part := range parts {
+		if value, there := top[part]; there {
+			found[part] = a.judgePart(part, value)
+		}
+	}
+	return found
+}
+
+func (a authzen) judgePart(part string, value any) error {
+	err := judge(value, a.evaluation.Properties[part].Value)
+	if err == nil {
+		return nil
+	}
+	if whole, ok := strings.CutPrefix(err.Error(), "body: "); ok {
+		return fault.Invalid("%s: %s", part, whole)
+	}
+	return fault.Invalid("%s.%v", part, err)
 }
 
 // required names the fields that an entity must have, and that it may take from
@@ -237,6 +282,11 @@ func (a authzen) read(body map[string]any, explain bool) (evaluation, error) {
 	if err := judge(body, a.evaluation); err != nil {
 		return evaluation{}, err
 	}
+	return a.understand(body, explain)
+}
+
+// understand puts an evaluation that has been judged into our words.
+func (a authzen) understand(body map[string]any, explain bool) (evaluation, error) {
 	subject, action, resource := object(body, "subject"), object(body, "action"), object(body, "resource")
 	e := evaluation{
 		request: authz.Request{

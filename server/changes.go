@@ -104,9 +104,19 @@ func wantsEvents(r *http.Request) bool {
 	return false
 }
 
+// maxStreams bounds the change streams of one server: each asks the database twice
+// a second.
+const maxStreams = 256
+
 // streamChanges sends the changes behind a revision, and those that follow, until
 // the caller goes, the server ends or the caller's key is no longer good.
 func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int64) {
+	if s.streams.Add(1) > maxStreams {
+		s.streams.Add(-1)
+		s.fail(w, r, fault.Unavailable(nil, "as many change streams are open as the server serves"))
+		return
+	}
+	defer s.streams.Add(-1)
 	feed := feed{tenant: tenant(r.Context()), after: after}
 	changes, err := feed.next(r.Context())
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
@@ -74,6 +75,9 @@ type Server struct {
 	operations map[string]operation
 
 	authzen authzen
+
+	// streams counts the change streams that are open.
+	streams atomic.Int64
 
 	// stopping is closed by stop, once the server has been told to end.
 	stopping chan struct{}

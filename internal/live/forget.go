@@ -10,74 +10,92 @@ import (
 
 // forget drops what changes have touched. t.mu is held. What it does not
 // understand it takes for a change of everything.
-func (t *tenant) forget(changes []authz.Change) {
+func (t *tenant) forget(changes []authz.Change, revision int64) {
 	for _, c := range changes {
 		switch c.Kind {
 		case store.KindPermission:
-			t.policy.Store(nil)
+			t.forgetPolicy(revision)
 		case store.KindRole:
 			// A role that is deleted takes its memberships along.
-			t.policy.Store(nil)
-			t.subjectGeneration.Add(1)
+			t.forgetPolicy(revision)
+			t.forgetUsers(revision)
 		case store.KindMembership:
-			t.forgetHolder(c.Key)
+			t.forgetHolder(c.Key, revision)
 		case store.KindUser:
-			t.forgetUser(c.Key)
+			t.forgetUser(c.Key, revision)
 		case store.KindGroup:
-			t.subjectGeneration.Add(1)
+			t.forgetUsers(revision)
 		case store.KindResource:
-			t.forgetNode(c.Key)
+			t.forgetNode(c.Key, revision)
 		case store.KindScope:
 			// A scope that is deleted takes the memberships in it along.
-			t.nodeGeneration.Add(1)
-			t.subjectGeneration.Add(1)
+			t.forgetNodes(revision)
+			t.forgetUsers(revision)
 		case store.KindTool, store.KindSettings, store.KindClientKey:
 			// No decision is made of these.
 		default:
-			t.forgetAll()
+			t.forgetAll(revision)
 		}
 	}
 }
 
-func (t *tenant) forgetAll() {
+func (t *tenant) forgetPolicy(revision int64) {
+	t.policyAt = revision
 	t.policy.Store(nil)
+}
+
+func (t *tenant) forgetUsers(revision int64) {
+	t.subjectsAt = revision
 	t.subjectGeneration.Add(1)
+}
+
+func (t *tenant) forgetNodes(revision int64) {
+	t.nodesAt = revision
 	t.nodeGeneration.Add(1)
+}
+
+func (t *tenant) forgetAll(revision int64) {
+	t.forgetPolicy(revision)
+	t.forgetUsers(revision)
+	t.forgetNodes(revision)
 }
 
 // forgetHolder reads the key of a membership: "USER/ROLE" at the root, elsewhere
 // "…/members/USER/roles/ROLE". A group's membership is that of many users.
-func (t *tenant) forgetHolder(key string) {
+func (t *tenant) forgetHolder(key string, revision int64) {
 	parts := strings.Split(key, "/")
 	switch n := len(parts); {
 	case n == 2:
-		t.forgetUser(parts[0])
+		t.forgetUser(parts[0], revision)
 	case n >= 4 && parts[n-4] == "members" && parts[n-2] == "roles":
-		t.forgetUser(parts[n-3])
+		t.forgetUser(parts[n-3], revision)
 	default:
-		t.subjectGeneration.Add(1)
+		t.forgetUsers(revision)
 	}
 }
 
 // forgetUser reads the name of a user. An asterisk, which no escaped name is,
 // stands for all.
-func (t *tenant) forgetUser(escaped string) {
+func (t *tenant) forgetUser(escaped string, revision int64) {
 	user, err := url.PathUnescape(escaped)
 	if err != nil || escaped == store.KeyAll {
-		t.subjectGeneration.Add(1)
+		t.forgetUsers(revision)
 		return
 	}
+	t.touch(user, revision)
 	t.live.subjects.Invalidate(subjectKey{t, t.subjectGeneration.Load(), user})
 }
 
 // forgetNode reads the key of a resource: "TYPE/ID". Any other stands for many.
-func (t *tenant) forgetNode(key string) {
+func (t *tenant) forgetNode(key string, revision int64) {
 	escapedType, escapedID, _ := strings.Cut(key, "/")
 	nodeType, errType := url.PathUnescape(escapedType)
 	id, errID := url.PathUnescape(escapedID)
 	if errType != nil || errID != nil || id == "" {
-		t.nodeGeneration.Add(1)
+		t.forgetNodes(revision)
 		return
 	}
-	t.live.nodes.Invalidate(nodeKey{t, t.nodeGeneration.Load(), authz.Node{Type: nodeType, ID: id}})
+	node := authz.Node{Type: nodeType, ID: id}
+	t.touch(node, revision)
+	t.live.nodes.Invalidate(nodeKey{t, t.nodeGeneration.Load(), node})
 }

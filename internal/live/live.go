@@ -58,6 +58,8 @@ const (
 
 	// fillTimeout bounds one read of the database.
 	fillTimeout = 5 * time.Second
+	// minPollTimeout is the least that one poll of the database may take.
+	minPollTimeout = 500 * time.Millisecond
 	// leastTimeout bounds how long a question waits for a revision.
 	leastTimeout = 10 * time.Second
 	// maxGatherings is how often an answer is gathered from memory while changes keep
@@ -154,6 +156,9 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 		}
 		view := View{ctx: ctx, tenant: t, revision: t.applied.Load()}
 		err = ask(&view)
+		if errors.Is(err, errMoved) {
+			break
+		}
 		if t.applied.Load() == view.revision {
 			return Basis{Revision: view.revision, Stale: stale}, err
 		}
@@ -232,7 +237,7 @@ func (l *Live) pollOnce(ctx context.Context) {
 		return
 	}
 	began := time.Now()
-	readCtx, cancel := context.WithTimeout(ctx, fillTimeout)
+	readCtx, cancel := context.WithTimeout(ctx, min(fillTimeout, max(l.pollEvery, minPollTimeout)))
 	defer cancel()
 	revisions, err := l.source.Revisions(readCtx, ids)
 	for i, t := range loaded {

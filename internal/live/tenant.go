@@ -36,8 +36,34 @@ type tenant struct {
 	// The generations are part of every key: raising one forgets all of its kind.
 	subjectGeneration, nodeGeneration atomic.Uint64
 
+	// When, as revisions, what is cached was last changed: the policy, all users, all
+	// nodes, and single ones of late. What was read before is good still where its own
+	// part has not changed since. Guarded by mu.
+	policyAt, subjectsAt, nodesAt int64
+	touched                       map[any]int64
+	// forgottenAt is when touched last began anew: before, anything may have changed.
+	forgottenAt int64
+
 	flights singleflight.Group
 }
+
+// maxTouched bounds touched.
+const maxTouched = 4096
+
+// touch notes that a user (its name) or a node (an authz.Node) has changed. t.mu is
+// held.
+func (t *tenant) touch(what any, revision int64) {
+	if len(t.touched) >= maxTouched {
+		t.touched, t.forgottenAt = nil, revision
+	}
+	if t.touched == nil {
+		t.touched = map[any]int64{}
+	}
+	t.touched[what] = revision
+}
+
+// touchedAt is when something was last touched, as far as is known. t.mu is held.
+func (t *tenant) touchedAt(what any) int64 { return max(t.touched[what], t.forgottenAt) }
 
 // maxApply is how many changes are applied one by one; with more to catch up on,
 // everything is forgotten.
@@ -52,7 +78,7 @@ func (t *tenant) fresh(ctx context.Context) (time.Duration, error) {
 	switch {
 	case away && age <= t.live.maxStaleness:
 		return age, nil
-	case !away && age < 5*t.live.pollEvery:
+	case !away && age < min(5*t.live.pollEvery, max(t.live.maxStaleness, 2*t.live.pollEvery+minPollTimeout)):
 		return 0, nil
 	}
 	err := t.catchUp(ctx)
@@ -176,7 +202,7 @@ func (t *tenant) applyNext(revision int64, changes []authz.Change) bool {
 	case revision > applied+1:
 		return false
 	}
-	t.forget(changes)
+	t.forget(changes, revision)
 	t.raise(revision)
 	return true
 }
@@ -189,16 +215,16 @@ func (t *tenant) apply(from, to int64, changes []authz.Change) {
 	switch {
 	case to < applied:
 		if from == applied { // the database is an older one than it was: a restore
-			t.forgetAll()
+			t.forgetAll(to)
 			t.raise(to)
 		}
 		return
 	case to == applied:
 		return
 	case len(changes) >= maxApply:
-		t.forgetAll()
+		t.forgetAll(to)
 	default:
-		t.forget(changes)
+		t.forget(changes, to)
 	}
 	t.raise(to)
 }
@@ -209,27 +235,35 @@ func (t *tenant) raise(revision int64) {
 	t.moved = make(chan struct{})
 }
 
+// maxReadings is how often something is read until it can be kept.
+const maxReadings = 3
+
+// errMoved is the error of what changes faster than it can be read.
+var errMoved = errors.New("it changes faster than it can be read")
+
 // read fills in one thing from a snapshot, for all who ask for it at once. get
-// reads it; put keeps it, while the tenant stands at the snapshot's revision.
-func (t *tenant) read(ctx context.Context, what string, get func(context.Context, store.Reader) error, put func()) error {
+// reads it; put keeps it, unless it has changed since, by what changedAt says.
+func (t *tenant) read(ctx context.Context, what string, get func(context.Context, store.Reader) error, changedAt func() int64, put func()) error {
 	return t.fly(ctx, what, func(ctx context.Context) error {
-		for {
+		for range maxReadings {
 			revision, err := t.sync(ctx, func(r store.Reader) error { return get(ctx, r) })
 			if err != nil {
 				return fmt.Errorf("read %s: %w", what, err)
 			}
-			if t.keep(revision, put) {
+			if t.keep(revision, changedAt, put) {
 				return nil
 			}
 		}
+		return errMoved
 	})
 }
 
-// keep runs put if the tenant stands at a revision, and reports whether it does.
-func (t *tenant) keep(revision int64, put func()) bool {
+// keep runs put if what was read at a revision is as it is now, and reports
+// whether it is.
+func (t *tenant) keep(revision int64, changedAt func() int64, put func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.applied.Load() != revision {
+	if t.applied.Load() < revision || changedAt() > revision {
 		return false
 	}
 	put()

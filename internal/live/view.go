@@ -70,7 +70,7 @@ func (v *View) Policy() (*authz.Policy, error) {
 	err := t.read(v.ctx, "the policy", func(ctx context.Context, r store.Reader) (err error) {
 		policy, err = readPolicy(ctx, r)
 		return err
-	}, func() { t.policy.Store(policy) })
+	}, func() int64 { return t.policyAt }, func() { t.policy.Store(policy) })
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (v *View) Subject(name string) (*authz.Subject, error) {
 	err := t.read(v.ctx, "user "+name, func(ctx context.Context, r store.Reader) (err error) {
 		subject, err = readSubject(ctx, r, name)
 		return err
-	}, func() {
+	}, func() int64 { return max(t.subjectsAt, t.touchedAt(name)) }, func() {
 		t.live.subjects.Set(subjectKey{t, t.subjectGeneration.Load(), name}, subject)
 	})
 	if err != nil {
@@ -150,7 +150,7 @@ func (v *View) Node(node authz.Node) (*store.NodeRecord, error) {
 		ran = true
 		record, err = readNode(ctx, r, node)
 		return err
-	}, func() {
+	}, func() int64 { return max(t.nodesAt, t.touchedAt(node)) }, func() {
 		t.live.nodes.Set(nodeKey{t, t.nodeGeneration.Load(), node}, record)
 	})
 	if err != nil {
@@ -186,6 +186,32 @@ func weighNode(key nodeKey, record *store.NodeRecord) uint32 {
 	return uint32(min(weight, 1<<31))
 }
 
-// weighProperties counts a property as about what most take; they are bounded to
-// 16 KiB of JSON together.
-func weighProperties(properties map[string]any) int { return 200 * len(properties) }
+// weighProperties walks through all that properties hold.
+func weighProperties(properties map[string]any) int {
+	if len(properties) == 0 {
+		return 0
+	}
+	return weighValue(properties)
+}
+
+func weighValue(value any) int {
+	const word, entry = 32, 100
+	switch v := value.(type) {
+	case string:
+		return word + len(v)
+	case []any:
+		weight := word
+		for _, element := range v {
+			weight += word + weighValue(element)
+		}
+		return weight
+	case map[string]any:
+		weight := 2 * entry
+		for key, element := range v {
+			weight += entry + len(key) + weighValue(element)
+		}
+		return weight
+	default:
+		return word
+	}
+}
