@@ -2,8 +2,8 @@
 // no input or output, no clock and no context.
 //
 // The engine and the SDK speak in its types, so that a program can take either.
-// Start at [Patterns], which is how a grant matches a permission, and at the
-// Validate functions, which say what a name may be.
+// Start at [Policy], which is a tenant's roles compiled, and its Check and Explain;
+// the Validate functions say what a name may be.
 package authz
 
 import (

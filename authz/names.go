@@ -116,19 +116,6 @@ func ValidateID(id string) error {
 	return nil
 }
 
-// Patterns lists what a grant's permission can be to match permission: the exact
-// name, "prefix:*" for every prefix that ends before a colon, and "*".
-func Patterns(permission string) []string {
-	patterns := make([]string, 0, 2+strings.Count(permission, ":"))
-	patterns = append(patterns, permission)
-	for i := range len(permission) {
-		if permission[i] == ':' {
-			patterns = append(patterns, permission[:i]+wildcardSuffix)
-		}
-	}
-	return append(patterns, Wildcard)
-}
-
 // isPathSyntax tells the names that no path of a URL can carry as a segment.
 func isPathSyntax(name string) bool { return name == "." || name == ".." || name == "/" }
 
