@@ -80,6 +80,8 @@ type List[T any] struct {
 	Total int64
 	// Revision is the tenant's revision that the page was read at.
 	Revision int64
+	// Stale is Decision.Stale, for the lists that are answered from memory.
+	Stale time.Duration
 }
 
 // All iterates over every page of a list, as in

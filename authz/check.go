@@ -1,6 +1,9 @@
 package authz
 
-import "iter"
+import (
+	"iter"
+	"unique"
+)
 
 // Subject is what is known of a user: whether they may act at all, and every role
 // that they hold, directly and through groups. It does not change and may be used
@@ -11,6 +14,9 @@ type Subject struct {
 	Properties map[string]any
 
 	holdings map[Node][]Holding
+	// shared keeps the names of roles in one place in memory for all subjects, so that
+	// a check finds them in the processor's cache, whoever it is about.
+	shared []unique.Handle[string]
 }
 
 // Holding says that a subject holds a role at a node.
@@ -27,8 +33,13 @@ type Holding struct {
 
 // NewSubject arranges a user's holdings for checks.
 func NewSubject(id string, inactive bool, properties map[string]any, holdings []Holding) *Subject {
-	s := &Subject{ID: id, Inactive: inactive, Properties: properties, holdings: map[Node][]Holding{}}
-	for _, h := range holdings {
+	s := &Subject{
+		ID: id, Inactive: inactive, Properties: properties,
+		holdings: map[Node][]Holding{}, shared: make([]unique.Handle[string], len(holdings)),
+	}
+	for i, h := range holdings {
+		s.shared[i] = unique.Make(h.Role)
+		h.Role = s.shared[i].Value()
 		s.holdings[h.Node] = append(s.holdings[h.Node], h)
 	}
 	return s
@@ -114,19 +125,21 @@ func (p *Policy) Check(q *Question) bool {
 		return false
 	}
 	m := match{question: q}
-	if !p.find(q.Permission, &m) {
-		return false
-	}
-	if p.everyone.allows(&m) {
+	return p.find(q.Permission, &m) && p.allows(q, &m)
+}
+
+// allows decides for the subject of a question, who is active.
+func (p *Policy) allows(q *Question, m *match) bool {
+	if p.everyone.allows(m) {
 		return true
 	}
-	if q.owned() && p.owner.allows(&m) {
+	if q.owned() && p.owner.allows(m) {
 		return true
 	}
 	for i := range q.Path {
 		holdings := q.Subject.holdings[q.Path[i].Node]
 		for j := range holdings {
-			if h := &holdings[j]; h.ValidAt(q.NowMicros) && p.roles[h.Role].allows(&m) {
+			if h := &holdings[j]; h.ValidAt(q.NowMicros) && p.roles[h.Role].allows(m) {
 				return true
 			}
 		}
@@ -143,9 +156,9 @@ type match struct {
 	question *Question
 	numbers  [maxMatches]uint32
 	count    int
-	// activation is made when the first condition is met, and each condition is
+	// evaluation is made when the first condition is met, and each condition is
 	// evaluated once, by however many roles and ways it is reached.
-	activation map[string]any
+	evaluation *evaluation
 	outcomes   map[*Condition]outcome
 }
 
@@ -205,13 +218,13 @@ func (r *role) allows(m *match) bool {
 
 // condition evaluates a condition on the question.
 func (m *match) condition(c *Condition) (bool, error) {
-	if m.activation == nil {
-		m.activation = m.question.activation()
+	if m.evaluation == nil {
+		m.evaluation = m.question.evaluation(&budget{questionCost})
 		m.outcomes = map[*Condition]outcome{}
 	}
 	o, known := m.outcomes[c]
 	if !known {
-		o.holds, o.err = c.holds(m.activation)
+		o.holds, o.err = c.holds(m.evaluation)
 		m.outcomes[c] = o
 	}
 	return o.holds, o.err

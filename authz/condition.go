@@ -7,20 +7,11 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/common/types/ref"
-	"cel.dev/cel-go/common/types/traits"
 )
 
-// Bounds of a condition.
-const (
-	// MaxCondition is the longest expression, in bytes.
-	MaxCondition = 4096
-	// conditionCost ends an evaluation that loops or allocates, in the units of
-	// CEL's cost model: about one per step or byte looked at.
-	conditionCost = 100_000
-)
+// MaxCondition is the longest condition, in bytes.
+const MaxCondition = 4096
 
 // Condition is a compiled CEL expression (github.com/google/cel-spec) over
 //
@@ -34,6 +25,8 @@ const (
 type Condition struct {
 	source  string
 	program cel.Program
+	// refused is why there is no program; nil where there is one.
+	refused error
 }
 
 // environment declares what a condition may speak of. Its parts are maps, for
@@ -46,6 +39,7 @@ var environment = func() *cel.Env {
 		cel.Variable("action", object),
 		cel.Variable("context", object),
 		cel.Variable("now", cel.TimestampType),
+		cel.ASTValidators(cel.ValidateTimestampLiterals(), cel.ValidateDurationLiterals()),
 	)
 	if err != nil {
 		panic(err) // the declarations are constants
@@ -55,70 +49,35 @@ var environment = func() *cel.Env {
 
 // CompileCondition parses and checks an expression. Its error shows where in the
 // expression the fault is. The type must be bool, or dyn, which evaluation judges.
-func CompileCondition(source string) (*Condition, error) {
+// Patterns and the keys of maps must be written out, and patterns be small.
+func CompileCondition(source string) (_ *Condition, err error) {
+	// Whoever writes an expression must not end the process by a fault of cel-go.
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("cannot be compiled: %v", fault)
+		}
+	}()
 	if len(source) > MaxCondition {
 		return nil, fmt.Errorf("must be at most %d bytes long", MaxCondition)
 	}
-	ast, issues := environment.Compile(source)
+	ast, issues := environment.Parse(source)
 	if issues.Err() != nil {
+		return nil, issues.Err()
+	}
+	if issues = requireWritten(ast); issues.Err() != nil {
+		return nil, issues.Err()
+	}
+	if ast, issues = environment.Check(ast); issues.Err() != nil {
 		return nil, issues.Err()
 	}
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("must be a bool, not a %s", t)
 	}
-	program, err := environment.Program(ast, cel.CostLimit(conditionCost), cel.CostTracking(deepCost{}), cel.EvalOptions(cel.OptOptimize))
+	program, err := environment.Program(ast, metering(chargesOf(ast.NativeRep().Expr())))
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
 	return &Condition{source: source, program: program}, nil
-}
-
-// deepCost charges a comparison for all that it looks at. CEL's own model counts
-// the elements of the outermost list or map alone, so that comparing deep ones again
-// and again would cost next to nothing.
-type deepCost struct{}
-
-// CallCost implements interpreter.ActualCostEstimator.
-func (deepCost) CallCost(function, _ string, args []ref.Val, _ ref.Val) *uint64 {
-	switch function {
-	case operators.Equals, operators.NotEquals, operators.In, operators.OldIn:
-	default:
-		return nil
-	}
-	cost := uint64(1)
-	for _, arg := range args {
-		cost += deepSize(arg)
-	}
-	return &cost
-}
-
-// deepSize counts the values within a value, and the bytes of its texts by tens.
-func deepSize(value any) uint64 {
-	size := uint64(1)
-	switch v := value.(type) {
-	case string:
-		size += uint64(len(v) / 10)
-	case []any:
-		for _, element := range v {
-			size += deepSize(element)
-		}
-	case map[string]any:
-		for key, element := range v {
-			size += deepSize(key) + deepSize(element)
-		}
-	case traits.Lister:
-		for it := v.Iterator(); it.HasNext() == types.True; {
-			size += deepSize(it.Next())
-		}
-	case traits.Mapper:
-		for it := v.Iterator(); it.HasNext() == types.True; {
-			key := it.Next()
-			size += deepSize(key) + deepSize(v.Get(key))
-		}
-	case types.String:
-		size += uint64(len(v) / 10)
-	}
-	return size
 }
 
 // String is the expression as it was written.
@@ -127,8 +86,14 @@ func (c *Condition) String() string { return c.source }
 var errNotBool = errors.New("the condition did not come to a bool")
 
 // holds evaluates a condition. An error means that it does not hold.
-func (c *Condition) holds(activation map[string]any) (bool, error) {
-	value, _, err := c.program.Eval(activation)
+func (c *Condition) holds(e *evaluation) (bool, error) {
+	if c.refused != nil {
+		return false, c.refused
+	}
+	e.budget.left = min(conditionCost, e.total.left)
+	e.total.left -= e.budget.left
+	value, _, err := c.program.Eval(e)
+	e.total.left += e.budget.left
 	if err != nil {
 		return false, err
 	}
@@ -139,10 +104,10 @@ func (c *Condition) holds(activation map[string]any) (bool, error) {
 	return bool(result), nil
 }
 
-// activation is what a question's conditions see.
-func (q *Question) activation() map[string]any {
+// evaluation is what a question's conditions see.
+func (q *Question) evaluation(total *budget) *evaluation {
 	place := q.target()
-	return map[string]any{
+	return &evaluation{total: total, variables: map[string]any{
 		"subject": map[string]any{
 			"type": "user", "id": q.Subject.ID, "properties": orEmpty(q.Subject.Properties),
 		},
@@ -152,7 +117,7 @@ func (q *Question) activation() map[string]any {
 		"action":  map[string]any{"name": q.Permission, "properties": orEmpty(q.ActionProperties)},
 		"context": orEmpty(q.Context),
 		"now":     time.UnixMicro(q.NowMicros).UTC(),
-	}
+	}}
 }
 
 // Merge returns stored properties overridden by a request's, key by key. It

@@ -49,23 +49,25 @@ func (p *Policy) Explain(q *Question) Explanation {
 	if !p.find(q.Permission, &m) {
 		return Explanation{}
 	}
-	var granted, missed []Reason
+	// The decision comes first, so that it is Check's, whatever the reasons cost; and
+	// only the reasons for it are gathered.
+	allowed := !q.Subject.Inactive && p.allows(q, &m)
+	var reasons []Reason
 	truncated := false
 	gather := func(r *role, at Node, group string, outcome Outcome) {
 		if r == nil || truncated {
 			return
 		}
 		for _, reason := range r.explain(&m, outcome) {
-			reason.At, reason.Group = at, group
-			list := &missed
-			if reason.Outcome == Granted {
-				list = &granted
+			if (reason.Outcome == Granted) != allowed {
+				continue
 			}
-			if len(*list) == maxReasons {
+			if len(reasons) == maxReasons {
 				truncated = true
 				return
 			}
-			*list = append(*list, reason)
+			reason.At, reason.Group = at, group
+			reasons = append(reasons, reason)
 		}
 	}
 	whenValid := Granted
@@ -92,10 +94,7 @@ func (p *Policy) Explain(q *Question) Explanation {
 		}
 	}
 	gather(p.everyone, Root, "", whenValid)
-	if len(granted) > 0 {
-		return Explanation{Allowed: true, Reasons: granted, Truncated: truncated}
-	}
-	return Explanation{Reasons: missed, Truncated: truncated}
+	return Explanation{Allowed: allowed, Reasons: reasons, Truncated: truncated}
 }
 
 // explain lists the role's grants that match, its own and inherited, nearest

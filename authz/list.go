@@ -57,13 +57,15 @@ func (p *Policy) RolesThatCan(permission string) []string {
 
 // Permissions lists what a question's subject may do at its target: each grant
 // that applies, once, sorted, wildcards as they were written. The question's own
-// permission does not count.
+// permission does not count. Once their conditions together have cost ten times what
+// one may, no further grant that has one counts.
 func (p *Policy) Permissions(q *Question) []string {
 	if q.Subject.Inactive {
 		return nil
 	}
 	allowed := map[string]bool{}
 	seen := map[*role]bool{}
+	total := &budget{listCost}
 	gather := func(r *role) {
 		if r == nil || seen[r] {
 			return
@@ -71,7 +73,7 @@ func (p *Policy) Permissions(q *Question) []string {
 		seen[r] = true
 		for _, ancestor := range r.lineage {
 			for _, g := range ancestor.role.grants {
-				if !allowed[g.permission] && g.applies(q) {
+				if !allowed[g.permission] && g.applies(q, total) {
 					allowed[g.permission] = true
 				}
 			}
@@ -92,13 +94,13 @@ func (p *Policy) Permissions(q *Question) []string {
 }
 
 // applies evaluates a grant's condition as if the grant were what is asked for.
-func (g *grant) applies(q *Question) bool {
+func (g *grant) applies(q *Question, total *budget) bool {
 	if g.condition == nil {
 		return true
 	}
 	asked := *q
 	asked.Permission = g.permission
-	holds, err := g.condition.holds(asked.activation())
+	holds, err := g.condition.holds(asked.evaluation(total))
 	return holds && err == nil
 }
 

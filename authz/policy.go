@@ -35,6 +35,8 @@ type Policy struct {
 	roles        map[string]*role
 	owner        *role
 	everyone     *role
+	// conditions are those of the grants, by their text.
+	conditions map[string]*Condition
 }
 
 // none is the number of no permission.
@@ -45,7 +47,7 @@ type role struct {
 	name string
 	// always are the permissions that the role, or one that it inherits from,
 	// grants without a condition.
-	always bitset
+	always numberSet
 	// conditional are those that it grants under one.
 	conditional map[uint32][]*grant
 	// grants are the role's own, and lineage the roles whose grants it has, itself
@@ -92,48 +94,72 @@ func (e *CycleError) Error() string {
 }
 
 // Compile makes a Policy. It fails where a role inherits from itself (*CycleError)
-// or from one that is not there, or where a condition is not one.
-func Compile(specs []RoleSpec) (*Policy, error) {
-	p := &Policy{
+// or from one that is not there. A grant whose condition is not one that
+// CompileCondition accepts does not apply, and an explanation says why: so that one
+// that was accepted once costs a tenant no other grant.
+func Compile(specs []RoleSpec) (*Policy, error) { return (&Policy{}).Recompile(specs) }
+
+// Recompile makes the Policy that follows p, as Compile does, but compiles only the
+// conditions that p does not have.
+func (p *Policy) Recompile(specs []RoleSpec) (*Policy, error) {
+	next := &Policy{
 		exact: map[string]uint32{},
 		below: map[string]uint32{},
 		all:   none,
 		roles: make(map[string]*role, len(specs)),
+
+		conditions: map[string]*Condition{},
 	}
+	if err := next.compile(specs, p.conditions); err != nil {
+		return nil, err
+	}
+	return next, nil
+}
+
+// compile fills in an empty policy. known are conditions that are compiled already.
+func (p *Policy) compile(specs []RoleSpec, known map[string]*Condition) error {
 	byName := make(map[string]RoleSpec, len(specs))
 	for _, spec := range specs {
 		byName[spec.Name] = spec
 	}
 	var numbers uint32
-	conditions := map[string]*Condition{}
 	for _, spec := range specs {
 		r := &role{name: spec.Name, grants: make([]*grant, 0, len(spec.Grants))}
 		for _, g := range spec.Grants {
 			compiled := &grant{permission: g.Permission, number: p.number(g.Permission, &numbers)}
 			if g.Condition != "" {
-				if conditions[g.Condition] == nil {
-					condition, err := CompileCondition(g.Condition)
-					if err != nil {
-						return nil, fmt.Errorf("grant of %q to role %q: condition: %w", g.Permission, spec.Name, err)
-					}
-					conditions[g.Condition] = condition
-				}
-				compiled.condition = conditions[g.Condition]
+				compiled.condition = p.condition(g.Condition, known)
 			}
 			r.grants = append(r.grants, compiled)
 		}
 		p.roles[spec.Name] = r
 	}
 	if path := findCycle(specs, byName); path != nil {
-		return nil, &CycleError{Path: path}
+		return &CycleError{Path: path}
 	}
 	for _, spec := range specs {
 		if err := p.inherit(p.roles[spec.Name], byName, int(numbers)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	p.owner, p.everyone = p.roles[Owner], p.roles[Everyone]
-	return p, nil
+	return nil
+}
+
+// condition returns a condition, compiled once however often it stands in the policy.
+func (p *Policy) condition(source string, known map[string]*Condition) *Condition {
+	c := p.conditions[source]
+	if c == nil {
+		c = known[source]
+	}
+	if c == nil {
+		var err error
+		if c, err = CompileCondition(source); err != nil {
+			c = &Condition{source: source, refused: err}
+		}
+	}
+	p.conditions[source] = c
+	return c
 }
 
 // number returns the number of a grant's permission, a new one where it has none.
@@ -161,14 +187,14 @@ func (p *Policy) number(permission string, numbers *uint32) uint32 {
 // inherit gathers what r has from the roles that it inherits from, nearest first,
 // so that an explanation shows the shortest way.
 func (p *Policy) inherit(r *role, specs map[string]RoleSpec, numbers int) error {
-	r.always = newBitset(numbers)
+	var always []uint32
 	r.lineage = []ancestor{{role: r}}
 	seen := map[string]bool{r.name: true}
 	for i := 0; i < len(r.lineage); i++ {
 		from := r.lineage[i]
 		for _, g := range from.role.grants {
 			if g.condition == nil {
-				r.always.add(g.number)
+				always = append(always, g.number)
 				continue
 			}
 			if r.conditional == nil {
@@ -188,6 +214,7 @@ func (p *Policy) inherit(r *role, specs map[string]RoleSpec, numbers int) error 
 			r.lineage = append(r.lineage, ancestor{role: next, heir: i})
 		}
 	}
+	r.always = newNumberSet(always, numbers)
 	return nil
 }
 
@@ -223,12 +250,3 @@ func findCycle(specs []RoleSpec, byName map[string]RoleSpec) []string {
 	}
 	return nil
 }
-
-// bitset is a set of small numbers.
-type bitset []uint64
-
-func newBitset(size int) bitset { return make(bitset, (size+63)/64) }
-
-func (b bitset) add(n uint32) { b[n/64] |= 1 << (n % 64) }
-
-func (b bitset) has(n uint32) bool { return b[n/64]&(1<<(n%64)) != 0 }

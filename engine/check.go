@@ -158,7 +158,10 @@ func validateRequest(request authz.Request) error {
 	if err := validatePermission(request.Permission); err != nil {
 		return err
 	}
-	return validateRequested(request.Resource)
+	if err := validateRequested(request.Resource); err != nil {
+		return err
+	}
+	return validateSent(request)
 }
 
 // validateRequested accepts the resource of a request, or none.

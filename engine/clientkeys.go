@@ -35,7 +35,9 @@ var allAbilities = []Ability{AbilityAdmin, AbilityAudit, AbilityCheck, AbilityRe
 const (
 	// keyTTL bounds how long a server goes on to accept a key after another
 	// process has revoked it.
-	keyTTL        = time.Second
+	keyTTL = time.Second
+	// keyPatience is what the database has to answer in where a key is known from before.
+	keyPatience   = time.Second
 	maxCachedKeys = 10_000
 
 	maxKeyName  = 256
@@ -117,21 +119,15 @@ func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Pri
 		return Principal{}, err
 	}
 	hash := keyHash(sha256.Sum256([]byte(canonical)))
-	record, cached := e.keys.GetIfPresent(hash)
-	if !cached {
-		record, err = e.store.ClientKeyByHash(ctx, hash.String())
-		if errors.Is(err, fault.CodeNotFound) {
-			return e.openTenant(hash, actor)
-		}
-		if err != nil {
-			return Principal{}, err
-		}
+	record, cached, err := e.keyRecord(ctx, hash)
+	if errors.Is(err, fault.CodeNotFound) {
+		return e.openTenant(hash, actor)
+	}
+	if err != nil {
+		return Principal{}, err
 	}
 	actor.Fingerprint = record.Fingerprint
 	tenant := e.Tenant(record.Tenant).As(actor)
-	if !cached {
-		e.keys.Set(hash, record)
-	}
 	if reason := whyDead(record, e.now()); reason != "" {
 		// Once in keyTTL, so that whoever holds a dead key cannot fill the log.
 		if !cached {
@@ -140,6 +136,41 @@ func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Pri
 		return Principal{}, fault.Unauthenticated("the client key is %s", reason)
 	}
 	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: splitAbilities(record.Abilities)}, nil
+}
+
+// keyRecord finds a client key, and tells whether it knew the key already. While the
+// database is away it goes on for as long as decisions do.
+func (e *Engine) keyRecord(ctx context.Context, hash keyHash) (record store.ClientKey, cached bool, err error) {
+	known, cached := e.keys.GetIfPresent(hash)
+	if cached && time.Since(known.askedAt) < keyTTL {
+		return known.ClientKey, true, nil
+	}
+	asking := ctx
+	if cached {
+		var cancel context.CancelFunc
+		asking, cancel = context.WithTimeout(ctx, keyPatience)
+		defer cancel()
+	}
+	now := time.Now()
+	record, err = e.store.ClientKeyByHash(asking, hash.String())
+	switch {
+	case err == nil:
+		e.keys.Set(hash, knownKey{ClientKey: record, readAt: now, askedAt: now})
+		return record, false, nil
+	case cached && fault.CodeOf(err) == fault.CodeUnavailable && ctx.Err() == nil && time.Since(known.readAt) < e.maxStaleness:
+		// Asked again after keyTTL, so that not every request waits.
+		known.askedAt = time.Now()
+		e.keys.Set(hash, known)
+		return known.ClientKey, true, nil
+	default:
+		return store.ClientKey{}, false, err
+	}
+}
+
+// knownKey is a client key as it was read, and when the database was last asked.
+type knownKey struct {
+	store.ClientKey
+	readAt, askedAt time.Time
 }
 
 // openTenant lets an unknown key in where registration is open: to a tenant of

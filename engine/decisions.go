@@ -128,7 +128,7 @@ func (t *Tenant) UserRoles(ctx context.Context, user string, page authz.Page) (a
 		}
 		return subject.RolesHeld(authz.Root, now), nil
 	})
-	members := authz.List[authz.Member]{Next: roles.Next, Revision: roles.Revision}
+	members := authz.List[authz.Member]{Next: roles.Next, Revision: roles.Revision, Stale: roles.Stale}
 	for _, role := range roles.Items {
 		members.Items = append(members.Items, authz.Member{User: user, Role: role})
 	}
@@ -141,7 +141,8 @@ func (t *Tenant) Members(ctx context.Context, role string, page authz.Page) (aut
 	if err := validateRole(role); err != nil {
 		return authz.List[authz.Member]{}, err
 	}
-	return t.members(ctx, page, question("members", role), store.MembersQuery{Roles: []string{role}, At: t.engine.now()}, false)
+	query := store.MembersQuery{Roles: []string{role}, At: t.engine.now()}
+	return list(ctx, t, page, question("members", role), memberLister(ctx, &query, false))
 }
 
 // WhichUsersCan lists the active users that hold a permission at the root now, and
@@ -172,22 +173,37 @@ func (t *Tenant) usersWith(ctx context.Context, permission string, page authz.Pa
 	if err != nil {
 		return authz.List[authz.Member]{}, err
 	}
-	users, err := t.members(ctx, page, question("which_users_can", permission), query, counted)
-	// The members were read later than the roles: what both hold at is the older.
-	users.Revision = min(users.Revision, basis.Revision)
-	return users, err
+	users := memberLister(ctx, &query, counted)
+	read := users.read
+	users.read = func(r store.Reader, after []string, limit int) ([]authz.Member, error) {
+		revision, err := r.Revision(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if revision != basis.Revision {
+			// Roles and members of two revisions would name users who could at neither.
+			policy, err := live.Through(ctx, r).Policy()
+			if err != nil {
+				return nil, err
+			}
+			query.Roles = policy.RolesThatCan(permission)
+		}
+		return read(r, after, limit)
+	}
+	return list(ctx, t, page, question("which_users_can", permission), users)
 }
 
-func (t *Tenant) members(ctx context.Context, page authz.Page, asked string, query store.MembersQuery, counted bool) (authz.List[authz.Member], error) {
+// memberLister lists what query selects.
+func memberLister(ctx context.Context, query *store.MembersQuery, counted bool) lister[authz.Member] {
 	members := lister[authz.Member]{
 		read: func(r store.Reader, after []string, limit int) ([]authz.Member, error) {
-			return r.Members(ctx, query, authz.Member{User: after[0], Role: after[1]}, limit)
+			return r.Members(ctx, *query, authz.Member{User: after[0], Role: after[1]}, limit)
 		},
 		position: func(m authz.Member) []string { return []string{m.User, m.Role} },
 		parts:    2,
 	}
 	if counted {
-		members.count = func(r store.Reader) (int64, error) { return r.CountMembers(ctx, query) }
+		members.count = func(r store.Reader) (int64, error) { return r.CountMembers(ctx, *query) }
 	}
-	return list(ctx, t, page, asked, members)
+	return members
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
-	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
@@ -79,8 +78,11 @@ type Engine struct {
 	clock            func() time.Time
 	log              *slog.Logger
 
-	// keys holds the client keys that were asked for, by hash, for keyTTL.
-	keys *otter.Cache[keyHash, store.ClientKey]
+	// maxStaleness is Config.MaxStaleness.
+	maxStaleness time.Duration
+
+	// keys holds the client keys that were asked for, by hash.
+	keys *otter.Cache[keyHash, knownKey]
 }
 
 // sqlitePollEvery is how often an SQLite file is looked at for the changes of other
@@ -93,6 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	e := &Engine{
 		openRegistration: cfg.OpenRegistration,
 		audit:            !cfg.DisableAudit,
+		maxStaleness:     cfg.MaxStaleness,
 		clock:            cfg.Now,
 		log:              cfg.Logger,
 	}
@@ -102,9 +105,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	keys, err := otter.New(&otter.Options[keyHash, store.ClientKey]{
+	keys, err := otter.New(&otter.Options[keyHash, knownKey]{
 		MaximumSize:      maxCachedKeys,
-		ExpiryCalculator: otter.ExpiryWriting[keyHash, store.ClientKey](keyTTL),
+		ExpiryCalculator: otter.ExpiryWriting[keyHash, knownKey](max(keyTTL, cfg.MaxStaleness)),
 	})
 	if err != nil {
 		return nil, err

@@ -20,6 +20,15 @@ const (
 	DefaultPage = 1000
 )
 
+const (
+	// maxPageBytes is about how much memory the properties on a page may take: the page
+	// ends with the item that goes beyond.
+	maxPageBytes = 8 << 20
+	// heavyChunk is how many items that have properties are read at once, so that what
+	// is read has at most 4 MiB of them.
+	heavyChunk = 4 << 20 / maxProperties
+)
+
 // lister is one kind of list: how to read a part of it, and where an item stands.
 type lister[T any] struct {
 	// read returns items from behind a position, whose parts are empty at first.
@@ -28,6 +37,8 @@ type lister[T any] struct {
 	position func(T) []string
 	// parts is how many parts a position has; 0 means 1.
 	parts int
+	// properties are an item's; nil where items have none.
+	properties func(T) map[string]any
 	// count counts the items of all pages; nil where the list does not say.
 	count func(store.Reader) (int64, error)
 }
@@ -46,12 +57,12 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 		return authz.List[T]{}, invalid("tenant", err)
 	}
 	var result authz.List[T]
+	var more bool
 	err = t.view(ctx, func(r store.Reader) (err error) {
 		if result.Revision, err = r.Revision(ctx); err != nil {
 			return err
 		}
-		// One item more than asked for tells whether there is a next page.
-		if result.Items, err = l.read(r, after, limit+1); err != nil || l.count == nil {
+		if result.Items, more, err = l.page(r, after, limit); err != nil || l.count == nil {
 			return err
 		}
 		result.Total, err = l.count(r)
@@ -60,11 +71,39 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 	if err != nil {
 		return authz.List[T]{}, err
 	}
-	if len(result.Items) > limit {
-		result.Items = result.Items[:limit]
-		result.Next = cursor(asked, l.position(result.Items[limit-1]))
+	if more {
+		result.Next = cursor(asked, l.position(result.Items[len(result.Items)-1]))
 	}
 	return result, nil
+}
+
+// page reads up to limit items, fewer where they are heavy. more tells whether
+// others follow.
+func (l lister[T]) page(r store.Reader, after []string, limit int) (items []T, more bool, err error) {
+	// One item more than asked for tells whether there is a next page.
+	if l.properties == nil {
+		items, err = l.read(r, after, limit+1)
+		return items[:min(len(items), limit)], len(items) > limit, err
+	}
+	items = []T{}
+	for weight := 0; ; {
+		chunk := min(limit+1-len(items), heavyChunk)
+		read, err := l.read(r, after, chunk)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, item := range read {
+			if len(items) == limit || weight >= maxPageBytes {
+				return items, true, nil
+			}
+			items = append(items, item)
+			weight += store.WeighProperties(l.properties(item))
+		}
+		if len(read) < chunk {
+			return items, false, nil
+		}
+		after = l.position(items[len(items)-1])
+	}
 }
 
 // names pages through names that are all in memory, sorted; Total counts them.
@@ -89,7 +128,7 @@ func (t *Tenant) names(ctx context.Context, page authz.Page, asked string, gathe
 	if found {
 		from++
 	}
-	result := authz.List[string]{Items: all[from:], Total: int64(len(all)), Revision: basis.Revision}
+	result := authz.List[string]{Items: all[from:], Total: int64(len(all)), Revision: basis.Revision, Stale: basis.Stale}
 	if len(result.Items) > limit {
 		result.Items = result.Items[:limit]
 		result.Next = cursor(asked, result.Items[limit-1:])

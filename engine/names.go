@@ -129,6 +129,9 @@ const maxProperties = 16 << 10
 // validateProperties accepts what JSON can carry within maxProperties. Nothing is
 // escaped that JSON does not ask for, so that the limit is on what was sent.
 func validateProperties(properties map[string]any) error {
+	if err := authz.ValidateProperties(properties); err != nil {
+		return fault.Invalid("properties.%v", err)
+	}
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false)
@@ -137,6 +140,28 @@ func validateProperties(properties map[string]any) error {
 	}
 	if encoded.Len()-len("\n") > maxProperties {
 		return fault.Invalid("properties: must be at most %d bytes of JSON", maxProperties)
+	}
+	return nil
+}
+
+// validateSent accepts the properties and the context that a request brings.
+func validateSent(request authz.Request) error {
+	sent := []struct {
+		field  string
+		values map[string]any
+	}{
+		{"user_properties", request.UserProperties}, {"action_properties", request.ActionProperties}, {"context", request.Context},
+	}
+	for _, part := range sent {
+		if err := authz.ValidateProperties(part.values); err != nil {
+			return fault.Invalid("%s.%v", part.field, err)
+		}
+	}
+	if request.Resource == nil {
+		return nil
+	}
+	if err := authz.ValidateProperties(request.Resource.Properties); err != nil {
+		return fault.Invalid("resource.properties.%v", err)
 	}
 	return nil
 }
@@ -168,6 +193,9 @@ func validWindow(window authz.Window) (authz.Window, error) {
 		*bound.at = bound.at.UTC().Truncate(time.Microsecond)
 		if year := bound.at.Year(); year < 1 || year > 9999 {
 			return authz.Window{}, fault.Invalid("%s: must be from the year 1 to 9999 in UTC", bound.name)
+		}
+		if bound.at.IsZero() { // a bound would become none
+			return authz.Window{}, fault.Invalid("%s: must not be within the first microsecond of the year 1", bound.name)
 		}
 	}
 	if !window.NotBefore.IsZero() && !window.ExpiresAt.IsZero() && !window.ExpiresAt.After(window.NotBefore) {

@@ -52,7 +52,8 @@ func (t *Tenant) DeleteResource(ctx context.Context, node authz.Node) (authz.Wri
 	return t.deleteNode(ctx, node)
 }
 
-// Resources lists the resources of a type by id.
+// Resources lists the resources of a type by id. A page may hold fewer than its limit
+// where their properties are large.
 func (t *Tenant) Resources(ctx context.Context, resourceType string, page authz.Page) (authz.List[authz.Resource], error) {
 	if err := validateResourceType(resourceType); err != nil {
 		return authz.List[authz.Resource]{}, err
@@ -66,7 +67,8 @@ func (t *Tenant) Resources(ctx context.Context, resourceType string, page authz.
 			}
 			return resources, err
 		},
-		position: func(r authz.Resource) []string { return []string{r.ID} },
+		position:   func(r authz.Resource) []string { return []string{r.ID} },
+		properties: func(r authz.Resource) map[string]any { return r.Properties },
 	})
 }
 

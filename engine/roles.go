@@ -42,7 +42,8 @@ func (t *Tenant) AddRole(ctx context.Context, role string, options authz.RoleOpt
 
 // PutRole creates or replaces a role, but for its grants and members. It is
 // ErrConflict where the role would inherit from itself or from a role that does not
-// exist, or is held where Scopes would no longer allow it.
+// exist, where it or one that inherits from it would inherit from more than 100, or
+// where it is held where Scopes would no longer allow it.
 func (t *Tenant) PutRole(ctx context.Context, role authz.RoleDetail) (authz.Written, error) {
 	role, err := canonicalRole(role)
 	if err != nil {
@@ -55,9 +56,14 @@ func (t *Tenant) PutRole(ctx context.Context, role authz.RoleDetail) (authz.Writ
 		if err := requireHeldWithin(ctx, tx, role); err != nil {
 			return nil, err
 		}
-		_, existed, err := tx.Role(ctx, role.Name)
+		old, existed, err := tx.Role(ctx, role.Name)
 		if err != nil {
 			return nil, err
+		}
+		if existed {
+			if err := requireHeirs(ctx, tx, old, role); err != nil {
+				return nil, err
+			}
 		}
 		if changed, err := tx.SetRole(ctx, role); err != nil || !changed {
 			return nil, err
@@ -146,32 +152,86 @@ const maxAncestors = 100
 // or from itself: then it names the shortest way around. It looks at no more than
 // maxAncestors roles.
 func requireInheritance(ctx context.Context, tx store.Tx, role authz.RoleDetail) error {
+	if len(role.Inherits) == 0 {
+		return nil
+	}
+	tooMany := fault.Conflict("inherits: role %q would inherit from more than %d roles", role.Name, maxAncestors)
+	if len(role.Inherits) > maxAncestors {
+		return tooMany
+	}
+	// One more than allowed, and the role itself, which is among them where there is a
+	// way around.
+	const most = maxAncestors + 2
+	parents, err := tx.RolesAbove(ctx, role.Inherits, most)
+	if err != nil {
+		return err
+	}
+	parents[role.Name] = role.Inherits
 	heirs := map[string]string{}
-	queue := []authz.RoleDetail{role}
-	for len(queue) > 0 {
+	for queue := []string{role.Name}; len(queue) > 0; queue = queue[1:] {
 		heir := queue[0]
-		queue = queue[1:]
-		for _, parent := range heir.Inherits {
+		for _, parent := range parents[heir] {
 			if parent == role.Name {
-				return fault.Conflict("inherits: %v", &authz.CycleError{Path: wayAround(role.Name, heir.Name, heirs)})
+				return fault.Conflict("inherits: %v", &authz.CycleError{Path: wayAround(role.Name, heir, heirs)})
 			}
 			if _, seen := heirs[parent]; seen {
 				continue
 			}
-			if heirs[parent] = heir.Name; len(heirs) > maxAncestors {
-				return fault.Conflict("inherits: role %q would inherit from more than %d roles", role.Name, maxAncestors)
-			}
-			detail, exists, err := tx.Role(ctx, parent)
-			if err != nil {
-				return err
-			}
-			if !exists {
+			heirs[parent] = heir
+			_, found := parents[parent]
+			switch {
+			case len(heirs) > maxAncestors, !found && len(parents) >= most:
+				return tooMany
+			case !found:
 				return fault.Conflict("inherits: role %q does not exist", parent)
 			}
-			queue = append(queue, detail)
+			queue = append(queue, parent)
 		}
 	}
 	return nil
+}
+
+// requireHeirs fails where a role that inherits from one would inherit from more than
+// maxAncestors with it. Only a new parent can do that.
+func requireHeirs(ctx context.Context, tx store.Tx, old, role authz.RoleDetail) error {
+	isOld := func(parent string) bool { return slices.Contains(old.Inherits, parent) }
+	if !slices.ContainsFunc(role.Inherits, func(parent string) bool { return !isOld(parent) }) {
+		return nil
+	}
+	specs, err := tx.Policy(ctx)
+	if err != nil {
+		return err
+	}
+	parents, children := map[string][]string{}, map[string][]string{}
+	for _, spec := range specs {
+		parents[spec.Name] = spec.Inherits
+		for _, parent := range spec.Inherits {
+			children[parent] = append(children[parent], spec.Name)
+		}
+	}
+	parents[role.Name] = role.Inherits
+	for _, heir := range reachable(children, role.Name, len(specs)) {
+		if len(reachable(parents, heir, maxAncestors+1)) > maxAncestors {
+			return fault.Conflict("inherits: role %q, which inherits from %q, would inherit from more than %d roles", heir, role.Name, maxAncestors)
+		}
+	}
+	return nil
+}
+
+// reachable lists what can be reached from a role, but for itself, nearest first: all, or
+// at least the given number.
+func reachable(next map[string][]string, from string, enough int) []string {
+	reached := []string{from}
+	seen := map[string]bool{from: true}
+	for i := 0; i < len(reached) && len(reached) <= enough; i++ {
+		for _, role := range next[reached[i]] {
+			if !seen[role] {
+				seen[role] = true
+				reached = append(reached, role)
+			}
+		}
+	}
+	return reached[1:]
 }
 
 // wayAround goes from a role by those that it inherits from to the last, and back

@@ -19,7 +19,8 @@ import (
 
 const (
 	// maxDecisions is about how many candidates are decided on for one page, so that
-	// a page takes bounded time where few of them are found.
+	// a page takes bounded time where few of them are found. It takes half of the time
+	// that its caller has, too: the rest is for what has begun, and for the answer.
 	maxDecisions = 20_000
 	// Candidates are read in chunks of at least and at most so many.
 	minChunk, maxChunk = 64, 1000
@@ -89,7 +90,10 @@ type search struct {
 type finder struct {
 	// candidates lists, from behind a name, what may be found, sorted.
 	candidates func(after string, limit int) ([]string, error)
-	// found decides on a candidate.
+	// load reads what is known of the next few candidates, and lets go of that of those
+	// before. Nil where nothing is.
+	load func(names []string) error
+	// found decides on a candidate that is loaded.
 	found func(name string) (bool, error)
 }
 
@@ -99,6 +103,9 @@ func (t *Tenant) search(
 ) (authz.List[string], error) {
 	limit, err := pageLimit(page)
 	if err != nil {
+		return authz.List[string]{}, err
+	}
+	if err := validateSent(request); err != nil {
 		return authz.List[string]{}, err
 	}
 	request.Explain = false
@@ -119,7 +126,7 @@ func (t *Tenant) search(
 		}
 		var last string
 		result.Revision = s.revision
-		if result.Items, last, err = f.page(after[0], limit); err == nil && last != "" {
+		if result.Items, last, err = f.page(after[0], limit, halfTime(ctx)); err == nil && last != "" {
 			result.Next = cursor(asked, name(last))
 		}
 		return err
@@ -159,9 +166,21 @@ func (t *Tenant) searching(ctx context.Context, request authz.Request, do func(*
 	})
 }
 
-// page finds up to limit names from behind one. last is where the next page
-// begins; empty where there is none.
-func (f finder) page(after string, limit int) (items []string, last string, err error) {
+// halfTime is when half of the time that a caller has will be over; zero where the
+// caller has no end.
+func halfTime(ctx context.Context) time.Time {
+	end, ends := ctx.Deadline()
+	if !ends {
+		return time.Time{}
+	}
+	now := time.Now()
+	return now.Add(end.Sub(now) / 2)
+}
+
+// page finds up to limit names from behind one, until a time, where that is not zero,
+// and looks at one in any case. last is where the next page begins; empty where there
+// is none.
+func (f finder) page(after string, limit int, until time.Time) (items []string, last string, err error) {
 	// One more than asked for tells whether there is a next page.
 	chunk := min(max(limit+1, minChunk), maxChunk)
 	for decided := 0; ; {
@@ -172,25 +191,34 @@ func (f finder) page(after string, limit int) (items []string, last string, err 
 		if err != nil {
 			return nil, "", err
 		}
-		for _, candidate := range candidates {
-			found, err := f.found(candidate)
-			if err != nil {
-				return nil, "", err
+		for loaded := range slices.Chunk(candidates, heavyChunk) {
+			if f.load != nil {
+				if err := f.load(loaded); err != nil {
+					return nil, "", err
+				}
 			}
-			if !found {
-				continue
+			for _, candidate := range loaded {
+				if decided > 0 && !until.IsZero() && !time.Now().Before(until) {
+					return items, after, nil
+				}
+				found, err := f.found(candidate)
+				if err != nil {
+					return nil, "", err
+				}
+				if found && len(items) == limit {
+					return items, items[limit-1], nil
+				}
+				if found {
+					items = append(items, candidate)
+				}
+				decided, after = decided+1, candidate
 			}
-			if len(items) == limit {
-				return items, items[limit-1], nil
-			}
-			items = append(items, candidate)
 		}
 		if len(candidates) < chunk {
 			return items, "", nil
 		}
-		after = candidates[len(candidates)-1]
 		// Where little is found, much must be looked at, at a chunk's price each time.
-		decided, chunk = decided+chunk, min(2*chunk, maxChunk)
+		chunk = min(2*chunk, maxChunk)
 	}
 }
 
@@ -208,14 +236,13 @@ func (s *search) subjects() (finder, error) {
 		Permission: s.request.Permission, Path: places, NowMicros: s.now.UnixMicro(),
 		ActionProperties: s.request.ActionProperties, Context: s.request.Context,
 	}
+	at := make([]authz.Node, len(places))
+	for i, place := range places {
+		at[i] = place.Node
+	}
 	return finder{
-		candidates: func(after string, limit int) ([]string, error) {
-			users, err := s.users(places, after, limit)
-			if err != nil {
-				return nil, err
-			}
-			return users, s.known.readSubjects(users)
-		},
+		candidates: func(after string, limit int) ([]string, error) { return s.users(places, after, limit) },
+		load:       func(users []string) error { return s.known.readSubjects(users, at) },
 		found: func(user string) (bool, error) {
 			subject, err := s.known.Subject(user)
 			if err != nil {
@@ -265,6 +292,7 @@ func (s *search) resources() (finder, error) {
 	reach := s.reach(subject)
 	return finder{
 		candidates: func(after string, limit int) ([]string, error) { return s.nodes(reach, after, limit) },
+		load:       func(ids []string) error { return s.known.readNodes(s.request.Resource.Type, ids) },
 		found: func(id string) (bool, error) {
 			resource := *s.request.Resource
 			resource.ID = id
@@ -324,7 +352,7 @@ func (s *search) reach(subject *authz.Subject) reach {
 func (s *search) nodes(reach reach, after string, limit int) ([]string, error) {
 	nodeType := s.request.Resource.Type
 	if reach.everywhere {
-		return s.known.keep(s.reader.Nodes(s.ctx, nodeType, authz.Node{}, after, limit))
+		return s.reader.NodesOfType(s.ctx, nodeType, after, limit)
 	}
 	from, found := slices.BinarySearch(reach.at, after)
 	if found {
@@ -332,7 +360,7 @@ func (s *search) nodes(reach reach, after string, limit int) ([]string, error) {
 	}
 	parts := [][]string{reach.at[from:]}
 	if reach.owned {
-		ids, err := s.known.keep(s.reader.NodesOwned(s.ctx, nodeType, s.request.User, after, limit))
+		ids, err := s.reader.NodesOwned(s.ctx, nodeType, s.request.User, after, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -340,7 +368,7 @@ func (s *search) nodes(reach reach, after string, limit int) ([]string, error) {
 	}
 	for kind, scopes := range reach.within {
 		query := store.WithinQuery{NodeType: nodeType, Kind: kind, IDs: scopes}
-		ids, err := s.known.keep(s.reader.NodesWithin(s.ctx, query, after, limit))
+		ids, err := s.reader.NodesWithin(s.ctx, query, after, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -371,74 +399,4 @@ func merge(lists [][]string, limit int) []string {
 	slices.Sort(all)
 	all = slices.Compact(all)
 	return all[:min(len(all), limit)]
-}
-
-// snapshotFacts are facts of one snapshot, each read once: nodes for as long as the
-// page takes, users until the next are read.
-type snapshotFacts struct {
-	ctx      context.Context
-	reader   store.Reader
-	view     *live.View
-	subjects map[string]*authz.Subject
-	nodes    map[authz.Node]*store.NodeRecord
-}
-
-func newSnapshotFacts(ctx context.Context, r store.Reader) *snapshotFacts {
-	return &snapshotFacts{
-		ctx: ctx, reader: r, view: live.Through(ctx, r),
-		subjects: map[string]*authz.Subject{}, nodes: map[authz.Node]*store.NodeRecord{},
-	}
-}
-
-// Subject implements facts.
-func (f *snapshotFacts) Subject(user string) (*authz.Subject, error) {
-	if subject := f.subjects[user]; subject != nil {
-		return subject, nil
-	}
-	subject, err := f.view.Subject(user)
-	if err == nil {
-		f.subjects[user] = subject
-	}
-	return subject, err
-}
-
-// Node implements facts.
-func (f *snapshotFacts) Node(node authz.Node) (*store.NodeRecord, error) {
-	if record, read := f.nodes[node]; read {
-		return record, nil
-	}
-	record, err := f.view.Node(node)
-	if err == nil {
-		f.nodes[node] = record
-	}
-	return record, err
-}
-
-// readSubjects reads many users at once, and lets go of those before.
-func (f *snapshotFacts) readSubjects(users []string) error {
-	if len(users) == 0 {
-		return nil
-	}
-	records, err := f.reader.Subjects(f.ctx, users)
-	if err != nil {
-		return err
-	}
-	f.subjects = make(map[string]*authz.Subject, len(records))
-	for user, record := range records {
-		f.subjects[user] = authz.NewSubject(user, record.User.Inactive, record.User.Properties, record.Holdings)
-	}
-	return nil
-}
-
-// keep remembers nodes that were listed, and returns their ids.
-func (f *snapshotFacts) keep(records []store.NodeRecord, err error) ([]string, error) {
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(records))
-	for i, record := range records {
-		ids[i] = record.ID
-		f.nodes[record.Node] = &record
-	}
-	return ids, nil
 }

@@ -58,13 +58,15 @@ func (t *Tenant) DeleteUser(ctx context.Context, user string) (authz.Written, er
 	})
 }
 
-// Users lists the registered users by name.
+// Users lists the registered users by name. A page may hold fewer than its limit where
+// their properties are large.
 func (t *Tenant) Users(ctx context.Context, page authz.Page) (authz.List[authz.User], error) {
 	return list(ctx, t, page, question("users"), lister[authz.User]{
 		read: func(r store.Reader, after []string, limit int) ([]authz.User, error) {
 			return r.Users(ctx, after[0], limit)
 		},
-		position: func(u authz.User) []string { return []string{u.Name} },
+		position:   func(u authz.User) []string { return []string{u.Name} },
+		properties: func(u authz.User) map[string]any { return u.Properties },
 	})
 }
 

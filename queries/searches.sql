@@ -40,8 +40,14 @@ SELECT permission FROM (
 ORDER BY permission
 LIMIT CAST(@max_rows AS bigint);
 
+-- name: NodesOfType :many
+SELECT id FROM nodes
+WHERE tenant = @tenant AND type = @type AND id > @after
+ORDER BY id
+LIMIT CAST(@max_rows AS bigint);
+
 -- name: NodesOwned :many
-SELECT * FROM nodes
+SELECT id FROM nodes
 WHERE tenant = @tenant AND owner = @owner AND type = @type AND id > @after
 ORDER BY id
 LIMIT CAST(@max_rows AS bigint);

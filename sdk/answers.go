@@ -116,7 +116,7 @@ func permissionName(p api.PermissionName) string { return p.Name }
 
 // listOf is a page of the rows that an answer holds.
 func listOf[T, Row, Item any](a answer[T], rows []Row, item func(Row) Item) authz.List[Item] {
-	list := authz.List[Item]{Next: a.next, Revision: a.revision}
+	list := authz.List[Item]{Next: a.next, Revision: a.revision, Stale: a.stale}
 	for _, row := range rows {
 		list.Items = append(list.Items, item(row))
 	}

@@ -41,7 +41,7 @@ func given(field string, t *time.Time) (time.Time, error) {
 	switch {
 	case t == nil:
 		return time.Time{}, nil
-	case t.IsZero():
+	case kept(*t).IsZero():
 		return time.Time{}, fault.Invalid("%s: must not be the zero time; leave it out to set no bound", field)
 	default:
 		return *t, nil
@@ -61,13 +61,13 @@ func next(ctx context.Context, cursor string) *string {
 	return &link
 }
 
-// staleHeader marks a decision that was made from memory while the database is
+// staleHeader marks an answer that was made from memory while the database is
 // away, with the seconds that it has been.
 const staleHeader = "Gatehouse-Stale"
 
-func markStale(ctx context.Context, d authz.Decision) {
-	if d.Stale > 0 {
-		seconds := int64((d.Stale + time.Second - 1) / time.Second)
+func markStale(ctx context.Context, stale time.Duration) {
+	if stale > 0 {
+		seconds := int64((stale + time.Second - 1) / time.Second)
 		exchangeOf(ctx).Header().Set(staleHeader, strconv.FormatInt(seconds, 10))
 	}
 }
@@ -80,7 +80,7 @@ func result(value bool, revision int64) api.ResultResponseJSONResponse {
 }
 
 func decision(ctx context.Context, d authz.Decision) api.DecisionResponseJSONResponse {
-	markStale(ctx, d)
+	markStale(ctx, d.Stale)
 	return api.DecisionResponseJSONResponse{
 		Body: api.DecisionEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),
@@ -91,6 +91,7 @@ func decision(ctx context.Context, d authz.Decision) api.DecisionResponseJSONRes
 }
 
 func memberList(ctx context.Context, l authz.List[authz.Member]) api.MemberListResponseJSONResponse {
+	markStale(ctx, l.Stale)
 	return api.MemberListResponseJSONResponse{
 		Body:    api.MemberListEnvelope{Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: members(l.Items)},
 		Headers: api.MemberListResponseResponseHeaders{GatehouseRevision: &l.Revision, Link: next(ctx, l.Next)},

@@ -62,12 +62,8 @@ func (h handlers) GetAuthZENConfiguration(context.Context, api.GetAuthZENConfigu
 	}}, nil
 }
 
-func (h handlers) Evaluate(ctx context.Context, r api.EvaluateRequestObject) (api.EvaluateResponseObject, error) {
-	body, err := decodeObject(*r.Body)
-	if err != nil {
-		return nil, err
-	}
-	d, err := h.server.authzen.decide(ctx, body)
+func (h handlers) Evaluate(ctx context.Context, _ api.EvaluateRequestObject) (api.EvaluateResponseObject, error) {
+	d, err := h.server.authzen.decide(ctx, bodyObject(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +73,13 @@ func (h handlers) Evaluate(ctx context.Context, r api.EvaluateRequestObject) (ap
 	}, nil
 }
 
-func (h handlers) EvaluateAll(ctx context.Context, r api.EvaluateAllRequestObject) (api.EvaluateAllResponseObject, error) {
-	body, err := decodeObject(*r.Body)
-	if err != nil {
-		return nil, err
-	}
+func (h handlers) EvaluateAll(ctx context.Context, _ api.EvaluateAllRequestObject) (api.EvaluateAllResponseObject, error) {
+	body := bodyObject(ctx)
 	items, _ := body["evaluations"].([]any)
 	if len(items) == 0 {
+		if err := judge(body, h.server.authzen.evaluation); err != nil {
+			return nil, err
+		}
 		d, err := h.server.authzen.decide(ctx, body)
 		if err != nil {
 			return nil, err
@@ -121,9 +117,9 @@ func upToLast(decisions []api.EvaluationDecision, semantic string) []api.Evaluat
 	return decisions[:i+1]
 }
 
-// decide makes the decision on a whole evaluation.
+// decide makes the decision on a whole evaluation that has been judged.
 func (a authzen) decide(ctx context.Context, body map[string]any) (api.EvaluationDecision, error) {
-	e, err := a.read(body, option[bool](body, "explain"))
+	e, err := a.understand(body, option[bool](body, "explain"))
 	if err != nil {
 		return api.EvaluationDecision{}, err
 	}
@@ -131,7 +127,7 @@ func (a authzen) decide(ctx context.Context, body map[string]any) (api.Evaluatio
 	if err != nil {
 		return api.EvaluationDecision{}, err
 	}
-	markStale(ctx, d)
+	markStale(ctx, d.Stale)
 	return e.decision(d), nil
 }
 
@@ -162,7 +158,7 @@ func (a authzen) decideAll(ctx context.Context, items []any, top map[string]any)
 	if err != nil {
 		return nil, nil, err
 	}
-	markStale(ctx, made[0])
+	markStale(ctx, made[0].Stale)
 	for i, d := range made {
 		decisions[places[i]] = whole[i].decision(d)
 	}
@@ -277,15 +273,8 @@ func fill(entity, from any, fields []string) any {
 	return filled
 }
 
-// read reads a whole evaluation, whose field names count to the letter.
-func (a authzen) read(body map[string]any, explain bool) (evaluation, error) {
-	if err := judge(body, a.evaluation); err != nil {
-		return evaluation{}, err
-	}
-	return a.understand(body, explain)
-}
-
-// understand puts an evaluation that has been judged into our words.
+// understand puts an evaluation that has been judged into our words. Its field
+// names count to the letter.
 func (a authzen) understand(body map[string]any, explain bool) (evaluation, error) {
 	subject, action, resource := object(body, "subject"), object(body, "action"), object(body, "resource")
 	e := evaluation{
@@ -313,6 +302,10 @@ func validate(r authz.Request) error {
 		part{"action.name", authz.ValidatePermission(r.Permission)},
 		part{"resource.type", authz.ValidateID(r.Resource.Type)},
 		part{"resource.id", authz.ValidateID(r.Resource.ID)},
+		part{"subject.properties", authz.ValidateProperties(r.UserProperties)},
+		part{"action.properties", authz.ValidateProperties(r.ActionProperties)},
+		part{"resource.properties", authz.ValidateProperties(r.Resource.Properties)},
+		part{"context", authz.ValidateProperties(r.Context)},
 	)
 }
 
@@ -349,14 +342,9 @@ func (e evaluation) decision(d authz.Decision) api.EvaluationDecision {
 	return answer
 }
 
-// decodeObject decodes a body that the guard has held to its schema.
-func decodeObject(body []byte) (map[string]any, error) {
-	value, err := decodeJSON(body)
-	if err != nil {
-		return nil, err
-	}
-	return value.(map[string]any), nil
-}
+// bodyObject is the request's body, which the guard has decoded and held to its
+// schema: an object.
+func bodyObject(ctx context.Context) map[string]any { return exchangeOf(ctx).body.(map[string]any) }
 
 // object returns a member that is an object where it is there; nil where it is not.
 func object(parent map[string]any, name string) map[string]any {

@@ -15,11 +15,8 @@ import (
 // This file answers the searches of AuthZEN, whose bodies the guard has held to
 // their schemas.
 
-func (h handlers) SearchSubjects(ctx context.Context, r api.SearchSubjectsRequestObject) (api.SearchSubjectsResponseObject, error) {
-	body, err := decodeObject(*r.Body)
-	if err != nil {
-		return nil, err
-	}
+func (h handlers) SearchSubjects(ctx context.Context, _ api.SearchSubjectsRequestObject) (api.SearchSubjectsResponseObject, error) {
+	body := bodyObject(ctx)
 	request := searched(body)
 	if err := firstFault(
 		part{"action.name", authz.ValidatePermission(request.Permission)},
@@ -41,11 +38,8 @@ func (h handlers) SearchSubjects(ctx context.Context, r api.SearchSubjectsReques
 	}, nil
 }
 
-func (h handlers) SearchResources(ctx context.Context, r api.SearchResourcesRequestObject) (api.SearchResourcesResponseObject, error) {
-	body, err := decodeObject(*r.Body)
-	if err != nil {
-		return nil, err
-	}
+func (h handlers) SearchResources(ctx context.Context, _ api.SearchResourcesRequestObject) (api.SearchResourcesResponseObject, error) {
+	body := bodyObject(ctx)
 	request := searched(body)
 	resourceType := request.Resource.Type
 	if err := firstFault(
@@ -67,11 +61,8 @@ func (h handlers) SearchResources(ctx context.Context, r api.SearchResourcesRequ
 	}, nil
 }
 
-func (h handlers) SearchActions(ctx context.Context, r api.SearchActionsRequestObject) (api.SearchActionsResponseObject, error) {
-	body, err := decodeObject(*r.Body)
-	if err != nil {
-		return nil, err
-	}
+func (h handlers) SearchActions(ctx context.Context, _ api.SearchActionsRequestObject) (api.SearchActionsResponseObject, error) {
+	body := bodyObject(ctx)
 	request := searched(body)
 	if err := firstFault(
 		part{"subject.id", authz.ValidateID(request.User)},

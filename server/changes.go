@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -19,8 +20,6 @@ import (
 const (
 	// eventStream is the media type of server-sent events (WHATWG HTML, section 9.2).
 	eventStream = "text/event-stream"
-	// streamPoll is how often a stream looks for changes.
-	streamPoll = 500 * time.Millisecond
 	// streamPulse is how often a stream shows that it lives, and asks whether the
 	// caller's key still does.
 	streamPulse = 15 * time.Second
@@ -29,15 +28,11 @@ const (
 )
 
 func (handlers) ListChanges(ctx context.Context, r api.ListChangesRequestObject) (api.ListChangesResponseObject, error) {
-	p, err := page(r.Params.Limit, nil)
+	p, err := page(r.Params.Limit, r.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	after, err := changesAfter(r.Params)
-	if err != nil {
-		return nil, err
-	}
-	l, err := tenant(ctx).Changes(ctx, after, p)
+	l, err := tenant(ctx).Changes(ctx, orZero(r.Params.After), p)
 	if err != nil {
 		return nil, err
 	}
@@ -45,34 +40,8 @@ func (handlers) ListChanges(ctx context.Context, r api.ListChangesRequestObject)
 		Body: api.ChangeListEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: convert(l.Items, changeOf),
 		},
-		Headers: api.ChangeListResponseResponseHeaders{GatehouseRevision: &l.Revision, Link: next(ctx, moreChanges(l))},
+		Headers: api.ChangeListResponseResponseHeaders{GatehouseRevision: &l.Revision, Link: next(ctx, l.Next)},
 	}}, nil
-}
-
-// changesAfter is the revision to begin after. A cursor of the feed is the last
-// revision of the page before.
-func changesAfter(params api.ListChangesParams) (int64, error) {
-	if orZero(params.Cursor) == "" {
-		return orZero(params.After), nil
-	}
-	after, err := strconv.ParseUint(*params.Cursor, 10, 63)
-	if err != nil {
-		return 0, fault.Invalid("cursor: is not one that this list gave")
-	}
-	return int64(after), nil
-}
-
-// moreChanges is the cursor behind a page that is not the last. Every revision has
-// a change, so the page that reaches the revision it was read at is.
-func moreChanges(l authz.List[authz.Change]) string {
-	if len(l.Items) == 0 {
-		return ""
-	}
-	last := l.Items[len(l.Items)-1].Revision
-	if last >= l.Revision {
-		return ""
-	}
-	return strconv.FormatInt(last, 10)
 }
 
 func changeOf(c authz.Change) api.Change {
@@ -104,62 +73,101 @@ func wantsEvents(r *http.Request) bool {
 	return false
 }
 
-// maxStreams bounds the change streams of one server: each asks the database twice
-// a second.
-const maxStreams = 256
+// How many change streams one server serves, in all and to one tenant: each keeps a
+// connection, and reads every change of its tenant for itself.
+const (
+	maxStreams          = 256
+	maxStreamsPerTenant = 32
+)
+
+// openStreams counts the change streams that are open.
+type openStreams struct {
+	mu       sync.Mutex
+	all      int
+	byTenant map[string]int
+}
+
+// enter counts one more, unless there are too many; leave counts it off.
+func (o *openStreams) enter(tenant string) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case o.all == maxStreams:
+		return fault.Unavailable(nil, "as many change streams are open as the server serves")
+	case o.byTenant[tenant] == maxStreamsPerTenant:
+		return fault.Unavailable(nil, "as many change streams are open as the server serves to one tenant")
+	}
+	if o.byTenant == nil {
+		o.byTenant = map[string]int{}
+	}
+	o.all++
+	o.byTenant[tenant]++
+	return nil
+}
+
+func (o *openStreams) leave(tenant string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all--
+	if o.byTenant[tenant]--; o.byTenant[tenant] == 0 {
+		delete(o.byTenant, tenant)
+	}
+}
 
 // streamChanges sends the changes behind a revision, and those that follow, until
 // the caller goes, the server ends or the caller's key is no longer good.
 func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int64) {
-	if s.streams.Add(1) > maxStreams {
-		s.streams.Add(-1)
-		s.fail(w, r, fault.Unavailable(nil, "as many change streams are open as the server serves"))
+	id := tenant(r.Context()).ID()
+	if err := s.streams.enter(id); err != nil {
+		s.fail(w, r, err)
 		return
 	}
-	defer s.streams.Add(-1)
-	feed := feed{tenant: tenant(r.Context()), after: after}
-	changes, err := feed.next(r.Context())
+	defer s.streams.leave(id)
+	ctx, end := context.WithCancel(r.Context())
+	defer end()
+	go func() {
+		select {
+		case <-s.stopping:
+			end()
+		case <-ctx.Done():
+		}
+	}()
+	feed := feed{tenant: tenant(ctx), after: after}
+	changes, err := feed.next(ctx)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	stream, err := openStream(w, changes.Revision)
 	if err == nil {
-		err = s.follow(r, &feed, changes, stream)
+		err = s.follow(ctx, r, &feed, changes, stream)
 	}
 	// The caller sees only the end, and comes back.
-	if err != nil && r.Context().Err() == nil {
-		s.log.Warn("stream ended", "request_id", exchangeOf(r.Context()).requestID, "error", err)
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("stream ended", "request_id", exchangeOf(ctx).requestID, "error", err)
 	}
 }
 
-// follow sends changes and what comes behind them. It returns nil where the caller
-// or the server ends the stream.
-func (s *Server) follow(r *http.Request, feed *feed, changes authz.List[authz.Change], stream *stream) (err error) {
-	poll, pulse := time.NewTicker(streamPoll), time.NewTicker(streamPulse)
-	defer poll.Stop()
-	defer pulse.Stop()
+// follow sends changes and what comes behind them, until ctx ends or something fails.
+func (s *Server) follow(ctx context.Context, r *http.Request, feed *feed, changes authz.List[authz.Change], stream *stream) (err error) {
+	pulse := time.Now().Add(streamPulse)
 	for {
-		for len(changes.Items) > 0 {
-			if err := stream.send(changes.Items); err != nil {
-				return err
-			}
-			if changes, err = feed.next(r.Context()); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-r.Context().Done():
-			return nil
-		case <-s.stopping:
-			return nil
-		case <-poll.C:
-		case <-pulse.C:
+		if now := time.Now(); !now.Before(pulse) {
 			if err := s.pulse(r, stream); err != nil {
 				return err
 			}
+			pulse = now.Add(streamPulse)
 		}
-		if changes, err = feed.next(r.Context()); err != nil {
+		if len(changes.Items) > 0 {
+			if err := stream.send(changes.Items); err != nil {
+				return err
+			}
+		} else if came, err := feed.await(ctx, pulse); err != nil {
+			return err
+		} else if !came {
+			continue
+		}
+		if changes, err = feed.next(ctx); err != nil {
 			return err
 		}
 	}
@@ -168,7 +176,7 @@ func (s *Server) follow(r *http.Request, feed *feed, changes authz.List[authz.Ch
 // feed reads a tenant's changes on and on.
 type feed struct {
 	tenant *engine.Tenant
-	// after is the last revision that was read.
+	// after is the revision behind which nothing has been read.
 	after int64
 }
 
@@ -178,10 +186,25 @@ func (f *feed) next(ctx context.Context) (authz.List[authz.Change], error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	l, err := f.tenant.Changes(ctx, f.after, authz.Page{})
-	if err == nil && len(l.Items) > 0 {
+	switch {
+	case err != nil:
+	case l.Next != "":
 		f.after = l.Items[len(l.Items)-1].Revision
+	default:
+		f.after = max(f.after, l.Revision)
 	}
 	return l, err
+}
+
+// await waits for changes until a time, and reports whether any came.
+func (f *feed) await(ctx context.Context, until time.Time) (bool, error) {
+	waiting, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	err := f.tenant.AwaitChange(waiting, f.after)
+	if waiting.Err() != nil {
+		return false, ctx.Err()
+	}
+	return err == nil, err
 }
 
 // pulse asks whether the caller may still read, and says that the stream lives.

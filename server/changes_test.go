@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestChanges(t *testing.T) {
 		t.Errorf("in pages: got %v, want %v", paged, whole)
 	}
 	for query, part := range map[string]string{
-		"after=-1": "after: ", "after=x": "after: ", "limit=0": "limit: ", "limit=10001": "limit: ", "cursor=x": "cursor: ", "cursor=-1": "cursor: ",
+		"after=-1": "after: ", "after=x": "after: ", "limit=0": "limit: ", "limit=10001": "limit: ", "cursor=x": "cursor: ", "cursor=2": "cursor: ",
 	} {
 		c.wantError(c.get("/api/changes?"+query), 400, part)
 	}
@@ -139,6 +140,24 @@ func wantEvents(t *testing.T, next func() string, want ...string) {
 	}
 }
 
+// TestChangesStreamHasWhatAnotherProcessWrote opens the stream on one server and
+// writes on another one.
+func TestChangesStreamHasWhatAnotherProcessWrote(t *testing.T) {
+	t.Parallel()
+	database := filepath.Join(t.TempDir(), "gatehouse.sqlite3")
+	on := func(cfg *engine.Config, _ *server.Config) { cfg.Database = database }
+	here, there := startService(t, on), startService(t, on)
+	c := here.caller(t)
+	c.post("/api/role/editor")
+	_, next := c.events(t.Context(), here.URL, "/api/changes?after=1")
+	elsewhere := there.caller(t)
+	elsewhere.key = c.key
+	for n, name := range []string{"a", "b", "c"} {
+		elsewhere.post("/api/role/" + name)
+		wantEvents(t, next, fmt.Sprintf(`event: change id: %d data: {"key":%q,"kind":"role","revision":%[1]d}`, n+2, name))
+	}
+}
+
 func TestChangesStreamEndsWithTheServer(t *testing.T) {
 	t.Parallel()
 	var cfg server.Config
@@ -168,5 +187,27 @@ func TestChangesStreamEndsWithTheServer(t *testing.T) {
 	}
 	if err := <-served; err != nil {
 		t.Errorf("Serve: got %v, want nil", err)
+	}
+}
+
+func TestOneTenantCannotTakeEveryStream(t *testing.T) {
+	t.Parallel()
+	s := startService(t)
+	greedy, other := s.caller(t), s.caller(t)
+	greedy.post("/api/role/editor")
+	other.post("/api/role/editor")
+	const share = 32
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	for range share {
+		if response, _ := greedy.events(ctx, s.URL, "/api/changes"); response.StatusCode != 200 {
+			t.Fatalf("got %d, want %d streams of one tenant", response.StatusCode, share)
+		}
+	}
+	if response, _ := greedy.events(ctx, s.URL, "/api/changes"); response.StatusCode != 503 {
+		t.Errorf("one more: got %d, want 503", response.StatusCode)
+	}
+	if response, _ := other.events(ctx, s.URL, "/api/changes"); response.StatusCode != 200 {
+		t.Errorf("another tenant's: got %d, want 200", response.StatusCode)
 	}
 }

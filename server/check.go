@@ -13,7 +13,7 @@ func (handlers) Check(ctx context.Context, r api.CheckRequestObject) (api.CheckR
 	if err != nil {
 		return nil, err
 	}
-	markStale(ctx, d)
+	markStale(ctx, d.Stale)
 	return api.Check200JSONResponse{CheckResultResponseJSONResponse: api.CheckResultResponseJSONResponse{
 		Body: api.CheckResultEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: checkResult(d, request.Explain),
@@ -34,7 +34,7 @@ func (handlers) CheckBatch(ctx context.Context, r api.CheckBatchRequestObject) (
 	}
 	// The schema asks for one check at least, so there is a decision to take it from.
 	revision := decisions[0].Revision
-	markStale(ctx, decisions[0])
+	markStale(ctx, decisions[0].Stale)
 	return api.CheckBatch200JSONResponse{CheckBatchResultResponseJSONResponse: api.CheckBatchResultResponseJSONResponse{
 		Body: api.CheckBatchResultEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: api.CheckBatchResult{Results: results},

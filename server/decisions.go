@@ -2,42 +2,9 @@ package server
 
 import (
 	"context"
-	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/gatehouse/gatehouse/gen/api"
 )
-
-// shortcuts stands before the strict handler for the questions that are asked all
-// the time, and answers them with the same bytes but none of its allocations.
-type shortcuts struct {
-	api.ServerInterface
-	server *Server
-}
-
-func (s shortcuts) HasPermission(w http.ResponseWriter, r *http.Request, user api.UserParam, permission api.PermissionParam) {
-	d, err := tenant(r.Context()).UserHasPermission(r.Context(), user, permission)
-	if err != nil {
-		s.server.fail(w, r, err)
-		return
-	}
-	markStale(r.Context(), d)
-	body := make([]byte, 0, 160)
-	body = append(body, `{"code":200,"data":{"has_permission":`...)
-	body = strconv.AppendBool(body, d.Allowed)
-	body = append(body, `},"message":"OK","success":true,"timestamp":"`...)
-	body = time.Now().UTC().AppendFormat(body, timestampLayout)
-	body = append(body, "\"}\n"...)
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Gatehouse-Revision", strconv.FormatInt(d.Revision, 10))
-	_, _ = w.Write(body) // the caller has gone where this fails
-}
-
-func (s shortcuts) CanRunWorkflow(w http.ResponseWriter, r *http.Request, user api.UserParam, workflow api.WorkflowParam) {
-	s.HasPermission(w, r, user, workflow)
-}
 
 // HasPermission is what the shortcut is held to by a test.
 func (handlers) HasPermission(ctx context.Context, r api.HasPermissionRequestObject) (api.HasPermissionResponseObject, error) {
@@ -66,6 +33,7 @@ func (handlers) ListUserPermissions(ctx context.Context, r api.ListUserPermissio
 	if err != nil {
 		return nil, err
 	}
+	markStale(ctx, l.Stale)
 	return api.ListUserPermissions200JSONResponse{
 		Body: api.UserPermissionsEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),

@@ -33,6 +33,10 @@ type exchange struct {
 	// operation is set by the guard, and principal for operations that need one.
 	operation operation
 	principal engine.Principal
+	// plain is the body where it is a plain question; else body is what it holds as
+	// JSON, which fits the operation's schema.
+	plain *question
+	body  any
 	// batched tells that the request is a mutation of a batch: its principal stands,
 	// and its error is kept in failed, for the batch to answer with.
 	batched bool

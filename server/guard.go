@@ -146,11 +146,16 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
 		}
 		return err
 	}
-	value, err := decodeJSON(data)
-	if err != nil || op.body == nil {
+	x := exchangeOf(r.Context())
+	if op.plain != nil {
+		if x.plain = readPlain(data, op.plain); x.plain != nil {
+			return nil
+		}
+	}
+	if x.body, err = decodeJSON(data); err != nil || op.body == nil {
 		return err
 	}
-	return judge(value, op.body)
+	return judge(x.body, op.body)
 }
 
 // judge holds a decoded body to its schema.

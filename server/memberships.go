@@ -13,7 +13,7 @@ func (handlers) CheckMembership(ctx context.Context, r api.CheckMembershipReques
 	if err != nil {
 		return nil, err
 	}
-	markStale(ctx, d)
+	markStale(ctx, d.Stale)
 	return api.CheckMembership200JSONResponse{
 		Body: api.MembershipEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(),

@@ -12,7 +12,7 @@ func (handlers) CheckRolePermission(ctx context.Context, r api.CheckRolePermissi
 	if err != nil {
 		return nil, err
 	}
-	markStale(ctx, d)
+	markStale(ctx, d.Stale)
 	return api.CheckRolePermission200JSONResponse{ResultResponseJSONResponse: result(d.Allowed, d.Revision)}, nil
 }
 
@@ -41,6 +41,7 @@ func (handlers) ListRolePermissions(ctx context.Context, r api.ListRolePermissio
 	if err != nil {
 		return nil, err
 	}
+	markStale(ctx, l.Stale)
 	return api.ListRolePermissions200JSONResponse{
 		Body: api.PermissionListEnvelope{
 			Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: permissionNames(l.Items),
@@ -58,6 +59,7 @@ func (handlers) WhichRolesCan(ctx context.Context, r api.WhichRolesCanRequestObj
 	if err != nil {
 		return nil, err
 	}
+	markStale(ctx, l.Stale)
 	roles := convert(l.Items, func(name string) api.RoleName { return api.RoleName{Role: name} })
 	return api.WhichRolesCan200JSONResponse{
 		Body:    api.RoleNameListEnvelope{Success: true, Code: 200, Message: ok, Timestamp: timestamp(), Data: roles},

@@ -22,6 +22,8 @@ type operation struct {
 	ability engine.Ability
 	// body is the schema of the request body; nil where the operation takes none.
 	body *openapi3.Schema
+	// plain is what a plain question may hold; nil where there is no shortcut for it.
+	plain []member
 	// reads tells that the operation changes nothing.
 	reads bool
 	// streams tells that the operation can answer with server-sent events.

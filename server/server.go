@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
@@ -76,8 +75,7 @@ type Server struct {
 
 	authzen authzen
 
-	// streams counts the change streams that are open.
-	streams atomic.Int64
+	streams openStreams
 
 	// stopping is closed by stop, once the server has been told to end.
 	stopping chan struct{}
@@ -86,7 +84,11 @@ type Server struct {
 
 // New makes a Server. It fails where cfg is not one, and where the embedded API
 // description does not fit this package, which a test would have shown.
-func New(cfg Config) (*Server, error) {
+func New(cfg Config) (*Server, error) { return newServer(cfg, true) }
+
+// newServer makes a Server, for tests also one that takes no shortcuts, which the
+// shortcuts are held to.
+func newServer(cfg Config, short bool) (*Server, error) {
 	if cfg.Engine == nil {
 		return nil, errors.New("server: Config.Engine is required")
 	}
@@ -105,11 +107,19 @@ func New(cfg Config) (*Server, error) {
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
-	strict := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
+	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, bodyFault(err)) },
 		ResponseErrorHandlerFunc: s.fail,
 	})
-	api.HandlerWithOptions(shortcuts{strict, s}, api.StdHTTPServerOptions{
+	if short {
+		operations = shortcuts{operations, s}
+		for pattern, members := range plainQuestions {
+			op := s.operations[pattern]
+			op.plain = members
+			s.operations[pattern] = op
+		}
+	}
+	api.HandlerWithOptions(operations, api.StdHTTPServerOptions{
 		BaseRouter:       router{s, s.operations},
 		ErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, parameterFault(err)) },
 	})

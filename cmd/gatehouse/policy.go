@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/cmd/gatehouse/internal/policyfile"
 	"github.com/gatehouse/gatehouse/engine"
 )
@@ -107,13 +108,12 @@ func (c exportPolicyCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = e.Close() }()
-	var file policyfile.File
-	_, err = e.Tenant(c.Tenant).Batch(ctx, func(t *engine.Tenant) (err error) {
-		file, err = policyfile.Read(ctx, t)
-		return err
-	})
+	file, revision, err := readAtOnce(ctx, e.Tenant(c.Tenant))
 	if err != nil {
 		return fmt.Errorf("reading the policy: %w", err)
+	}
+	if revision == 0 {
+		return fmt.Errorf("tenant %q does not exist: nothing was ever written to it", c.Tenant)
 	}
 	content, err := file.Marshal()
 	if err != nil {
@@ -121,6 +121,33 @@ func (c exportPolicyCommand) Run(ctx context.Context, p *program) error {
 	}
 	_, err = p.stdout.Write(content)
 	return err
+}
+
+// readAtOnce reads a tenant's policy as it is at one revision. It would take a batch to
+// have that at once, but a batch keeps every tenant of a SQLite database from writing:
+// so only a tenant that changes all the time is read in one.
+func readAtOnce(ctx context.Context, t *engine.Tenant) (file policyfile.File, revision int64, err error) {
+	for range 3 {
+		if revision, err = revisionOf(ctx, t); err != nil {
+			return file, 0, err
+		}
+		if file, err = policyfile.Read(ctx, t); err != nil {
+			return file, 0, err
+		}
+		if after, err := revisionOf(ctx, t); err != nil || after == revision {
+			return file, after, err
+		}
+	}
+	_, err = t.Batch(ctx, func(t *engine.Tenant) (err error) {
+		file, err = policyfile.Read(ctx, t)
+		return err
+	})
+	return file, revision, err
+}
+
+func revisionOf(ctx context.Context, t *engine.Tenant) (int64, error) {
+	list, err := t.Roles(ctx, authz.Page{Limit: 1})
+	return list.Revision, err
 }
 
 type testPolicyCommand struct {

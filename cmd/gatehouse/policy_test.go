@@ -99,14 +99,43 @@ func TestPolicyComesBackAsItWent(t *testing.T) {
 	}
 }
 
-func TestExportOfAnEmptyTenantMakesNone(t *testing.T) {
+func TestExportOfATenantThatDoesNotExistFails(t *testing.T) {
 	t.Parallel()
 	i := install(t)
-	if got := i.prints("export", "policy", "--tenant", "nobody"); got != "{}\n" {
-		t.Errorf("got %q, want an empty policy", got)
-	}
+	i.fails(exitFailure, `tenant "nobody" does not exist`, "export", "policy", "--tenant", "nobody")
 	if got := i.revision("nobody"); got != 0 {
 		t.Errorf("revision: got %d, want 0", got)
+	}
+}
+
+func TestExportDoesNotWaitForWriters(t *testing.T) {
+	t.Parallel()
+	i := install(t)
+	i.tenant("news", func(tenant *engine.Tenant) {
+		if _, err := tenant.AddRole(t.Context(), "editor", authz.RoleOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := tenant.Batch(t.Context(), func(*engine.Tenant) error {
+			if got := i.prints("export", "policy", "--tenant", "news"); got != "roles:\n  editor: {}\n" {
+				t.Errorf("got %q, want the role", got)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestEmptyFilePrunesNothing(t *testing.T) {
+	t.Parallel()
+	i := install(t)
+	i.keep("policy.yaml", documentedPolicy(t))
+	i.prints("import", "policy", "policy.yaml", "--tenant", "news")
+	i.keep("empty.yaml", "# nothing yet\n")
+	i.fails(exitUsage, "the file is empty", "import", "policy", "empty.yaml", "--tenant", "news", "--prune")
+	if got := i.revision("news"); got != 1 {
+		t.Errorf("revision: got %d, want 1 as before", got)
 	}
 }
 

@@ -369,8 +369,8 @@ func (q SQLite) NodesBelow(ctx context.Context, arg postgres.NodesBelowParams) (
 	return items, nil
 }
 
-func (q SQLite) NodesOwned(ctx context.Context, arg postgres.NodesOwnedParams) ([]postgres.Node, error) {
-	rows, err := q.Queries.NodesOwned(ctx, sqlite.NodesOwnedParams(arg))
+func (q SQLite) NodesNamed(ctx context.Context, arg postgres.NodesNamedParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.NodesNamed(ctx, sqlite.NodesNamedParams(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -379,6 +379,14 @@ func (q SQLite) NodesOwned(ctx context.Context, arg postgres.NodesOwnedParams) (
 		items[i] = postgres.Node(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) NodesOfType(ctx context.Context, arg postgres.NodesOfTypeParams) ([]string, error) {
+	return q.Queries.NodesOfType(ctx, sqlite.NodesOfTypeParams(arg))
+}
+
+func (q SQLite) NodesOwned(ctx context.Context, arg postgres.NodesOwnedParams) ([]string, error) {
+	return q.Queries.NodesOwned(ctx, sqlite.NodesOwnedParams(arg))
 }
 
 func (q SQLite) NodesUnder(ctx context.Context, arg postgres.NodesUnderParams) ([]postgres.Node, error) {
@@ -393,16 +401,8 @@ func (q SQLite) NodesUnder(ctx context.Context, arg postgres.NodesUnderParams) (
 	return items, nil
 }
 
-func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams) ([]postgres.Node, error) {
-	rows, err := q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
-	if err != nil {
-		return nil, err
-	}
-	items := make([]postgres.Node, len(rows))
-	for i, row := range rows {
-		items[i] = postgres.Node(row)
-	}
-	return items, nil
+func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams) ([]string, error) {
+	return q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
 }
 
 func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionParams) (int64, error) {
@@ -453,6 +453,18 @@ func (q SQLite) Roles(ctx context.Context, arg postgres.RolesParams) ([]postgres
 	items := make([]postgres.RolesRow, len(rows))
 	for i, row := range rows {
 		items[i] = postgres.RolesRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) RolesAbove(ctx context.Context, arg postgres.RolesAboveParams) ([]postgres.RolesAboveRow, error) {
+	rows, err := q.Queries.RolesAbove(ctx, sqlite.RolesAboveParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.RolesAboveRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.RolesAboveRow(row)
 	}
 	return items, nil
 }

@@ -85,29 +85,34 @@ func (q *Queries) Holders(ctx context.Context, arg HoldersParams) ([]string, err
 const holdingsOf = `-- name: HoldingsOf :many
 WITH RECURSIVE asked AS (
     SELECT DISTINCT jsonb_array_elements_text(CAST(CAST($1 AS text) AS jsonb)) AS subject
+), places AS (
+    SELECT DISTINCT node ->> 0 AS type, node ->> 1 AS id FROM jsonb_array_elements(CAST(CAST($2 AS text) AS jsonb)) AS node
 ), member_of AS (
     SELECT a.subject, own.group_name FROM asked a CROSS JOIN LATERAL (
         SELECT gm.group_name FROM group_members gm
-        WHERE gm.tenant = $2 AND gm.member_type = 'user' AND gm.member = a.subject OFFSET 0) own
+        WHERE gm.tenant = $3 AND gm.member_type = 'user' AND gm.member = a.subject OFFSET 0) own
     UNION
     SELECT o.subject, up.group_name FROM member_of o CROSS JOIN LATERAL (
         SELECT gm.group_name FROM group_members gm
-        WHERE gm.tenant = $2 AND gm.member_type = 'group' AND gm.member = o.group_name OFFSET 0) up
+        WHERE gm.tenant = $3 AND gm.member_type = 'group' AND gm.member = o.group_name OFFSET 0) up
 )
 SELECT a.subject, CAST('' AS text) AS group_name, h.node_type, h.node_id, h.role, h.not_before, h.expires_at
-FROM asked a CROSS JOIN LATERAL (
+FROM asked a CROSS JOIN places p CROSS JOIN LATERAL (
     SELECT m.node_type, m.node_id, m.role, m.not_before, m.expires_at FROM memberships m
-    WHERE m.tenant = $2 AND m.subject_type = 'user' AND m.subject = a.subject OFFSET 0) h
+    WHERE m.tenant = $3 AND m.subject_type = 'user' AND m.subject = a.subject
+      AND m.node_type = p.type AND m.node_id = p.id OFFSET 0) h
 UNION ALL
 SELECT o.subject, o.group_name, h.node_type, h.node_id, h.role, h.not_before, h.expires_at
-FROM member_of o CROSS JOIN LATERAL (
+FROM member_of o CROSS JOIN places p CROSS JOIN LATERAL (
     SELECT m.node_type, m.node_id, m.role, m.not_before, m.expires_at FROM memberships m
-    WHERE m.tenant = $2 AND m.subject_type = 'group' AND m.subject = o.group_name OFFSET 0) h
+    WHERE m.tenant = $3 AND m.subject_type = 'group' AND m.subject = o.group_name
+      AND m.node_type = p.type AND m.node_id = p.id OFFSET 0) h
 ORDER BY subject, group_name, node_type, node_id, role
 `
 
 type HoldingsOfParams struct {
 	Subjects string
+	Nodes    string
 	Tenant   string
 }
 
@@ -121,9 +126,9 @@ type HoldingsOfRow struct {
 	ExpiresAt int64
 }
 
-// Holdings, of several users.
+// Holdings, of several users at some nodes. A node is a list of its type and its id.
 func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]HoldingsOfRow, error) {
-	rows, err := q.db.Query(ctx, holdingsOf, arg.Subjects, arg.Tenant)
+	rows, err := q.db.Query(ctx, holdingsOf, arg.Subjects, arg.Nodes, arg.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -150,42 +155,19 @@ func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]Holdi
 	return items, nil
 }
 
-const nodesWithin = `-- name: NodesWithin :many
-WITH RECURSIVE above AS (
-    SELECT CAST($5 AS text) COLLATE "C" AS type, jsonb_array_elements_text(CAST(CAST($6 AS text) AS jsonb)) COLLATE "C" AS id
-    UNION
-    SELECT child.type, child.id FROM above a CROSS JOIN LATERAL (
-        SELECT n.type, n.id FROM nodes n
-        WHERE n.tenant = $1 AND n.parent_type = a.type AND n.parent_id = a.id
-          AND n.type IN ('organization', 'project', 'team') OFFSET 0) child
-)
-SELECT one.tenant, one.type, one.id, one.parent_type, one.parent_id, one.name, one.owner, one.properties FROM above a CROSS JOIN LATERAL (
-    SELECT n.tenant, n.type, n.id, n.parent_type, n.parent_id, n.name, n.owner, n.properties FROM nodes n
-    WHERE n.tenant = $1 AND n.parent_type = a.type AND n.parent_id = a.id AND n.type = $2 AND n.id > $3
-    ORDER BY n.id LIMIT CAST($4 AS bigint)) one
-ORDER BY one.id
-LIMIT CAST($4 AS bigint)
+const nodesNamed = `-- name: NodesNamed :many
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+WHERE tenant = $1 AND type = $2 AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($3 AS text) AS jsonb))))
 `
 
-type NodesWithinParams struct {
-	Tenant  string
-	Type    string
-	After   string
-	MaxRows int64
-	Kind    string
-	Ids     string
+type NodesNamedParams struct {
+	Tenant string
+	Type   string
+	Ids    string
 }
 
-// The nodes of a type that lie below some scopes of one kind, at any depth.
-func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Node, error) {
-	rows, err := q.db.Query(ctx, nodesWithin,
-		arg.Tenant,
-		arg.Type,
-		arg.After,
-		arg.MaxRows,
-		arg.Kind,
-		arg.Ids,
-	)
+func (q *Queries) NodesNamed(ctx context.Context, arg NodesNamedParams) ([]Node, error) {
+	rows, err := q.db.Query(ctx, nodesNamed, arg.Tenant, arg.Type, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
@@ -206,6 +188,60 @@ func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Nod
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const nodesWithin = `-- name: NodesWithin :many
+WITH RECURSIVE above AS (
+    SELECT CAST($5 AS text) COLLATE "C" AS type, jsonb_array_elements_text(CAST(CAST($6 AS text) AS jsonb)) COLLATE "C" AS id
+    UNION
+    SELECT child.type, child.id FROM above a CROSS JOIN LATERAL (
+        SELECT n.type, n.id FROM nodes n
+        WHERE n.tenant = $1 AND n.parent_type = a.type AND n.parent_id = a.id
+          AND n.type IN ('organization', 'project', 'team') OFFSET 0) child
+)
+SELECT one.id FROM above a CROSS JOIN LATERAL (
+    SELECT n.id FROM nodes n
+    WHERE n.tenant = $1 AND n.parent_type = a.type AND n.parent_id = a.id AND n.type = $2 AND n.id > $3
+    ORDER BY n.id LIMIT CAST($4 AS bigint)) one
+ORDER BY one.id
+LIMIT CAST($4 AS bigint)
+`
+
+type NodesWithinParams struct {
+	Tenant  string
+	Type    string
+	After   string
+	MaxRows int64
+	Kind    string
+	Ids     string
+}
+
+// The nodes of a type that lie below some scopes of one kind, at any depth.
+func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, nodesWithin,
+		arg.Tenant,
+		arg.Type,
+		arg.After,
+		arg.MaxRows,
+		arg.Kind,
+		arg.Ids,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

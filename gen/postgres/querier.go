@@ -71,7 +71,7 @@ type Querier interface {
 	// every recursion, so that a circle would end.
 	// A user's own memberships and those of every group that the user is in.
 	Holdings(ctx context.Context, arg HoldingsParams) ([]HoldingsRow, error)
-	// Holdings, of several users.
+	// Holdings, of several users at some nodes. A node is a list of its type and its id.
 	HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]HoldingsOfRow, error)
 	// What a role is granted by its exact name, or a tool defines.
 	KnownPermissions(ctx context.Context, arg KnownPermissionsParams) ([]string, error)
@@ -95,10 +95,12 @@ type Querier interface {
 	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
 	// All that lies below a node, at any depth.
 	NodesBelow(ctx context.Context, arg NodesBelowParams) ([]NodesBelowRow, error)
-	NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]Node, error)
+	NodesNamed(ctx context.Context, arg NodesNamedParams) ([]Node, error)
+	NodesOfType(ctx context.Context, arg NodesOfTypeParams) ([]string, error)
+	NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]string, error)
 	NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node, error)
 	// The nodes of a type that lie below some scopes of one kind, at any depth.
-	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Node, error)
+	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error)
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
 	RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (int64, error)
@@ -111,6 +113,9 @@ type Querier interface {
 	Role(ctx context.Context, arg RoleParams) ([]RoleRow, error)
 	// Built-in roles, whose names begin with an at sign, are not listed.
 	Roles(ctx context.Context, arg RolesParams) ([]RolesRow, error)
+	// Some roles and those that they inherit from, nearest first: one row for each parent,
+	// and one without where there is none; max_roles counts roles.
+	RolesAbove(ctx context.Context, arg RolesAboveParams) ([]RolesAboveRow, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)

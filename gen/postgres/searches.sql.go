@@ -105,8 +105,47 @@ func (q *Queries) KnownUsers(ctx context.Context, arg KnownUsersParams) ([]strin
 	return items, nil
 }
 
+const nodesOfType = `-- name: NodesOfType :many
+SELECT id FROM nodes
+WHERE tenant = $1 AND type = $2 AND id > $3
+ORDER BY id
+LIMIT CAST($4 AS bigint)
+`
+
+type NodesOfTypeParams struct {
+	Tenant  string
+	Type    string
+	After   string
+	MaxRows int64
+}
+
+func (q *Queries) NodesOfType(ctx context.Context, arg NodesOfTypeParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, nodesOfType,
+		arg.Tenant,
+		arg.Type,
+		arg.After,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const nodesOwned = `-- name: NodesOwned :many
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+SELECT id FROM nodes
 WHERE tenant = $1 AND owner = $2 AND type = $3 AND id > $4
 ORDER BY id
 LIMIT CAST($5 AS bigint)
@@ -120,7 +159,7 @@ type NodesOwnedParams struct {
 	MaxRows int64
 }
 
-func (q *Queries) NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]Node, error) {
+func (q *Queries) NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]string, error) {
 	rows, err := q.db.Query(ctx, nodesOwned,
 		arg.Tenant,
 		arg.Owner,
@@ -132,22 +171,13 @@ func (q *Queries) NodesOwned(ctx context.Context, arg NodesOwnedParams) ([]Node,
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Node{}
+	items := []string{}
 	for rows.Next() {
-		var i Node
-		if err := rows.Scan(
-			&i.Tenant,
-			&i.Type,
-			&i.ID,
-			&i.ParentType,
-			&i.ParentID,
-			&i.Name,
-			&i.Owner,
-			&i.Properties,
-		); err != nil {
+		var id string
+		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		items = append(items, i)
+		items = append(items, id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -163,3 +163,50 @@ func (q *Queries) NodesBelow(ctx context.Context, arg NodesBelowParams) ([]Nodes
 	}
 	return items, nil
 }
+
+const rolesAbove = `-- name: RolesAbove :many
+WITH RECURSIVE above AS (
+    SELECT r.name FROM roles r
+    WHERE r.tenant = $2 AND r.name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($3 AS text) AS jsonb))))
+    UNION
+    SELECT up.parent FROM above a CROSS JOIN LATERAL (
+        SELECT p.parent FROM role_parents p WHERE p.tenant = $2 AND p.role = a.name OFFSET 0) up
+)
+SELECT nearest.name AS role, CAST(coalesce(p.parent, '') AS text) AS parent
+FROM (SELECT name FROM above LIMIT CAST($1 AS bigint)) nearest
+LEFT JOIN role_parents p ON p.tenant = $2 AND p.role = nearest.name
+ORDER BY nearest.name, p.parent
+`
+
+type RolesAboveParams struct {
+	MaxRoles int64
+	Tenant   string
+	Roles    string
+}
+
+type RolesAboveRow struct {
+	Role   string
+	Parent string
+}
+
+// Some roles and those that they inherit from, nearest first: one row for each parent,
+// and one without where there is none; max_roles counts roles.
+func (q *Queries) RolesAbove(ctx context.Context, arg RolesAboveParams) ([]RolesAboveRow, error) {
+	rows, err := q.db.Query(ctx, rolesAbove, arg.MaxRoles, arg.Tenant, arg.Roles)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RolesAboveRow{}
+	for rows.Next() {
+		var i RolesAboveRow
+		if err := rows.Scan(&i.Role, &i.Parent); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -82,25 +82,31 @@ func (q *Queries) Holders(ctx context.Context, arg HoldersParams) ([]string, err
 const holdingsOf = `-- name: HoldingsOf :many
 WITH RECURSIVE asked AS (
     SELECT DISTINCT CAST(value AS text) AS subject FROM json_each(CAST(?1 AS text))
+), places AS (
+    SELECT DISTINCT CAST(json_extract(value, '$[0]') AS text) AS type, CAST(json_extract(value, '$[1]') AS text) AS id
+    FROM json_each(CAST(?2 AS text))
 ), member_of AS (
     SELECT a.subject, gm.group_name FROM asked a CROSS JOIN group_members gm
-    WHERE gm.tenant = ?2 AND gm.member_type = 'user' AND gm.member = a.subject
+    WHERE gm.tenant = ?3 AND gm.member_type = 'user' AND gm.member = a.subject
     UNION
     SELECT o.subject, gm.group_name FROM member_of o CROSS JOIN group_members gm
-    WHERE gm.tenant = ?2 AND gm.member_type = 'group' AND gm.member = o.group_name
+    WHERE gm.tenant = ?3 AND gm.member_type = 'group' AND gm.member = o.group_name
 )
 SELECT a.subject AS subject, CAST('' AS text) AS group_name, m.node_type, m.node_id, m.role, m.not_before, m.expires_at
-FROM asked a CROSS JOIN memberships m
-WHERE m.tenant = ?2 AND m.subject_type = 'user' AND m.subject = a.subject
+FROM asked a CROSS JOIN places p CROSS JOIN memberships m
+WHERE m.tenant = ?3 AND m.subject_type = 'user' AND m.subject = a.subject
+  AND m.node_type = p.type AND m.node_id = p.id
 UNION ALL
 SELECT o.subject AS subject, o.group_name AS group_name, m.node_type, m.node_id, m.role, m.not_before, m.expires_at
-FROM member_of o CROSS JOIN memberships m
-WHERE m.tenant = ?2 AND m.subject_type = 'group' AND m.subject = o.group_name
+FROM member_of o CROSS JOIN places p CROSS JOIN memberships m
+WHERE m.tenant = ?3 AND m.subject_type = 'group' AND m.subject = o.group_name
+  AND m.node_type = p.type AND m.node_id = p.id
 ORDER BY subject, group_name, node_type, node_id, role
 `
 
 type HoldingsOfParams struct {
 	Subjects string
+	Nodes    string
 	Tenant   string
 }
 
@@ -114,9 +120,9 @@ type HoldingsOfRow struct {
 	ExpiresAt int64
 }
 
-// Holdings, of several users.
+// Holdings, of several users at some nodes. A node is a list of its type and its id.
 func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]HoldingsOfRow, error) {
-	rows, err := q.query(ctx, q.holdingsOfStmt, holdingsOf, arg.Subjects, arg.Tenant)
+	rows, err := q.query(ctx, q.holdingsOfStmt, holdingsOf, arg.Subjects, arg.Nodes, arg.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -146,44 +152,19 @@ func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]Holdi
 	return items, nil
 }
 
-const nodesWithin = `-- name: NodesWithin :many
-WITH RECURSIVE above AS (
-    SELECT CAST(?5 AS text) AS type, CAST(value AS text) AS id FROM json_each(CAST(?6 AS text))
-    UNION
-    SELECT n.type, n.id FROM above a CROSS JOIN nodes n INDEXED BY nodes_by_parent
-    WHERE n.tenant = ?1 AND n.parent_type = a.type AND n.parent_id = a.id
-      AND n.type IN ('organization', 'project', 'team')
-)
-SELECT n.tenant, n.type, n.id, n.parent_type, n.parent_id, n.name, n.owner, n.properties FROM above a CROSS JOIN nodes n
-WHERE n.tenant = ?1 AND n.type = ?2 AND n.id IN (
-    SELECT child.id FROM nodes child INDEXED BY nodes_by_parent
-    WHERE child.tenant = ?1 AND child.parent_type = a.type AND child.parent_id = a.id
-      AND child.type = ?2 AND child.id > ?3
-    ORDER BY child.id LIMIT CAST(?4 AS bigint))
-ORDER BY n.id
-LIMIT CAST(?4 AS bigint)
+const nodesNamed = `-- name: NodesNamed :many
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+WHERE tenant = ?1 AND type = ?2 AND id IN (SELECT value FROM json_each(CAST(?3 AS text)))
 `
 
-type NodesWithinParams struct {
-	Tenant  string
-	Type    string
-	After   string
-	MaxRows int64
-	Kind    string
-	Ids     string
+type NodesNamedParams struct {
+	Tenant string
+	Type   string
+	Ids    string
 }
 
-// The nodes of a type that lie below some scopes of one kind, at any depth. The
-// subquery bounds what is read under each scope, for want of LATERAL.
-func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Node, error) {
-	rows, err := q.query(ctx, q.nodesWithinStmt, nodesWithin,
-		arg.Tenant,
-		arg.Type,
-		arg.After,
-		arg.MaxRows,
-		arg.Kind,
-		arg.Ids,
-	)
+func (q *Queries) NodesNamed(ctx context.Context, arg NodesNamedParams) ([]Node, error) {
+	rows, err := q.query(ctx, q.nodesNamedStmt, nodesNamed, arg.Tenant, arg.Type, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
@@ -204,6 +185,65 @@ func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]Nod
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const nodesWithin = `-- name: NodesWithin :many
+WITH RECURSIVE above AS (
+    SELECT CAST(?5 AS text) AS type, CAST(value AS text) AS id FROM json_each(CAST(?6 AS text))
+    UNION
+    SELECT n.type, n.id FROM above a CROSS JOIN nodes n INDEXED BY nodes_by_parent
+    WHERE n.tenant = ?1 AND n.parent_type = a.type AND n.parent_id = a.id
+      AND n.type IN ('organization', 'project', 'team')
+)
+SELECT n.id FROM above a CROSS JOIN nodes n
+WHERE n.tenant = ?1 AND n.type = ?2 AND n.id IN (
+    SELECT child.id FROM nodes child INDEXED BY nodes_by_parent
+    WHERE child.tenant = ?1 AND child.parent_type = a.type AND child.parent_id = a.id
+      AND child.type = ?2 AND child.id > ?3
+    ORDER BY child.id LIMIT CAST(?4 AS bigint))
+ORDER BY n.id
+LIMIT CAST(?4 AS bigint)
+`
+
+type NodesWithinParams struct {
+	Tenant  string
+	Type    string
+	After   string
+	MaxRows int64
+	Kind    string
+	Ids     string
+}
+
+// The nodes of a type that lie below some scopes of one kind, at any depth. The
+// subquery bounds what is read under each scope, for want of LATERAL.
+func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error) {
+	rows, err := q.query(ctx, q.nodesWithinStmt, nodesWithin,
+		arg.Tenant,
+		arg.Type,
+		arg.After,
+		arg.MaxRows,
+		arg.Kind,
+		arg.Ids,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

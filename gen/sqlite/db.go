@@ -189,6 +189,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.nodesBelowStmt, err = db.PrepareContext(ctx, nodesBelow); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesBelow: %w", err)
 	}
+	if q.nodesNamedStmt, err = db.PrepareContext(ctx, nodesNamed); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesNamed: %w", err)
+	}
+	if q.nodesOfTypeStmt, err = db.PrepareContext(ctx, nodesOfType); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesOfType: %w", err)
+	}
 	if q.nodesOwnedStmt, err = db.PrepareContext(ctx, nodesOwned); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesOwned: %w", err)
 	}
@@ -218,6 +224,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.rolesStmt, err = db.PrepareContext(ctx, roles); err != nil {
 		return nil, fmt.Errorf("error preparing query Roles: %w", err)
+	}
+	if q.rolesAboveStmt, err = db.PrepareContext(ctx, rolesAbove); err != nil {
+		return nil, fmt.Errorf("error preparing query RolesAbove: %w", err)
 	}
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
@@ -550,6 +559,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nodesBelowStmt: %w", cerr)
 		}
 	}
+	if q.nodesNamedStmt != nil {
+		if cerr := q.nodesNamedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesNamedStmt: %w", cerr)
+		}
+	}
+	if q.nodesOfTypeStmt != nil {
+		if cerr := q.nodesOfTypeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesOfTypeStmt: %w", cerr)
+		}
+	}
 	if q.nodesOwnedStmt != nil {
 		if cerr := q.nodesOwnedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nodesOwnedStmt: %w", cerr)
@@ -598,6 +617,11 @@ func (q *Queries) Close() error {
 	if q.rolesStmt != nil {
 		if cerr := q.rolesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing rolesStmt: %w", cerr)
+		}
+	}
+	if q.rolesAboveStmt != nil {
+		if cerr := q.rolesAboveStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rolesAboveStmt: %w", cerr)
 		}
 	}
 	if q.setClientKeyExpiryStmt != nil {
@@ -779,6 +803,8 @@ type Queries struct {
 	nodeStmt                       *sql.Stmt
 	nodesStmt                      *sql.Stmt
 	nodesBelowStmt                 *sql.Stmt
+	nodesNamedStmt                 *sql.Stmt
+	nodesOfTypeStmt                *sql.Stmt
 	nodesOwnedStmt                 *sql.Stmt
 	nodesUnderStmt                 *sql.Stmt
 	nodesWithinStmt                *sql.Stmt
@@ -789,6 +815,7 @@ type Queries struct {
 	revokeClientKeyStmt            *sql.Stmt
 	roleStmt                       *sql.Stmt
 	rolesStmt                      *sql.Stmt
+	rolesAboveStmt                 *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
 	setGrantStmt                   *sql.Stmt
 	setGroupStmt                   *sql.Stmt
@@ -867,6 +894,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		nodeStmt:                       q.nodeStmt,
 		nodesStmt:                      q.nodesStmt,
 		nodesBelowStmt:                 q.nodesBelowStmt,
+		nodesNamedStmt:                 q.nodesNamedStmt,
+		nodesOfTypeStmt:                q.nodesOfTypeStmt,
 		nodesOwnedStmt:                 q.nodesOwnedStmt,
 		nodesUnderStmt:                 q.nodesUnderStmt,
 		nodesWithinStmt:                q.nodesWithinStmt,
@@ -877,6 +906,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		revokeClientKeyStmt:            q.revokeClientKeyStmt,
 		roleStmt:                       q.roleStmt,
 		rolesStmt:                      q.rolesStmt,
+		rolesAboveStmt:                 q.rolesAboveStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
 		setGrantStmt:                   q.setGrantStmt,
 		setGroupStmt:                   q.setGroupStmt,

@@ -11,14 +11,14 @@ import (
 // forget drops what changes have touched. t.mu is held. What it does not
 // understand it takes for a change of everything.
 func (t *tenant) forget(changes []authz.Change, revision int64) {
+	before := t.roles
 	for _, c := range changes {
 		switch c.Kind {
 		case store.KindPermission:
 			t.forgetPolicy(revision)
 		case store.KindRole:
-			// A role that is deleted takes its memberships along.
 			t.forgetPolicy(revision)
-			t.forgetUsers(revision)
+			t.forgetHolders(c.Key, before, revision)
 		case store.KindMembership:
 			t.forgetHolder(c.Key, revision)
 		case store.KindUser:
@@ -42,6 +42,7 @@ func (t *tenant) forget(changes []authz.Change, revision int64) {
 func (t *tenant) forgetPolicy(revision int64) {
 	t.policyAt = revision
 	t.policy.Store(nil)
+	t.roles = nil
 }
 
 func (t *tenant) forgetUsers(revision int64) {
@@ -58,6 +59,17 @@ func (t *tenant) forgetAll(revision int64) {
 	t.forgetPolicy(revision)
 	t.forgetUsers(revision)
 	t.forgetNodes(revision)
+}
+
+// forgetHolders reads the name of a role, which a change has made, altered or deleted:
+// a deletion takes its memberships along. before are the roles that there were; nil
+// where that is not known. One that was not among them has been made. Nobody held it
+// then, and whoever came to hold it since is in a change of their own.
+func (t *tenant) forgetHolders(escaped string, before map[string]bool, revision int64) {
+	role, err := url.PathUnescape(escaped)
+	if err != nil || before == nil || before[role] {
+		t.forgetUsers(revision)
+	}
 }
 
 // forgetHolder reads the key of a membership: "USER/ROLE" at the root, elsewhere

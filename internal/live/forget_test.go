@@ -44,6 +44,9 @@ func TestChangeForgetsWhatItTouched(t *testing.T) {
 		{store.KindResource, store.KeyAll, nodes},
 		{store.KindScope, "project/apollo", append(append([]string{}, users...), nodes...)},
 		{store.KindRole, "editor", append([]string{"policy"}, users...)},
+		{store.KindRole, "a%2Fb", append([]string{"policy"}, users...)},
+		{store.KindRole, "%zz", append([]string{"policy"}, users...)},
+		{store.KindRole, "a role that was not there", []string{"policy"}},
 		{store.KindPermission, "editor/read", []string{"policy"}},
 		{store.KindClientKey, "f1n6e2", nil},
 		{store.KindTool, "wiki", nil},
@@ -76,6 +79,9 @@ func TestChangeForgetsWhatItTouched(t *testing.T) {
 		for _, test := range tests {
 			t.Run(fmt.Sprintf("here=%t/%s/%s", here, test.kind, test.key), func(t *testing.T) {
 				bubble(t, live.Config{}, func(t *testing.T, s *source, l *live.Live) {
+					s.write(tenant, func(next *state) {
+						next.roles = map[string]authz.RoleSpec{"editor": {Name: "editor"}, "a/b": {Name: "a/b"}}
+					})
 					ask(t, l)
 					before := map[string]int{}
 					for _, thing := range things {
@@ -103,6 +109,40 @@ func TestChangeForgetsWhatItTouched(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRoleThatIsMadeAgainBringsNothingBack has others make, give, delete and make
+// again a role between two polls.
+func TestRoleThatIsMadeAgainBringsNothingBack(t *testing.T) {
+	bubble(t, live.Config{}, func(t *testing.T, s *source, l *live.Live) {
+		wantPolicy := func() {
+			t.Helper()
+			if _, err := l.Ask(t.Context(), tenant, 0, func(v *live.View) error { _, err := v.Policy(); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exist := func(roles map[string]authz.RoleSpec) int64 {
+			return s.write(tenant, func(next *state) {
+				next.roles, next.holdings["alice"] = roles, nil
+			}, touched(store.KindRole, "editor")...)
+		}
+		editor := map[string]authz.RoleSpec{"editor": {Name: "editor"}}
+		s.grantAll("read")
+		for range 2 {
+			wantPolicy()
+			exist(editor)
+			given := s.give("alice", "editor", authz.Root, "alice/editor")
+			l.Hint()
+			synctest.Wait()
+			wantRoles(t, l, "alice", 1, given)
+			wantPolicy()
+			exist(nil)
+			again := exist(editor)
+			l.Hint()
+			synctest.Wait()
+			wantRoles(t, l, "alice", 0, again)
+		}
+	})
 }
 
 func TestManyChangesAtOnceForgetEverything(t *testing.T) {

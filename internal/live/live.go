@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/fault"
@@ -67,6 +68,8 @@ const (
 	maxGatherings = 8
 	// leastPoll is how often the database is looked at meanwhile.
 	leastPoll = 100 * time.Millisecond
+	// maxCatchUps is how many tenants one poll brings up to date at once.
+	maxCatchUps = 8
 )
 
 // Live answers questions about tenants from memory. It is safe for use by many
@@ -169,6 +172,30 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 	return t.askThrough(ctx, least, ask)
 }
 
+// AwaitBeyond waits until a tenant is beyond a revision, as far as is known here. While
+// nothing changes it reads nothing: it goes by what Wrote and the poll apply.
+func (l *Live) AwaitBeyond(ctx context.Context, id string, revision int64) error {
+	again := time.NewTicker(l.pollEvery)
+	defer again.Stop()
+	for {
+		// Anew each time: one that the cache has let go of is polled no more.
+		t, err := l.tenant(ctx, id)
+		if err != nil {
+			return err
+		}
+		moved := t.nextMove()
+		if t.applied.Load() > revision {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		case <-again.C:
+		}
+	}
+}
+
 // tenant returns a tenant that has been loaded.
 func (l *Live) tenant(ctx context.Context, id string) (*tenant, error) {
 	t, known := l.tenants.GetIfPresent(id)
@@ -240,6 +267,8 @@ func (l *Live) pollOnce(ctx context.Context) {
 	readCtx, cancel := context.WithTimeout(ctx, min(fillTimeout, max(l.pollEvery, minPollTimeout)))
 	defer cancel()
 	revisions, err := l.source.Revisions(readCtx, ids)
+	var behind errgroup.Group
+	behind.SetLimit(maxCatchUps)
 	for i, t := range loaded {
 		switch revision := revisions[t.id]; {
 		case err != nil:
@@ -248,9 +277,13 @@ func (l *Live) pollOnce(ctx context.Context) {
 		case applied[i] <= revision && revision <= t.applied.Load():
 			t.confirm(began)
 		default:
-			_ = t.catchUp(ctx) // it says itself that the database is away
+			behind.Go(func() error {
+				_ = t.catchUp(ctx) // it says itself that the database is away
+				return nil
+			})
 		}
 	}
+	_ = behind.Wait()
 	if err != nil && ctx.Err() == nil {
 		l.log.WarnContext(ctx, "the database cannot be polled", "error", err)
 	}

@@ -110,6 +110,97 @@ func TestHintBringsThePollForward(t *testing.T) {
 	})
 }
 
+func TestPollBringsSeveralTenantsUpToDateAtOnce(t *testing.T) {
+	bubble(t, live.Config{}, func(t *testing.T, s *source, l *live.Live) {
+		const tenants, atOnce = 20, 8
+		ask := func(id string) (int64, error) {
+			basis, err := l.Ask(t.Context(), id, 0, func(*live.View) error { return nil })
+			return basis.Revision, err
+		}
+		for n := range tenants {
+			if _, err := ask(numbered("tenant", n)); err != nil {
+				t.Fatal(err)
+			}
+			s.write(numbered("tenant", n), nil, touched(store.KindTool, "wiki")...)
+		}
+		before, hanging := s.count("views"), make(chan struct{})
+		s.set(func(s *source) { s.inView = func() { <-hanging } })
+		l.Hint()
+		synctest.Wait()
+		if got := s.count("views") - before; got != atOnce {
+			t.Errorf("got %d tenants read at once, want %d", got, atOnce)
+		}
+		close(hanging)
+		synctest.Wait()
+		for n := range tenants {
+			if got, err := ask(numbered("tenant", n)); err != nil || got != 1 {
+				t.Errorf("tenant %d: got revision %d, %v, want 1", n, got, err)
+			}
+		}
+	})
+}
+
+func TestWaitingForAChangeReadsNothing(t *testing.T) {
+	bubble(t, live.Config{}, func(t *testing.T, s *source, l *live.Live) {
+		at := s.give("alice", "editor", authz.Root, "alice/editor")
+		if err := l.AwaitBeyond(t.Context(), tenant, at-1); err != nil {
+			t.Errorf("a change that was there: %v", err)
+		}
+		before := s.count("views")
+		waited := make(chan error, 1)
+		go func() { waited <- l.AwaitBeyond(t.Context(), tenant, at) }()
+		time.Sleep(time.Hour) // of the bubble
+		if got := s.count("views") - before; got != 0 {
+			t.Errorf("got %d readings in an hour without a change, want none", got)
+		}
+		select {
+		case err := <-waited:
+			t.Fatalf("got %v, want it to wait for a change", err)
+		default:
+		}
+		s.give("alice", "r2", authz.Root, "alice/r2") // by another process
+		time.Sleep(pollEvery)
+		synctest.Wait()
+		select {
+		case err := <-waited:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the change of another process did not end the wait")
+		}
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := l.AwaitBeyond(ctx, tenant, 99); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a revision that does not come: got %v, want %v", err, context.DeadlineExceeded)
+		}
+	})
+}
+
+func TestWaitingForAChangeOutlivesItsTenantsPlaceInMemory(t *testing.T) {
+	bubble(t, live.Config{MaxTenants: 1}, func(t *testing.T, s *source, l *live.Live) {
+		waited := make(chan error, 1)
+		go func() { waited <- l.AwaitBeyond(t.Context(), tenant, 0) }()
+		for n := range 50 {
+			if _, err := l.Ask(t.Context(), numbered("tenant", n), 0, func(*live.View) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.give("alice", "editor", authz.Root, "alice/editor")
+		time.Sleep(3 * pollEvery) // of the bubble
+		synctest.Wait()
+		select {
+		case err := <-waited:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the change did not end the wait")
+		}
+	})
+}
+
 func TestTenantThatThePollHasNotReachedIsBroughtUpToDate(t *testing.T) {
 	bubble(t, live.Config{}, func(t *testing.T, s *source, l *live.Live) {
 		wantRoles(t, l, "alice", 0, 0)

@@ -33,6 +33,11 @@ type tenant struct {
 	moved chan struct{} // closed when applied is raised
 	// policy is nil where it must be read again.
 	policy atomic.Pointer[authz.Policy]
+	// former is the policy that was read last, whose conditions the next one takes over;
+	// nil before the first.
+	former atomic.Pointer[authz.Policy]
+	// roles are the names of policy's, and nil with it. Guarded by mu.
+	roles map[string]bool
 	// The generations are part of every key: raising one forgets all of its kind.
 	subjectGeneration, nodeGeneration atomic.Uint64
 
@@ -102,9 +107,7 @@ func (t *tenant) await(ctx context.Context, least int64) error {
 	ticker := time.NewTicker(leastPoll)
 	defer ticker.Stop()
 	for {
-		t.mu.Lock()
-		moved := t.moved
-		t.mu.Unlock()
+		moved := t.nextMove()
 		if t.applied.Load() >= least {
 			return nil
 		}
@@ -227,6 +230,13 @@ func (t *tenant) apply(from, to int64, changes []authz.Change) {
 		t.forget(changes, to)
 	}
 	t.raise(to)
+}
+
+// nextMove returns what is closed when applied is raised next.
+func (t *tenant) nextMove() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.moved
 }
 
 func (t *tenant) raise(revision int64) {

@@ -66,11 +66,19 @@ func (v *View) Policy() (*authz.Policy, error) {
 	if policy := t.policy.Load(); policy != nil {
 		return policy, nil
 	}
+	var specs []authz.RoleSpec
 	var policy *authz.Policy
 	err := t.read(v.ctx, "the policy", func(ctx context.Context, r store.Reader) (err error) {
-		policy, err = readPolicy(ctx, r)
+		specs, policy, err = readPolicy(ctx, r, t.former.Load())
 		return err
-	}, func() int64 { return t.policyAt }, func() { t.policy.Store(policy) })
+	}, func() int64 { return t.policyAt }, func() {
+		t.policy.Store(policy)
+		t.former.Store(policy)
+		t.roles = make(map[string]bool, len(specs))
+		for _, role := range specs {
+			t.roles[role.Name] = true
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -82,17 +90,22 @@ func (v *View) Policy() (*authz.Policy, error) {
 
 func (v *View) policyThrough() (_ *authz.Policy, err error) {
 	if v.policy == nil {
-		v.policy, err = readPolicy(v.ctx, v.through)
+		_, v.policy, err = readPolicy(v.ctx, v.through, nil)
 	}
 	return v.policy, err
 }
 
-func readPolicy(ctx context.Context, r store.Reader) (*authz.Policy, error) {
+// readPolicy reads and compiles the tenant's roles; former is nil, or the policy before.
+func readPolicy(ctx context.Context, r store.Reader, former *authz.Policy) ([]authz.RoleSpec, *authz.Policy, error) {
 	specs, err := r.Policy(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return authz.Compile(specs)
+	if former == nil {
+		former = &authz.Policy{}
+	}
+	policy, err := former.Recompile(specs)
+	return specs, policy, err
 }
 
 // Subject returns what is known of a user: of one that is not registered and
@@ -174,44 +187,14 @@ func readNode(ctx context.Context, r store.Reader, node authz.Node) (*store.Node
 
 func weighSubject(key subjectKey, subject *authz.Subject) uint32 {
 	const entry, holding = 300, 160
-	return uint32(min(entry+len(key.user)+holding*subject.Len()+weighProperties(subject.Properties), 1<<31))
+	return uint32(min(entry+len(key.user)+holding*subject.Len()+store.WeighProperties(subject.Properties), 1<<31))
 }
 
 func weighNode(key nodeKey, record *store.NodeRecord) uint32 {
 	const entry, stored = 200, 200
 	weight := entry + len(key.node.Type) + len(key.node.ID)
 	if record != nil {
-		weight += stored + len(record.Name) + len(record.Owner) + weighProperties(record.Properties)
+		weight += stored + len(record.Name) + len(record.Owner) + store.WeighProperties(record.Properties)
 	}
 	return uint32(min(weight, 1<<31))
-}
-
-// weighProperties walks through all that properties hold.
-func weighProperties(properties map[string]any) int {
-	if len(properties) == 0 {
-		return 0
-	}
-	return weighValue(properties)
-}
-
-func weighValue(value any) int {
-	const word, entry = 32, 100
-	switch v := value.(type) {
-	case string:
-		return word + len(v)
-	case []any:
-		weight := word
-		for _, element := range v {
-			weight += word + weighValue(element)
-		}
-		return weight
-	case map[string]any:
-		weight := 2 * entry
-		for key, element := range v {
-			weight += entry + len(key) + weighValue(element)
-		}
-		return weight
-	default:
-		return word
-	}
 }

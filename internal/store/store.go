@@ -130,13 +130,17 @@ type Reader interface {
 	// Holders lists the users that hold one of roles at a node, directly or through
 	// groups.
 	Holders(ctx context.Context, query HoldersQuery, after string, limit int) ([]string, error)
-	// Subjects reads what is known of each user, as User and Holdings do for one.
-	Subjects(ctx context.Context, users []string) (map[string]SubjectRecord, error)
-	// NodesOwned lists the nodes of a type that a user owns, by id.
-	NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]NodeRecord, error)
-	// NodesWithin lists the nodes of a type that lie below one of some scopes of a
-	// kind, at any depth, by id.
-	NodesWithin(ctx context.Context, query WithinQuery, after string, limit int) ([]NodeRecord, error)
+	// Subjects reads what is known of each user, as User and Holdings do for one, with
+	// what the user holds at some nodes.
+	Subjects(ctx context.Context, users []string, at []authz.Node) (map[string]SubjectRecord, error)
+	// NodesOfType lists the ids of the nodes of a type, NodesOwned of those that a user
+	// owns, and NodesWithin of those that lie below one of some scopes of a kind, at any
+	// depth.
+	NodesOfType(ctx context.Context, nodeType, after string, limit int) ([]string, error)
+	NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]string, error)
+	NodesWithin(ctx context.Context, query WithinQuery, after string, limit int) ([]string, error)
+	// NodesNamed reads the nodes of a type that have one of some ids, in no order.
+	NodesNamed(ctx context.Context, nodeType string, ids []string) ([]NodeRecord, error)
 
 	// Changes lists the change feed in order, from behind revision after.
 	Changes(ctx context.Context, after int64, limit int) ([]authz.Change, error)
@@ -159,6 +163,9 @@ type Tx interface {
 	// DeleteRole takes the role's grants, memberships and inheritance along, both
 	// ways.
 	DeleteRole(ctx context.Context, role string) (bool, error)
+	// RolesAbove reads some roles and those that they inherit from, nearest first, at
+	// most limit of them: the parents of each. One that does not exist is not in it.
+	RolesAbove(ctx context.Context, roles []string, limit int) (map[string][]string, error)
 	// HeldOutside finds a membership of a role at a node of a kind that is not one
 	// of kinds.
 	HeldOutside(ctx context.Context, role string, kinds []authz.Kind) (authz.Membership, bool, error)

@@ -42,17 +42,19 @@ WITH RECURSIVE above AS (
         WHERE n.tenant = @tenant AND n.parent_type = a.type AND n.parent_id = a.id
           AND n.type IN ('organization', 'project', 'team') OFFSET 0) child
 )
-SELECT one.* FROM above a CROSS JOIN LATERAL (
-    SELECT n.* FROM nodes n
+SELECT one.id FROM above a CROSS JOIN LATERAL (
+    SELECT n.id FROM nodes n
     WHERE n.tenant = @tenant AND n.parent_type = a.type AND n.parent_id = a.id AND n.type = @type AND n.id > @after
     ORDER BY n.id LIMIT CAST(@max_rows AS bigint)) one
 ORDER BY one.id
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: HoldingsOf :many
--- Holdings, of several users.
+-- Holdings, of several users at some nodes. A node is a list of its type and its id.
 WITH RECURSIVE asked AS (
     SELECT DISTINCT jsonb_array_elements_text(CAST(CAST(@subjects AS text) AS jsonb)) AS subject
+), places AS (
+    SELECT DISTINCT node ->> 0 AS type, node ->> 1 AS id FROM jsonb_array_elements(CAST(CAST(@nodes AS text) AS jsonb)) AS node
 ), member_of AS (
     SELECT a.subject, own.group_name FROM asked a CROSS JOIN LATERAL (
         SELECT gm.group_name FROM group_members gm
@@ -63,15 +65,21 @@ WITH RECURSIVE asked AS (
         WHERE gm.tenant = @tenant AND gm.member_type = 'group' AND gm.member = o.group_name OFFSET 0) up
 )
 SELECT a.subject, CAST('' AS text) AS group_name, h.node_type, h.node_id, h.role, h.not_before, h.expires_at
-FROM asked a CROSS JOIN LATERAL (
+FROM asked a CROSS JOIN places p CROSS JOIN LATERAL (
     SELECT m.node_type, m.node_id, m.role, m.not_before, m.expires_at FROM memberships m
-    WHERE m.tenant = @tenant AND m.subject_type = 'user' AND m.subject = a.subject OFFSET 0) h
+    WHERE m.tenant = @tenant AND m.subject_type = 'user' AND m.subject = a.subject
+      AND m.node_type = p.type AND m.node_id = p.id OFFSET 0) h
 UNION ALL
 SELECT o.subject, o.group_name, h.node_type, h.node_id, h.role, h.not_before, h.expires_at
-FROM member_of o CROSS JOIN LATERAL (
+FROM member_of o CROSS JOIN places p CROSS JOIN LATERAL (
     SELECT m.node_type, m.node_id, m.role, m.not_before, m.expires_at FROM memberships m
-    WHERE m.tenant = @tenant AND m.subject_type = 'group' AND m.subject = o.group_name OFFSET 0) h
+    WHERE m.tenant = @tenant AND m.subject_type = 'group' AND m.subject = o.group_name
+      AND m.node_type = p.type AND m.node_id = p.id OFFSET 0) h
 ORDER BY subject, group_name, node_type, node_id, role;
+
+-- name: NodesNamed :many
+SELECT * FROM nodes
+WHERE tenant = @tenant AND type = @type AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(@ids AS text) AS jsonb))));
 
 -- name: UsersNamed :many
 SELECT name, active, properties FROM users

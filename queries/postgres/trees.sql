@@ -35,6 +35,21 @@ WITH RECURSIVE ways AS (
 SELECT member, group_name FROM ways
 ORDER BY member, group_name;
 
+-- name: RolesAbove :many
+-- Some roles and those that they inherit from, nearest first: one row for each parent,
+-- and one without where there is none; max_roles counts roles.
+WITH RECURSIVE above AS (
+    SELECT r.name FROM roles r
+    WHERE r.tenant = @tenant AND r.name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(@roles AS text) AS jsonb))))
+    UNION
+    SELECT up.parent FROM above a CROSS JOIN LATERAL (
+        SELECT p.parent FROM role_parents p WHERE p.tenant = @tenant AND p.role = a.name OFFSET 0) up
+)
+SELECT nearest.name AS role, CAST(coalesce(p.parent, '') AS text) AS parent
+FROM (SELECT name FROM above LIMIT CAST(@max_roles AS bigint)) nearest
+LEFT JOIN role_parents p ON p.tenant = @tenant AND p.role = nearest.name
+ORDER BY nearest.name, p.parent;
+
 -- name: NodesBelow :many
 -- All that lies below a node, at any depth.
 WITH RECURSIVE below AS (

@@ -36,7 +36,7 @@ WITH RECURSIVE above AS (
     WHERE n.tenant = @tenant AND n.parent_type = a.type AND n.parent_id = a.id
       AND n.type IN ('organization', 'project', 'team')
 )
-SELECT n.* FROM above a CROSS JOIN nodes n
+SELECT n.id FROM above a CROSS JOIN nodes n
 WHERE n.tenant = @tenant AND n.type = @type AND n.id IN (
     SELECT child.id FROM nodes child INDEXED BY nodes_by_parent
     WHERE child.tenant = @tenant AND child.parent_type = a.type AND child.parent_id = a.id
@@ -46,9 +46,12 @@ ORDER BY n.id
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: HoldingsOf :many
--- Holdings, of several users.
+-- Holdings, of several users at some nodes. A node is a list of its type and its id.
 WITH RECURSIVE asked AS (
     SELECT DISTINCT CAST(value AS text) AS subject FROM json_each(CAST(@subjects AS text))
+), places AS (
+    SELECT DISTINCT CAST(json_extract(value, '$[0]') AS text) AS type, CAST(json_extract(value, '$[1]') AS text) AS id
+    FROM json_each(CAST(@nodes AS text))
 ), member_of AS (
     SELECT a.subject, gm.group_name FROM asked a CROSS JOIN group_members gm
     WHERE gm.tenant = @tenant AND gm.member_type = 'user' AND gm.member = a.subject
@@ -57,13 +60,19 @@ WITH RECURSIVE asked AS (
     WHERE gm.tenant = @tenant AND gm.member_type = 'group' AND gm.member = o.group_name
 )
 SELECT a.subject AS subject, CAST('' AS text) AS group_name, m.node_type, m.node_id, m.role, m.not_before, m.expires_at
-FROM asked a CROSS JOIN memberships m
+FROM asked a CROSS JOIN places p CROSS JOIN memberships m
 WHERE m.tenant = @tenant AND m.subject_type = 'user' AND m.subject = a.subject
+  AND m.node_type = p.type AND m.node_id = p.id
 UNION ALL
 SELECT o.subject AS subject, o.group_name AS group_name, m.node_type, m.node_id, m.role, m.not_before, m.expires_at
-FROM member_of o CROSS JOIN memberships m
+FROM member_of o CROSS JOIN places p CROSS JOIN memberships m
 WHERE m.tenant = @tenant AND m.subject_type = 'group' AND m.subject = o.group_name
+  AND m.node_type = p.type AND m.node_id = p.id
 ORDER BY subject, group_name, node_type, node_id, role;
+
+-- name: NodesNamed :many
+SELECT * FROM nodes
+WHERE tenant = @tenant AND type = @type AND id IN (SELECT value FROM json_each(CAST(@ids AS text)));
 
 -- name: UsersNamed :many
 SELECT name, active, properties FROM users

@@ -26,17 +26,27 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// endMicros is micros for the end of a window, where the zero time is none.
+// endMicros is micros for the end of a window, where the zero time is none. An end
+// before 1970 counts as the moment after it began, for it must not read as none.
 func endMicros(t time.Time) int64 {
 	if t.IsZero() {
 		return noEnd
 	}
-	return micros(t)
+	return max(micros(t), noStart+1)
 }
 
-// timeOf turns a column back into a time; the bounds that mean none become zero.
+// timeOf turns the column of a start, or of what has happened, back into a time; the
+// bound that means none becomes zero.
 func timeOf(micros int64) time.Time {
-	if micros == noStart || micros == noEnd {
+	if micros == noStart {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
+}
+
+// endOf is timeOf for the column of an end.
+func endOf(micros int64) time.Time {
+	if micros == noEnd {
 		return time.Time{}
 	}
 	return time.UnixMicro(micros).UTC()

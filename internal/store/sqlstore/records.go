@@ -99,7 +99,7 @@ func kindsOf(text string) []authz.Kind {
 
 // windowOf turns a membership's bounds back into times.
 func windowOf(notBefore, expiresAt int64) authz.Window {
-	return authz.Window{NotBefore: timeOf(notBefore), ExpiresAt: timeOf(expiresAt)}
+	return authz.Window{NotBefore: timeOf(notBefore), ExpiresAt: endOf(expiresAt)}
 }
 
 // unlessNoRows is classify for a look-up, where no row is no error.

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -39,14 +40,18 @@ func (r reader) Holders(ctx context.Context, query store.HoldersQuery, after str
 
 // Subjects implements store.Reader in two statements, however many users there
 // are: on one snapshot only where the reader has one.
-func (r reader) Subjects(ctx context.Context, users []string) (map[string]store.SubjectRecord, error) {
+func (r reader) Subjects(ctx context.Context, users []string, at []authz.Node) (map[string]store.SubjectRecord, error) {
 	const doing = "read what users hold"
 	names := jsonList(users)
 	registered, err := r.queries.UsersNamed(ctx, postgres.UsersNamedParams{Tenant: r.tenant, Names: names})
 	if err != nil {
 		return nil, classify(ctx, err, doing)
 	}
-	holdings, err := r.queries.HoldingsOf(ctx, postgres.HoldingsOfParams{Tenant: r.tenant, Subjects: names})
+	holdings, err := r.queries.HoldingsOf(ctx, postgres.HoldingsOfParams{
+		Tenant:   r.tenant,
+		Subjects: names,
+		Nodes:    jsonNodes(at),
+	})
 	if err != nil {
 		return nil, classify(ctx, err, doing)
 	}
@@ -77,22 +82,29 @@ func (r reader) Subjects(ctx context.Context, users []string) (map[string]store.
 	return records, nil
 }
 
-func (r reader) NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]store.NodeRecord, error) {
-	rows, err := r.queries.NodesOwned(ctx, postgres.NodesOwnedParams{
+func (r reader) NodesOfType(ctx context.Context, nodeType, after string, limit int) ([]string, error) {
+	ids, err := r.queries.NodesOfType(ctx, postgres.NodesOfTypeParams{
+		Tenant:  r.tenant,
+		Type:    nodeType,
+		After:   after,
+		MaxRows: maxRows(limit),
+	})
+	return ids, classify(ctx, err, "list the ids of a type")
+}
+
+func (r reader) NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]string, error) {
+	ids, err := r.queries.NodesOwned(ctx, postgres.NodesOwnedParams{
 		Tenant:  r.tenant,
 		Type:    nodeType,
 		Owner:   owner,
 		After:   after,
 		MaxRows: maxRows(limit),
 	})
-	if err != nil {
-		return nil, classify(ctx, err, "list what a user owns")
-	}
-	return nodeRecords(rows)
+	return ids, classify(ctx, err, "list what a user owns")
 }
 
-func (r reader) NodesWithin(ctx context.Context, query store.WithinQuery, after string, limit int) ([]store.NodeRecord, error) {
-	rows, err := r.queries.NodesWithin(ctx, postgres.NodesWithinParams{
+func (r reader) NodesWithin(ctx context.Context, query store.WithinQuery, after string, limit int) ([]string, error) {
+	ids, err := r.queries.NodesWithin(ctx, postgres.NodesWithinParams{
 		Tenant:  r.tenant,
 		Type:    query.NodeType,
 		Kind:    string(query.Kind),
@@ -100,8 +112,24 @@ func (r reader) NodesWithin(ctx context.Context, query store.WithinQuery, after 
 		After:   after,
 		MaxRows: maxRows(limit),
 	})
+	return ids, classify(ctx, err, "list the nodes within scopes")
+}
+
+func (r reader) NodesNamed(ctx context.Context, nodeType string, ids []string) ([]store.NodeRecord, error) {
+	rows, err := r.queries.NodesNamed(ctx, postgres.NodesNamedParams{Tenant: r.tenant, Type: nodeType, Ids: jsonList(ids)})
 	if err != nil {
-		return nil, classify(ctx, err, "list the nodes within scopes")
+		return nil, classify(ctx, err, "read nodes by their ids")
 	}
 	return nodeRecords(rows)
+}
+
+// jsonNodes is how nodes travel in one argument.
+func jsonNodes(nodes []authz.Node) string {
+	pairs := make([][2]string, len(nodes))
+	for i, node := range nodes {
+		pairs[i] = [2]string{node.Type, node.ID}
+	}
+	// Lists of strings always encode.
+	text, _ := json.Marshal(pairs)
+	return string(text)
 }

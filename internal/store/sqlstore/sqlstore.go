@@ -185,7 +185,7 @@ func clientKey(row postgres.ClientKey) store.ClientKey {
 		Name:        row.Name,
 		Abilities:   row.Abilities,
 		CreatedAt:   timeOf(row.CreatedAt),
-		ExpiresAt:   timeOf(row.ExpiresAt),
+		ExpiresAt:   endOf(row.ExpiresAt),
 		RevokedAt:   timeOf(row.RevokedAt),
 		Lifetime:    time.Duration(row.Lifetime) * time.Microsecond,
 	}

@@ -108,6 +108,22 @@ func (w *writer) DeleteRole(ctx context.Context, role string) (bool, error) {
 	)
 }
 
+func (w *writer) RolesAbove(ctx context.Context, roles []string, limit int) (map[string][]string, error) {
+	rows, err := w.queries.RolesAbove(ctx, postgres.RolesAboveParams{Tenant: w.tenant, Roles: jsonList(roles), MaxRoles: maxRows(limit)})
+	if err != nil {
+		return nil, classify(ctx, err, "read what roles inherit from")
+	}
+	above := map[string][]string{}
+	for _, row := range rows {
+		parents := above[row.Role]
+		if row.Parent != "" {
+			parents = append(parents, row.Parent)
+		}
+		above[row.Role] = parents
+	}
+	return above, nil
+}
+
 // HeldOutside implements store.Tx. No kinds are all of them, as in a role's Scopes.
 func (w *writer) HeldOutside(ctx context.Context, role string, kinds []authz.Kind) (authz.Membership, bool, error) {
 	if len(kinds) == 0 {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"math"
 	"sync"
 	"testing"
@@ -81,6 +82,32 @@ func testRoleDetail(t *testing.T, f fixture) {
 	equalList(t, "its members", f.members(t, "a"), []string{"ann"})
 	_, found := there(f.reader().Role(ctx, "none"))(t)
 	equal(t, "a role that is not there", found, false)
+}
+
+func testRolesAbove(t *testing.T, f fixture) {
+	ctx := t.Context()
+	f.write(t, func(tx store.Tx) {
+		for _, role := range []authz.RoleDetail{
+			{Name: "a"}, {Name: "b", Inherits: []string{"a"}}, {Name: "c", Inherits: []string{"a", "b"}}, {Name: "d"},
+			{Name: "e", Inherits: []string{"c", "d"}},
+		} {
+			get(tx.SetRole(ctx, role))(t)
+		}
+		// As only damaged data has it.
+		get(tx.SetRole(ctx, authz.RoleDetail{Name: "d", Inherits: []string{"e"}}))(t)
+		all := map[string][]string{"a": nil, "b": {"a"}, "c": {"a", "b"}, "d": {"e"}, "e": {"c", "d"}}
+		for _, test := range []struct {
+			roles []string
+			limit int
+			want  map[string][]string
+		}{
+			{[]string{"e"}, 10, all}, {[]string{"d"}, 5, all}, {[]string{"c", "none", "c"}, 10, map[string][]string{"a": nil, "b": {"a"}, "c": {"a", "b"}}},
+			{[]string{"b", "a"}, 10, map[string][]string{"a": nil, "b": {"a"}}}, {[]string{"none"}, 10, map[string][]string{}},
+			{nil, 10, map[string][]string{}}, {[]string{"e"}, 3, map[string][]string{"c": {"a", "b"}, "d": {"e"}, "e": {"c", "d"}}},
+		} {
+			deepEqual(t, fmt.Sprint("above ", test.roles, " up to ", test.limit), get(tx.RolesAbove(ctx, test.roles, test.limit))(t), test.want)
+		}
+	})
 }
 
 func testDeleteRole(t *testing.T, f fixture) {
@@ -402,6 +429,13 @@ func testWindow(t *testing.T, f fixture) {
 	} {
 		equal(t, change.name, changes(change.window), true)
 		f.expectMember(t, change.want)
+	}
+
+	equal(t, "an end before 1970", changes(authz.Window{ExpiresAt: time.Unix(-5, 0)}), true)
+	f.expectMember(t, map[time.Time]bool{time.Unix(1, 0): false, now: false})
+	read := get(f.reader().Memberships(ctx, authz.Root, authz.Membership{}, 10))(t)
+	if len(read) != 1 || read[0].Window.ExpiresAt.IsZero() {
+		t.Errorf("got %+v, want an end: without one it would be for ever", read)
 	}
 }
 

@@ -1,6 +1,9 @@
 package storetest
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -69,15 +72,19 @@ func testSubjects(t *testing.T, f fixture) {
 		setMembership(t, tx, held(group("staff"), "viewer", rocket))
 	})
 	names := []string{"ann", "bob", "unknown"}
-	records := get(f.reader().Subjects(ctx, names))(t)
-	equal(t, "subjects", len(records), len(names))
-	for _, name := range names {
-		registered, found := there(f.reader().User(ctx, name))(t)
-		if !found {
-			registered = authz.User{Name: name}
+	awkward := authz.Node{Type: `["`, ID: "engines"}
+	for _, at := range [][]authz.Node{{plan, rocket, authz.Root}, {rocket, awkward, rocket}, {awkward}, nil} {
+		records := get(f.reader().Subjects(ctx, names, at))(t)
+		equal(t, "subjects", len(records), len(names))
+		for _, name := range names {
+			registered, found := there(f.reader().User(ctx, name))(t)
+			if !found {
+				registered = authz.User{Name: name}
+			}
+			deepEqual(t, name, records[name].User, registered)
+			held := slices.DeleteFunc(get(f.reader().Holdings(ctx, name))(t), func(h authz.Holding) bool { return !slices.Contains(at, h.Node) })
+			equalList(t, fmt.Sprint(name, " holds at ", at), records[name].Holdings, held)
 		}
-		deepEqual(t, name, records[name].User, registered)
-		equalList(t, name+" holds", records[name].Holdings, get(f.reader().Holdings(ctx, name))(t))
 	}
 }
 
@@ -90,19 +97,12 @@ func testNodesOfUsers(t *testing.T, f fixture) {
 		}
 		get(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "post", ID: "f"}, Parent: authz.Root, Owner: "owner of a"}))(t)
 	})
-	list := func(read func(after string, limit int) ([]store.NodeRecord, error)) func(string, int) ([]string, error) {
-		return func(after string, limit int) ([]string, error) {
-			records, err := read(after, limit)
-			var ids []string
-			for _, record := range records {
-				ids = append(ids, record.ID)
-			}
-			return ids, err
-		}
-	}
-	pages(t, "NodesOwned", []string{"a", "f"}, list(func(after string, limit int) ([]store.NodeRecord, error) {
+	pages(t, "NodesOfType", []string{"a", "b", "c", "d", "e", "f", "plan"}, func(after string, limit int) ([]string, error) {
+		return f.reader().NodesOfType(ctx, "post", after, limit)
+	})
+	pages(t, "NodesOwned", []string{"a", "f"}, func(after string, limit int) ([]string, error) {
 		return f.reader().NodesOwned(ctx, "post", "owner of a", after, limit)
-	}))
+	})
 	for _, test := range []struct {
 		query store.WithinQuery
 		want  []string
@@ -113,8 +113,15 @@ func testNodesOfUsers(t *testing.T, f fixture) {
 		{store.WithinQuery{NodeType: "team", Kind: authz.KindOrganization, IDs: []string{"acme"}}, []string{"engines"}},
 		{store.WithinQuery{NodeType: "post", Kind: authz.KindProject}, nil},
 	} {
-		pages(t, "NodesWithin", test.want, list(func(after string, limit int) ([]store.NodeRecord, error) {
+		pages(t, "NodesWithin", test.want, func(after string, limit int) ([]string, error) {
 			return f.reader().NodesWithin(ctx, test.query, after, limit)
-		}))
+		})
 	}
+	named := get(f.reader().NodesNamed(ctx, "post", []string{"f", "a", "f", "rocket", "none"}))(t)
+	slices.SortFunc(named, func(a, b store.NodeRecord) int { return strings.Compare(a.ID, b.ID) })
+	deepEqual(t, "NodesNamed", named, []store.NodeRecord{
+		{Node: authz.Node{Type: "post", ID: "a"}, Parent: engines, Owner: "owner of a"},
+		{Node: authz.Node{Type: "post", ID: "f"}, Parent: authz.Root, Owner: "owner of a"},
+	})
+	equal(t, "NodesNamed of none", len(get(f.reader().NodesNamed(ctx, "post", nil))(t)), 0)
 }

@@ -29,6 +29,7 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 	for name, run := range map[string]func(*testing.T, fixture){
 		"Roles":                        testRoles,
 		"Roles/detail":                 testRoleDetail,
+		"Roles/above":                  testRolesAbove,
 		"Roles/deletion":               testDeleteRole,
 		"Roles/built in":               testBuiltinRoles,
 		"Roles/held outside":           testHeldOutside,

@@ -18,14 +18,18 @@ import (
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
 
-// Parse reads a policy. A field that there is not, a key or an item that is there
-// twice, and a name of what is not in the file are errors, which tell the line. All
-// are fault.CodeInvalid. Whether names and conditions are good is for Apply to find.
+// Parse reads a policy. A field that there is not or that is left empty, a key or an
+// item that is there twice, and a name of what is not in the file are errors, which
+// tell the line; so is a file that holds nothing. All are fault.CodeInvalid. Whether
+// names and conditions are good is for Apply to find.
 func Parse(data []byte) (File, error) {
 	var f File
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
-	if err := decoder.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+	switch err := decoder.Decode(&f); {
+	case errors.Is(err, io.EOF):
+		return File{}, fault.Invalid("the file is empty: a policy that holds nothing is {}")
+	case err != nil:
 		return File{}, syntaxFault(err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
@@ -38,6 +42,7 @@ func Parse(data []byte) (File, error) {
 	f.lines = lines{}
 	f.lines.collect(&document, nil)
 	c := checker{file: &f}
+	c.nulls(&document, nil)
 	c.roles()
 	c.groups()
 	c.scopes()
@@ -127,6 +132,49 @@ type checker struct {
 
 func (c *checker) fault(at path, format string, args ...any) {
 	c.faults = append(c.faults, c.file.locate(at, fault.Invalid(format, args...)))
+}
+
+// nulls refuses what is left empty, for it would pass for what is not there: a
+// membership without a place is one at the root, and one without an end is for ever.
+func (c *checker) nulls(node *yaml.Node, at path) {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Tag == "!!null" && !mayBeNull(at) {
+		c.fault(at, "is left empty: leave it out, or say what it is")
+	}
+	switch node.Kind {
+	case yaml.DocumentNode:
+		c.nulls(node.Content[0], at)
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			part := at
+			if name := node.Content[i]; name.Tag != "!!merge" {
+				part = at.to(name.Value)
+			}
+			c.nulls(node.Content[i+1], part)
+		}
+	case yaml.SequenceNode:
+		for i, item := range node.Content {
+			c.nulls(item, at.to(i))
+		}
+	}
+}
+
+// mayBeNull tells the parts that mean something where they are left empty: a role or
+// a group that is only named, a grant without a condition, and what is in properties
+// or a context, where null is a value.
+func mayBeNull(at path) bool {
+	switch {
+	case len(at) == 2:
+		return at[0] == "roles" || at[0] == "groups"
+	case len(at) == 4 && at[0] == "roles":
+		return at[2] == "grants"
+	case len(at) > 3 && at[0] == "tests":
+		return at[2] != "resource" || len(at) > 4 && at[3] == "properties"
+	default:
+		return false
+	}
 }
 
 // each checks the items of a list of names: each once, each one of those that exist.
@@ -254,10 +302,10 @@ func (c *checker) memberships() {
 	}
 }
 
-// bound refuses the zero time, which would count as none and so turn an end into no
-// end.
+// bound refuses what is kept as the zero time, which would count as none and so turn
+// an end into no end.
 func (c *checker) bound(at path, bound *time.Time) {
-	if bound != nil && bound.IsZero() {
+	if bound != nil && kept(bound).IsZero() {
 		c.fault(at, "must not be the zero time; leave it out to set no bound")
 	}
 }
@@ -272,14 +320,30 @@ func (c *checker) tests() {
 		c.properties(at.to("action_properties"), &test.ActionProperties)
 		c.properties(at.to("context"), &test.Context)
 		if test.Resource != nil {
-			c.properties(at.to("resource", "properties"), &test.Resource.Properties)
+			c.resource(at.to("resource"), test.Resource)
 		}
+	}
+}
+
+// resource checks that a test asks about what there is: what is nowhere would be
+// denied, and so pass a test that wants it to be.
+func (c *checker) resource(at path, r *Resource) {
+	c.properties(at.to("properties"), &r.Properties)
+	if node := (authz.Node{Type: r.Type, ID: r.ID}); authz.IsScopeKind(r.Type) && !c.isScope(node) {
+		c.fault(at, "scope %s is not in this file", node)
+	}
+	if r.Parent != nil && !c.isScope(r.Parent.node()) {
+		c.fault(at.to("parent"), "scope %s is not in this file", r.Parent.node())
 	}
 }
 
 // properties makes of YAML's values what a request in JSON would bring.
 func (c *checker) properties(at path, properties *map[string]any) {
 	if *properties == nil {
+		return
+	}
+	if err := authz.ValidateProperties(*properties); err != nil {
+		c.fault(at, "%v", err)
 		return
 	}
 	encoded, err := json.Marshal(*properties)

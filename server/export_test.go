@@ -1,0 +1,4 @@
+package server
+
+// NewWithoutShortcuts is New for a server that answers every request the generic way.
+func NewWithoutShortcuts(cfg Config) (*Server, error) { return newServer(cfg, false) }
