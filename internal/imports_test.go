@@ -32,13 +32,18 @@ var rules = []struct {
 	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
 	{packages: "internal/audit", own: []string{}, others: []string{}},
-	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
+	{packages: "internal/signing", own: []string{}, others: []string{"github.com/golang-jwt/jwt/v5"}},
+	{
+		packages: "internal/session", own: []string{"authz", "internal/signing"},
+		others: []string{"github.com/golang-jwt/jwt/v5", "github.com/mileusna/useragent"},
+	},
+	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
-		own:      []string{"authz", "internal/audit", "internal/fault", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
 		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
 	},
-	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/store"}, others: []string{}},
+	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store"}, others: []string{}},
 	{
 		packages: "internal/live", own: []string{"authz", "internal/fault", "internal/store"},
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
@@ -51,19 +56,31 @@ var rules = []struct {
 	{
 		packages: "engine",
 		own: []string{
-			"authz", "internal/audit", "internal/fault", "internal/live", "internal/store", "internal/store/sqlstore",
+			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
+			"internal/store/sqlstore",
 		},
 		others: []string{"github.com/google/uuid", "github.com/maypok86/otter/v2"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
+	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},
+	{packages: "middleware", own: []string{"authz"}, others: []string{"github.com/felixge/httpsnoop"}},
+	{packages: "middleware/echo", own: []string{"authz", "middleware"}, others: []string{"github.com/labstack/echo/v4"}},
+	{packages: "middleware/gin", own: []string{"authz", "middleware"}, others: []string{"github.com/gin-gonic/gin"}},
+	{packages: "middleware/grpc", own: []string{"authz", "middleware"}, others: []string{"google.golang.org/grpc"}},
 	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
-	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "sdk", "server"}},
+	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "sdk", "server", "server/extauthz"}},
 	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
+	{
+		// The drivers, because its notes are its own.
+		packages: "examples/notes",
+		own:      []string{"authz", "engine", "middleware", "sdk"},
+		others:   []string{"github.com/mileusna/useragent", "golang.org/x/crypto/bcrypt", "modernc.org/sqlite", "database/sql"},
+	},
 	{packages: "integration/...", own: []string{"authz", "engine", "server", "sdk", "internal/pgtest"}},
 	{
 		// The drivers, because their own transaction rate is what writes are measured against.
 		packages: "integration/bench",
-		own:      []string{"authz", "engine", "server", "internal/pgtest"},
+		own:      []string{"authz", "engine", "middleware", "server", "internal/pgtest"},
 		others:   []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
 	},
 }

@@ -105,8 +105,16 @@ func (q SQLite) ClientKeys(ctx context.Context, arg postgres.ClientKeysParams) (
 	return items, nil
 }
 
+func (q SQLite) ConfirmSession(ctx context.Context, arg postgres.ConfirmSessionParams) (int64, error) {
+	return q.Queries.ConfirmSession(ctx, sqlite.ConfirmSessionParams(arg))
+}
+
 func (q SQLite) CountMembers(ctx context.Context, arg postgres.CountMembersParams) (int64, error) {
 	return q.Queries.CountMembers(ctx, sqlite.CountMembersParams(arg))
+}
+
+func (q SQLite) CountReplay(ctx context.Context, arg postgres.CountReplayParams) (int64, error) {
+	return q.Queries.CountReplay(ctx, sqlite.CountReplayParams(arg))
 }
 
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
@@ -135,6 +143,18 @@ func (q SQLite) CreateRole(ctx context.Context, arg postgres.CreateRoleParams) (
 
 func (q SQLite) CreateRoleParent(ctx context.Context, arg postgres.CreateRoleParentParams) (int64, error) {
 	return q.Queries.CreateRoleParent(ctx, sqlite.CreateRoleParentParams(arg))
+}
+
+func (q SQLite) CreateSession(ctx context.Context, arg postgres.CreateSessionParams) error {
+	return q.Queries.CreateSession(ctx, sqlite.CreateSessionParams(arg))
+}
+
+func (q SQLite) CreateSigningKey(ctx context.Context, arg postgres.CreateSigningKeyParams) (int64, error) {
+	return q.Queries.CreateSigningKey(ctx, sqlite.CreateSigningKeyParams(arg))
+}
+
+func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
+	return q.Queries.DatabaseTime(ctx)
 }
 
 func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
@@ -197,6 +217,14 @@ func (q SQLite) DeleteRoleParent(ctx context.Context, arg postgres.DeleteRolePar
 	return q.Queries.DeleteRoleParent(ctx, sqlite.DeleteRoleParentParams(arg))
 }
 
+func (q SQLite) DeleteSession(ctx context.Context, arg postgres.DeleteSessionParams) error {
+	return q.Queries.DeleteSession(ctx, sqlite.DeleteSessionParams(arg))
+}
+
+func (q SQLite) DeleteSigningKeys(ctx context.Context, arg postgres.DeleteSigningKeysParams) (int64, error) {
+	return q.Queries.DeleteSigningKeys(ctx, sqlite.DeleteSigningKeysParams(arg))
+}
+
 func (q SQLite) DeleteTool(ctx context.Context, arg postgres.DeleteToolParams) (int64, error) {
 	return q.Queries.DeleteTool(ctx, sqlite.DeleteToolParams(arg))
 }
@@ -211,6 +239,46 @@ func (q SQLite) DeleteUser(ctx context.Context, arg postgres.DeleteUserParams) (
 
 func (q SQLite) DisownNodes(ctx context.Context, arg postgres.DisownNodesParams) (int64, error) {
 	return q.Queries.DisownNodes(ctx, sqlite.DisownNodesParams(arg))
+}
+
+func (q SQLite) DueSessions(ctx context.Context, arg postgres.DueSessionsParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.DueSessions(ctx, sqlite.DueSessionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) EndOldestSessions(ctx context.Context, arg postgres.EndOldestSessionsParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.EndOldestSessions(ctx, sqlite.EndOldestSessionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) EndSession(ctx context.Context, arg postgres.EndSessionParams) (int64, error) {
+	return q.Queries.EndSession(ctx, sqlite.EndSessionParams(arg))
+}
+
+func (q SQLite) EndSessionsOfUser(ctx context.Context, arg postgres.EndSessionsOfUserParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.EndSessionsOfUser(ctx, sqlite.EndSessionsOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
@@ -311,6 +379,22 @@ func (q SQLite) LeaveGroups(ctx context.Context, arg postgres.LeaveGroupsParams)
 	return q.Queries.LeaveGroups(ctx, sqlite.LeaveGroupsParams(arg))
 }
 
+func (q SQLite) LiveSessionsOfUser(ctx context.Context, arg postgres.LiveSessionsOfUserParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.LiveSessionsOfUser(ctx, sqlite.LiveSessionsOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) LockSessionUser(ctx context.Context, arg postgres.LockSessionUserParams) (int64, error) {
+	return q.Queries.LockSessionUser(ctx, sqlite.LockSessionUserParams(arg))
+}
+
 func (q SQLite) Members(ctx context.Context, arg postgres.MembersParams) ([]postgres.MembersRow, error) {
 	rows, err := q.Queries.Members(ctx, sqlite.MembersParams(arg))
 	if err != nil {
@@ -338,6 +422,10 @@ func (q SQLite) Memberships(ctx context.Context, arg postgres.MembershipsParams)
 		items[i] = postgres.MembershipsRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) MoveSession(ctx context.Context, arg postgres.MoveSessionParams) (int64, error) {
+	return q.Queries.MoveSession(ctx, sqlite.MoveSessionParams(arg))
 }
 
 func (q SQLite) Node(ctx context.Context, arg postgres.NodeParams) (postgres.Node, error) {
@@ -405,8 +493,20 @@ func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams)
 	return q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
 }
 
+func (q SQLite) PostponeSweep(ctx context.Context, arg postgres.PostponeSweepParams) error {
+	return q.Queries.PostponeSweep(ctx, sqlite.PostponeSweepParams(arg))
+}
+
 func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionParams) (int64, error) {
 	return q.Queries.RaiseRevision(ctx, sqlite.RaiseRevisionParams(arg))
+}
+
+func (q SQLite) RaiseSessionEpoch(ctx context.Context, arg postgres.RaiseSessionEpochParams) error {
+	return q.Queries.RaiseSessionEpoch(ctx, sqlite.RaiseSessionEpochParams(arg))
+}
+
+func (q SQLite) RecoverSession(ctx context.Context, arg postgres.RecoverSessionParams) (int64, error) {
+	return q.Queries.RecoverSession(ctx, sqlite.RecoverSessionParams(arg))
 }
 
 func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupMemberParams) (int64, error) {
@@ -469,6 +569,39 @@ func (q SQLite) RolesAbove(ctx context.Context, arg postgres.RolesAboveParams) (
 	return items, nil
 }
 
+func (q SQLite) RotateSession(ctx context.Context, arg postgres.RotateSessionParams) (int64, error) {
+	return q.Queries.RotateSession(ctx, sqlite.RotateSessionParams(arg))
+}
+
+func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgres.SessionRow, error) {
+	row, err := q.Queries.Session(ctx, sqlite.SessionParams(arg))
+	return postgres.SessionRow(row), err
+}
+
+func (q SQLite) Sessions(ctx context.Context, arg postgres.SessionsParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.Sessions(ctx, sqlite.SessionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SessionsOfUser(ctx context.Context, arg postgres.SessionsOfUserParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.SessionsOfUser(ctx, sqlite.SessionsOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) SetClientKeyExpiry(ctx context.Context, arg postgres.SetClientKeyExpiryParams) (int64, error) {
 	return q.Queries.SetClientKeyExpiry(ctx, sqlite.SetClientKeyExpiryParams(arg))
 }
@@ -516,6 +649,30 @@ func (q SQLite) SetUser(ctx context.Context, arg postgres.SetUserParams) (int64,
 func (q SQLite) Settings(ctx context.Context, arg postgres.SettingsParams) (postgres.SettingsRow, error) {
 	row, err := q.Queries.Settings(ctx, sqlite.SettingsParams(arg))
 	return postgres.SettingsRow(row), err
+}
+
+func (q SQLite) SigningKeys(ctx context.Context, arg postgres.SigningKeysParams) ([]postgres.SigningKey, error) {
+	rows, err := q.Queries.SigningKeys(ctx, sqlite.SigningKeysParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.SigningKey, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.SigningKey(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsParams) ([]postgres.StaleSessionsRow, error) {
+	rows, err := q.Queries.StaleSessions(ctx, sqlite.StaleSessionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.StaleSessionsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.StaleSessionsRow(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {

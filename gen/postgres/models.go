@@ -89,6 +89,44 @@ type RoleParent struct {
 	Parent string
 }
 
+type Session struct {
+	Tenant        string
+	ID            string
+	Subject       string
+	Epoch         int64
+	Generation    int64
+	Recent        string
+	Confirmed     int64
+	Recovered     int64
+	Replays       int64
+	CreatedAt     int64
+	RotatedAt     int64
+	IdleExpiresAt int64
+	ExpiresAt     int64
+	Ip            string
+	UserAgent     string
+	Binding       string
+	EndedAt       int64
+	SweepAt       int64
+	EndReason     string
+}
+
+type SessionUser struct {
+	Tenant string
+	Name   string
+	Epoch  int64
+}
+
+type SigningKey struct {
+	Purpose   string
+	Number    int64
+	ID        string
+	Algorithm string
+	Material  string
+	CreatedAt int64
+	SignsFrom int64
+}
+
 type Tenant struct {
 	ID                string
 	Revision          int64

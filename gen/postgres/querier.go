@@ -24,7 +24,9 @@ type Querier interface {
 	ClientKeyByHash(ctx context.Context, arg ClientKeyByHashParams) (ClientKey, error)
 	// For the operator's command line, which sees every tenant.
 	ClientKeys(ctx context.Context, arg ClientKeysParams) ([]ClientKey, error)
+	ConfirmSession(ctx context.Context, arg ConfirmSessionParams) (int64, error)
 	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
+	CountReplay(ctx context.Context, arg CountReplayParams) (int64, error)
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
@@ -32,6 +34,13 @@ type Querier interface {
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
 	CreateRoleParent(ctx context.Context, arg CreateRoleParentParams) (int64, error)
+	// The largest integer stands for the end of a session that has not been ended. It is
+	// written out, because an index of live sessions serves no query with an argument there.
+	// What finds its session by id says >= instead, so that PostgreSQL does not take that index
+	// for the shorter way and walk through all live sessions of the tenant.
+	CreateSession(ctx context.Context, arg CreateSessionParams) error
+	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
+	DatabaseTime(ctx context.Context) (int64, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
@@ -49,10 +58,17 @@ type Querier interface {
 	DeletePermissionsOfTool(ctx context.Context, arg DeletePermissionsOfToolParams) (int64, error)
 	DeleteRole(ctx context.Context, arg DeleteRoleParams) (int64, error)
 	DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error)
+	DeleteSession(ctx context.Context, arg DeleteSessionParams) error
+	DeleteSigningKeys(ctx context.Context, arg DeleteSigningKeysParams) (int64, error)
 	DeleteTool(ctx context.Context, arg DeleteToolParams) (int64, error)
 	DeleteToolPermission(ctx context.Context, arg DeleteToolPermissionParams) (int64, error)
 	DeleteUser(ctx context.Context, arg DeleteUserParams) (int64, error)
 	DisownNodes(ctx context.Context, arg DisownNodesParams) (int64, error)
+	// Some of them have been rotated since, and so have not expired.
+	DueSessions(ctx context.Context, arg DueSessionsParams) ([]Session, error)
+	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
+	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
+	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
 	Group(ctx context.Context, arg GroupParams) (GroupRow, error)
@@ -81,6 +97,10 @@ type Querier interface {
 	// of a group anywhere, or an owner.
 	KnownUsers(ctx context.Context, arg KnownUsersParams) ([]string, error)
 	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
+	LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUserParams) ([]Session, error)
+	// Locks the user's row until the transaction ends. What decides about the user is read
+	// by another statement: this one may have waited, and sees what was there before.
+	LockSessionUser(ctx context.Context, arg LockSessionUserParams) (int64, error)
 	// A list travels as one JSON array, which each engine unfolds in its own way; that
 	// is why these queries are not shared.
 	// Users who hold a role themselves, and those of the groups that do. The keyset
@@ -91,6 +111,7 @@ type Querier interface {
 	MembershipOutside(ctx context.Context, arg MembershipOutsideParams) (MembershipOutsideRow, error)
 	// Users come before groups, and each kind has a keyset of its own.
 	Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error)
+	MoveSession(ctx context.Context, arg MoveSessionParams) (int64, error)
 	Node(ctx context.Context, arg NodeParams) (Node, error)
 	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
 	// All that lies below a node, at any depth.
@@ -101,9 +122,14 @@ type Querier interface {
 	NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node, error)
 	// The nodes of a type that lie below some scopes of one kind, at any depth.
 	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error)
+	PostponeSweep(ctx context.Context, arg PostponeSweepParams) error
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
 	RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (int64, error)
+	// Makes the row where there is none: a row that another transaction has only just made
+	// can be met, and waited for, in no other way.
+	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
+	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	Revision(ctx context.Context, arg RevisionParams) (int64, error)
 	// The tenants travel as one JSON array, which each engine unfolds in its own way.
@@ -116,6 +142,15 @@ type Querier interface {
 	// Some roles and those that they inherit from, nearest first: one row for each parent,
 	// and one without where there is none; max_roles counts roles.
 	RolesAbove(ctx context.Context, arg RolesAboveParams) ([]RolesAboveRow, error)
+	// Sets no column that an index holds. A recovery since the row was read has changed
+	// recent, which must not be lost.
+	RotateSession(ctx context.Context, arg RotateSessionParams) (int64, error)
+	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
+	// at once take different ones. SQLite has neither.
+	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
+	Sessions(ctx context.Context, arg SessionsParams) ([]Session, error)
+	// Apart from SQLite's, which must be told the index.
+	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
@@ -128,6 +163,8 @@ type Querier interface {
 	SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error)
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
+	SigningKeys(ctx context.Context, arg SigningKeysParams) ([]SigningKey, error)
+	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
 	// The rows of each tool are as in Tool; max_rows counts tools.

@@ -54,8 +54,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.clientKeysStmt, err = db.PrepareContext(ctx, clientKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query ClientKeys: %w", err)
 	}
+	if q.confirmSessionStmt, err = db.PrepareContext(ctx, confirmSession); err != nil {
+		return nil, fmt.Errorf("error preparing query ConfirmSession: %w", err)
+	}
 	if q.countMembersStmt, err = db.PrepareContext(ctx, countMembers); err != nil {
 		return nil, fmt.Errorf("error preparing query CountMembers: %w", err)
+	}
+	if q.countReplayStmt, err = db.PrepareContext(ctx, countReplay); err != nil {
+		return nil, fmt.Errorf("error preparing query CountReplay: %w", err)
 	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
@@ -77,6 +83,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.createRoleParentStmt, err = db.PrepareContext(ctx, createRoleParent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateRoleParent: %w", err)
+	}
+	if q.createSessionStmt, err = db.PrepareContext(ctx, createSession); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateSession: %w", err)
+	}
+	if q.createSigningKeyStmt, err = db.PrepareContext(ctx, createSigningKey); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateSigningKey: %w", err)
+	}
+	if q.databaseTimeStmt, err = db.PrepareContext(ctx, databaseTime); err != nil {
+		return nil, fmt.Errorf("error preparing query DatabaseTime: %w", err)
 	}
 	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
@@ -123,6 +138,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteRoleParentStmt, err = db.PrepareContext(ctx, deleteRoleParent); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteRoleParent: %w", err)
 	}
+	if q.deleteSessionStmt, err = db.PrepareContext(ctx, deleteSession); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteSession: %w", err)
+	}
+	if q.deleteSigningKeysStmt, err = db.PrepareContext(ctx, deleteSigningKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteSigningKeys: %w", err)
+	}
 	if q.deleteToolStmt, err = db.PrepareContext(ctx, deleteTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteTool: %w", err)
 	}
@@ -134,6 +155,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.disownNodesStmt, err = db.PrepareContext(ctx, disownNodes); err != nil {
 		return nil, fmt.Errorf("error preparing query DisownNodes: %w", err)
+	}
+	if q.dueSessionsStmt, err = db.PrepareContext(ctx, dueSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query DueSessions: %w", err)
+	}
+	if q.endOldestSessionsStmt, err = db.PrepareContext(ctx, endOldestSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query EndOldestSessions: %w", err)
+	}
+	if q.endSessionStmt, err = db.PrepareContext(ctx, endSession); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSession: %w", err)
+	}
+	if q.endSessionsOfUserStmt, err = db.PrepareContext(ctx, endSessionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query EndSessionsOfUser: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -171,6 +204,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.leaveGroupsStmt, err = db.PrepareContext(ctx, leaveGroups); err != nil {
 		return nil, fmt.Errorf("error preparing query LeaveGroups: %w", err)
 	}
+	if q.liveSessionsOfUserStmt, err = db.PrepareContext(ctx, liveSessionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query LiveSessionsOfUser: %w", err)
+	}
+	if q.lockSessionUserStmt, err = db.PrepareContext(ctx, lockSessionUser); err != nil {
+		return nil, fmt.Errorf("error preparing query LockSessionUser: %w", err)
+	}
 	if q.membersStmt, err = db.PrepareContext(ctx, members); err != nil {
 		return nil, fmt.Errorf("error preparing query Members: %w", err)
 	}
@@ -179,6 +218,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.membershipsStmt, err = db.PrepareContext(ctx, memberships); err != nil {
 		return nil, fmt.Errorf("error preparing query Memberships: %w", err)
+	}
+	if q.moveSessionStmt, err = db.PrepareContext(ctx, moveSession); err != nil {
+		return nil, fmt.Errorf("error preparing query MoveSession: %w", err)
 	}
 	if q.nodeStmt, err = db.PrepareContext(ctx, node); err != nil {
 		return nil, fmt.Errorf("error preparing query Node: %w", err)
@@ -204,8 +246,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.nodesWithinStmt, err = db.PrepareContext(ctx, nodesWithin); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesWithin: %w", err)
 	}
+	if q.postponeSweepStmt, err = db.PrepareContext(ctx, postponeSweep); err != nil {
+		return nil, fmt.Errorf("error preparing query PostponeSweep: %w", err)
+	}
 	if q.raiseRevisionStmt, err = db.PrepareContext(ctx, raiseRevision); err != nil {
 		return nil, fmt.Errorf("error preparing query RaiseRevision: %w", err)
+	}
+	if q.raiseSessionEpochStmt, err = db.PrepareContext(ctx, raiseSessionEpoch); err != nil {
+		return nil, fmt.Errorf("error preparing query RaiseSessionEpoch: %w", err)
+	}
+	if q.recoverSessionStmt, err = db.PrepareContext(ctx, recoverSession); err != nil {
+		return nil, fmt.Errorf("error preparing query RecoverSession: %w", err)
 	}
 	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
@@ -227,6 +278,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.rolesAboveStmt, err = db.PrepareContext(ctx, rolesAbove); err != nil {
 		return nil, fmt.Errorf("error preparing query RolesAbove: %w", err)
+	}
+	if q.rotateSessionStmt, err = db.PrepareContext(ctx, rotateSession); err != nil {
+		return nil, fmt.Errorf("error preparing query RotateSession: %w", err)
+	}
+	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
+		return nil, fmt.Errorf("error preparing query Session: %w", err)
+	}
+	if q.sessionsStmt, err = db.PrepareContext(ctx, sessions); err != nil {
+		return nil, fmt.Errorf("error preparing query Sessions: %w", err)
+	}
+	if q.sessionsOfUserStmt, err = db.PrepareContext(ctx, sessionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsOfUser: %w", err)
 	}
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
@@ -263,6 +326,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.settingsStmt, err = db.PrepareContext(ctx, settings); err != nil {
 		return nil, fmt.Errorf("error preparing query Settings: %w", err)
+	}
+	if q.signingKeysStmt, err = db.PrepareContext(ctx, signingKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query SigningKeys: %w", err)
+	}
+	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
+		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
 	}
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
@@ -334,9 +403,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing clientKeysStmt: %w", cerr)
 		}
 	}
+	if q.confirmSessionStmt != nil {
+		if cerr := q.confirmSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing confirmSessionStmt: %w", cerr)
+		}
+	}
 	if q.countMembersStmt != nil {
 		if cerr := q.countMembersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countMembersStmt: %w", cerr)
+		}
+	}
+	if q.countReplayStmt != nil {
+		if cerr := q.countReplayStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countReplayStmt: %w", cerr)
 		}
 	}
 	if q.createAuditEventStmt != nil {
@@ -372,6 +451,21 @@ func (q *Queries) Close() error {
 	if q.createRoleParentStmt != nil {
 		if cerr := q.createRoleParentStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createRoleParentStmt: %w", cerr)
+		}
+	}
+	if q.createSessionStmt != nil {
+		if cerr := q.createSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createSessionStmt: %w", cerr)
+		}
+	}
+	if q.createSigningKeyStmt != nil {
+		if cerr := q.createSigningKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createSigningKeyStmt: %w", cerr)
+		}
+	}
+	if q.databaseTimeStmt != nil {
+		if cerr := q.databaseTimeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing databaseTimeStmt: %w", cerr)
 		}
 	}
 	if q.definingToolStmt != nil {
@@ -449,6 +543,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteRoleParentStmt: %w", cerr)
 		}
 	}
+	if q.deleteSessionStmt != nil {
+		if cerr := q.deleteSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteSessionStmt: %w", cerr)
+		}
+	}
+	if q.deleteSigningKeysStmt != nil {
+		if cerr := q.deleteSigningKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteSigningKeysStmt: %w", cerr)
+		}
+	}
 	if q.deleteToolStmt != nil {
 		if cerr := q.deleteToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteToolStmt: %w", cerr)
@@ -467,6 +571,26 @@ func (q *Queries) Close() error {
 	if q.disownNodesStmt != nil {
 		if cerr := q.disownNodesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing disownNodesStmt: %w", cerr)
+		}
+	}
+	if q.dueSessionsStmt != nil {
+		if cerr := q.dueSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dueSessionsStmt: %w", cerr)
+		}
+	}
+	if q.endOldestSessionsStmt != nil {
+		if cerr := q.endOldestSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endOldestSessionsStmt: %w", cerr)
+		}
+	}
+	if q.endSessionStmt != nil {
+		if cerr := q.endSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSessionStmt: %w", cerr)
+		}
+	}
+	if q.endSessionsOfUserStmt != nil {
+		if cerr := q.endSessionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endSessionsOfUserStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -529,6 +653,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing leaveGroupsStmt: %w", cerr)
 		}
 	}
+	if q.liveSessionsOfUserStmt != nil {
+		if cerr := q.liveSessionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing liveSessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.lockSessionUserStmt != nil {
+		if cerr := q.lockSessionUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockSessionUserStmt: %w", cerr)
+		}
+	}
 	if q.membersStmt != nil {
 		if cerr := q.membersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing membersStmt: %w", cerr)
@@ -542,6 +676,11 @@ func (q *Queries) Close() error {
 	if q.membershipsStmt != nil {
 		if cerr := q.membershipsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing membershipsStmt: %w", cerr)
+		}
+	}
+	if q.moveSessionStmt != nil {
+		if cerr := q.moveSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing moveSessionStmt: %w", cerr)
 		}
 	}
 	if q.nodeStmt != nil {
@@ -584,9 +723,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nodesWithinStmt: %w", cerr)
 		}
 	}
+	if q.postponeSweepStmt != nil {
+		if cerr := q.postponeSweepStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing postponeSweepStmt: %w", cerr)
+		}
+	}
 	if q.raiseRevisionStmt != nil {
 		if cerr := q.raiseRevisionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing raiseRevisionStmt: %w", cerr)
+		}
+	}
+	if q.raiseSessionEpochStmt != nil {
+		if cerr := q.raiseSessionEpochStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing raiseSessionEpochStmt: %w", cerr)
+		}
+	}
+	if q.recoverSessionStmt != nil {
+		if cerr := q.recoverSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing recoverSessionStmt: %w", cerr)
 		}
 	}
 	if q.removeGroupMemberStmt != nil {
@@ -622,6 +776,26 @@ func (q *Queries) Close() error {
 	if q.rolesAboveStmt != nil {
 		if cerr := q.rolesAboveStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing rolesAboveStmt: %w", cerr)
+		}
+	}
+	if q.rotateSessionStmt != nil {
+		if cerr := q.rotateSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rotateSessionStmt: %w", cerr)
+		}
+	}
+	if q.sessionStmt != nil {
+		if cerr := q.sessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
+		}
+	}
+	if q.sessionsStmt != nil {
+		if cerr := q.sessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsStmt: %w", cerr)
+		}
+	}
+	if q.sessionsOfUserStmt != nil {
+		if cerr := q.sessionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsOfUserStmt: %w", cerr)
 		}
 	}
 	if q.setClientKeyExpiryStmt != nil {
@@ -682,6 +856,16 @@ func (q *Queries) Close() error {
 	if q.settingsStmt != nil {
 		if cerr := q.settingsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing settingsStmt: %w", cerr)
+		}
+	}
+	if q.signingKeysStmt != nil {
+		if cerr := q.signingKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing signingKeysStmt: %w", cerr)
+		}
+	}
+	if q.staleSessionsStmt != nil {
+		if cerr := q.staleSessionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
 		}
 	}
 	if q.toolStmt != nil {
@@ -758,7 +942,9 @@ type Queries struct {
 	clientKeyByFingerprintStmt     *sql.Stmt
 	clientKeyByHashStmt            *sql.Stmt
 	clientKeysStmt                 *sql.Stmt
+	confirmSessionStmt             *sql.Stmt
 	countMembersStmt               *sql.Stmt
+	countReplayStmt                *sql.Stmt
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
@@ -766,6 +952,9 @@ type Queries struct {
 	createMembershipStmt           *sql.Stmt
 	createRoleStmt                 *sql.Stmt
 	createRoleParentStmt           *sql.Stmt
+	createSessionStmt              *sql.Stmt
+	createSigningKeyStmt           *sql.Stmt
+	databaseTimeStmt               *sql.Stmt
 	definingToolStmt               *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
 	deleteGrantStmt                *sql.Stmt
@@ -781,10 +970,16 @@ type Queries struct {
 	deletePermissionsOfToolStmt    *sql.Stmt
 	deleteRoleStmt                 *sql.Stmt
 	deleteRoleParentStmt           *sql.Stmt
+	deleteSessionStmt              *sql.Stmt
+	deleteSigningKeysStmt          *sql.Stmt
 	deleteToolStmt                 *sql.Stmt
 	deleteToolPermissionStmt       *sql.Stmt
 	deleteUserStmt                 *sql.Stmt
 	disownNodesStmt                *sql.Stmt
+	dueSessionsStmt                *sql.Stmt
+	endOldestSessionsStmt          *sql.Stmt
+	endSessionStmt                 *sql.Stmt
+	endSessionsOfUserStmt          *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
 	groupStmt                      *sql.Stmt
@@ -797,9 +992,12 @@ type Queries struct {
 	knownPermissionsStmt           *sql.Stmt
 	knownUsersStmt                 *sql.Stmt
 	leaveGroupsStmt                *sql.Stmt
+	liveSessionsOfUserStmt         *sql.Stmt
+	lockSessionUserStmt            *sql.Stmt
 	membersStmt                    *sql.Stmt
 	membershipOutsideStmt          *sql.Stmt
 	membershipsStmt                *sql.Stmt
+	moveSessionStmt                *sql.Stmt
 	nodeStmt                       *sql.Stmt
 	nodesStmt                      *sql.Stmt
 	nodesBelowStmt                 *sql.Stmt
@@ -808,7 +1006,10 @@ type Queries struct {
 	nodesOwnedStmt                 *sql.Stmt
 	nodesUnderStmt                 *sql.Stmt
 	nodesWithinStmt                *sql.Stmt
+	postponeSweepStmt              *sql.Stmt
 	raiseRevisionStmt              *sql.Stmt
+	raiseSessionEpochStmt          *sql.Stmt
+	recoverSessionStmt             *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
 	revisionStmt                   *sql.Stmt
 	revisionsStmt                  *sql.Stmt
@@ -816,6 +1017,10 @@ type Queries struct {
 	roleStmt                       *sql.Stmt
 	rolesStmt                      *sql.Stmt
 	rolesAboveStmt                 *sql.Stmt
+	rotateSessionStmt              *sql.Stmt
+	sessionStmt                    *sql.Stmt
+	sessionsStmt                   *sql.Stmt
+	sessionsOfUserStmt             *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
 	setGrantStmt                   *sql.Stmt
 	setGroupStmt                   *sql.Stmt
@@ -828,6 +1033,8 @@ type Queries struct {
 	setToolPermissionStmt          *sql.Stmt
 	setUserStmt                    *sql.Stmt
 	settingsStmt                   *sql.Stmt
+	signingKeysStmt                *sql.Stmt
+	staleSessionsStmt              *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolsStmt                      *sql.Stmt
 	userStmt                       *sql.Stmt
@@ -849,7 +1056,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		clientKeyByFingerprintStmt:     q.clientKeyByFingerprintStmt,
 		clientKeyByHashStmt:            q.clientKeyByHashStmt,
 		clientKeysStmt:                 q.clientKeysStmt,
+		confirmSessionStmt:             q.confirmSessionStmt,
 		countMembersStmt:               q.countMembersStmt,
+		countReplayStmt:                q.countReplayStmt,
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
@@ -857,6 +1066,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createMembershipStmt:           q.createMembershipStmt,
 		createRoleStmt:                 q.createRoleStmt,
 		createRoleParentStmt:           q.createRoleParentStmt,
+		createSessionStmt:              q.createSessionStmt,
+		createSigningKeyStmt:           q.createSigningKeyStmt,
+		databaseTimeStmt:               q.databaseTimeStmt,
 		definingToolStmt:               q.definingToolStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
 		deleteGrantStmt:                q.deleteGrantStmt,
@@ -872,10 +1084,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deletePermissionsOfToolStmt:    q.deletePermissionsOfToolStmt,
 		deleteRoleStmt:                 q.deleteRoleStmt,
 		deleteRoleParentStmt:           q.deleteRoleParentStmt,
+		deleteSessionStmt:              q.deleteSessionStmt,
+		deleteSigningKeysStmt:          q.deleteSigningKeysStmt,
 		deleteToolStmt:                 q.deleteToolStmt,
 		deleteToolPermissionStmt:       q.deleteToolPermissionStmt,
 		deleteUserStmt:                 q.deleteUserStmt,
 		disownNodesStmt:                q.disownNodesStmt,
+		dueSessionsStmt:                q.dueSessionsStmt,
+		endOldestSessionsStmt:          q.endOldestSessionsStmt,
+		endSessionStmt:                 q.endSessionStmt,
+		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
 		groupStmt:                      q.groupStmt,
@@ -888,9 +1106,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		knownPermissionsStmt:           q.knownPermissionsStmt,
 		knownUsersStmt:                 q.knownUsersStmt,
 		leaveGroupsStmt:                q.leaveGroupsStmt,
+		liveSessionsOfUserStmt:         q.liveSessionsOfUserStmt,
+		lockSessionUserStmt:            q.lockSessionUserStmt,
 		membersStmt:                    q.membersStmt,
 		membershipOutsideStmt:          q.membershipOutsideStmt,
 		membershipsStmt:                q.membershipsStmt,
+		moveSessionStmt:                q.moveSessionStmt,
 		nodeStmt:                       q.nodeStmt,
 		nodesStmt:                      q.nodesStmt,
 		nodesBelowStmt:                 q.nodesBelowStmt,
@@ -899,7 +1120,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		nodesOwnedStmt:                 q.nodesOwnedStmt,
 		nodesUnderStmt:                 q.nodesUnderStmt,
 		nodesWithinStmt:                q.nodesWithinStmt,
+		postponeSweepStmt:              q.postponeSweepStmt,
 		raiseRevisionStmt:              q.raiseRevisionStmt,
+		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
+		recoverSessionStmt:             q.recoverSessionStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
 		revisionStmt:                   q.revisionStmt,
 		revisionsStmt:                  q.revisionsStmt,
@@ -907,6 +1131,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		roleStmt:                       q.roleStmt,
 		rolesStmt:                      q.rolesStmt,
 		rolesAboveStmt:                 q.rolesAboveStmt,
+		rotateSessionStmt:              q.rotateSessionStmt,
+		sessionStmt:                    q.sessionStmt,
+		sessionsStmt:                   q.sessionsStmt,
+		sessionsOfUserStmt:             q.sessionsOfUserStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
 		setGrantStmt:                   q.setGrantStmt,
 		setGroupStmt:                   q.setGroupStmt,
@@ -919,6 +1147,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setToolPermissionStmt:          q.setToolPermissionStmt,
 		setUserStmt:                    q.setUserStmt,
 		settingsStmt:                   q.settingsStmt,
+		signingKeysStmt:                q.signingKeysStmt,
+		staleSessionsStmt:              q.staleSessionsStmt,
 		toolStmt:                       q.toolStmt,
 		toolsStmt:                      q.toolsStmt,
 		userStmt:                       q.userStmt,

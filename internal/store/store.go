@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
+	"github.com/gatehouse/gatehouse/internal/session"
 )
 
 // ErrRetry marks an error after which the same work may succeed: a serialization
@@ -21,6 +22,8 @@ var ErrRetry = errors.New("the transaction must be run again")
 // Store keeps every tenant. Its methods return errors with a fault code: an
 // unreachable database is fault.CodeUnavailable.
 type Store interface {
+	Sessions
+
 	// Read returns a Reader outside any transaction: each call is one statement
 	// and sees its own snapshot.
 	Read(tenant string) Reader
@@ -199,6 +202,9 @@ type Tx interface {
 	// DeleteUser takes all that the user holds along, registered or not, and leaves
 	// what the user owned without an owner.
 	DeleteUser(ctx context.Context, name string) (bool, error)
+	// EndUserSessions ends all live sessions of a user, and returns them. One that
+	// another transaction is just creating is waited for, and ended as well.
+	EndUserSessions(ctx context.Context, user string, at time.Time, reason authz.SessionEnd) ([]session.Row, error)
 
 	SetSettings(ctx context.Context, settings authz.Settings) (bool, error)
 	// SetTool creates or replaces a tool. No other tool defines its permissions.

@@ -112,8 +112,11 @@ type outcome struct {
 }
 
 func (m *machine) step(ctx context.Context) (name string, result outcome) {
-	if m.next(3) == 0 {
+	switch m.next(4) {
+	case 0:
 		return m.read(ctx)
+	case 1:
+		return m.changeSessions(ctx)
 	}
 	// One to three writes in one transaction, which sometimes fails or is run again.
 	writes, fate, calls := 1+m.next(3), m.next(8), 0
@@ -181,7 +184,7 @@ func (m *machine) nodeRecord() store.NodeRecord {
 
 func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error)) {
 	role, permission, group := pick(m, fuzzRoles), pick(m, fuzzPermissions), pick(m, fuzzGroups)
-	switch m.next(28) {
+	switch m.next(29) {
 	case 0, 1:
 		return "CreateRole", func(ctx context.Context) (bool, error) {
 			return tx.CreateRole(ctx, authz.Role{Name: role, Description: permission})
@@ -243,6 +246,12 @@ func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error
 	case 24:
 		settings := authz.Settings{StrictPermissions: m.next(2) == 0, StrictUsers: m.next(2) == 0}
 		return "SetSettings", func(ctx context.Context) (bool, error) { return tx.SetSettings(ctx, settings) }
+	case 25:
+		user, at := pick(m, fuzzUsers), pick(m, fuzzTimes)
+		return "EndUserSessions", func(ctx context.Context) (bool, error) {
+			ended, err := tx.EndUserSessions(ctx, user, at, authz.EndUserDeleted)
+			return len(ended) > 0, err
+		}
 	default:
 		membership := m.membership()
 		return "SetMembership", func(ctx context.Context) (bool, error) {
@@ -388,5 +397,5 @@ func (m *machine) everything(ctx context.Context) []any {
 		}
 		return nil
 	})
-	return append(found, fmt.Sprint(err, txErr))
+	return append(found, m.allSessions(ctx), fmt.Sprint(err, txErr))
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
-// bigTenant fills the tenant "big" with 100,000 memberships and as many users, and
-// another one beside it. %[1]s is the engine's name for the numbers 1 to 100,000.
+// bigTenant fills the tenant "big" with 100,000 memberships and as many users and
+// sessions, and another one beside it. %[1]s is the engine's name for the numbers 1 to 100,000.
 const bigTenant = `
 INSERT INTO tenants (id, revision, created_at) VALUES ('big', 1, 1), ('other', 1, 1);
 INSERT INTO roles (tenant, name, description) SELECT 'big', 'role' || n, '' FROM %[1]s WHERE n <= 20;
@@ -32,6 +32,11 @@ INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role
 	SELECT 'big', CASE WHEN n %% 100 = 0 THEN 'group' ELSE 'user' END, CASE WHEN n %% 100 = 0 THEN 'group' ELSE 'user' END || n,
 		CASE WHEN n %% 2 = 0 THEN 'tenant' ELSE 'post' END, CASE WHEN n %% 2 = 0 THEN '' ELSE 'post' || n END,
 		'role' || (n %% 20 + 1), 0, 9223372036854775807 FROM %[1]s;
+INSERT INTO sessions (tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays,
+	created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason)
+	SELECT 'big', 'session' || n, 'user' || (n %% 1000), 0, 1, '[]', 0, 0, 0, n, n, n + 1000, n + 2000, '', '', 'off',
+		CASE WHEN n %% 3 = 0 THEN n ELSE 9223372036854775807 END, n + 1000, '' FROM %[1]s;
+INSERT INTO session_users (tenant, name, epoch) SELECT 'big', 'user' || n, 0 FROM %[1]s;
 `
 
 var (
@@ -42,10 +47,14 @@ var (
 	// whole matches the step of a plan that reads all that a tenant, or every
 	// tenant, has in one of the big tables.
 	whole = map[string]*regexp.Regexp{
-		"sqlite": regexp.MustCompile(`^(SCAN (m|gm|n|u|memberships|group_members|nodes|users)\b|SEARCH (m|gm|n|u|memberships|group_members|nodes|users) .*\(tenant=\?\)$)`),
-		"pgx":    regexp.MustCompile(`Seq Scan on (memberships|group_members|nodes|users)\b|Index Cond: \(tenant = [^()]*\)$`),
+		"sqlite": regexp.MustCompile(`^(SCAN (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users)\b|SEARCH (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users) .*\(tenant=\?\)$)`),
+		"pgx":    regexp.MustCompile(`Seq Scan on (memberships|group_members|nodes|users|sessions|session_users)\b|Index Cond: \(tenant = [^()]*\)$`),
 	}
 )
+
+// ofUser matches the queries on one user's sessions. A plan that finds them behind an id
+// without the user would read the tenant's.
+var ofUser = regexp.MustCompile(`(?i)sessionsOfUser$|^endOldestSessions$`)
 
 // TestPlans holds every query, but for those that read a whole list on purpose, to
 // plans that do not grow with the tenant.
@@ -78,6 +87,9 @@ func TestPlans(t *testing.T) {
 				continue
 			}
 			plan := planOf(t, db, e.driver, name, query)
+			if ofUser.MatchString(name) && !strings.Contains(strings.Join(plan, "\n"), "subject = $") && !strings.Contains(strings.Join(plan, "\n"), "subject=?") {
+				t.Errorf("%s does not look the user up:\n%s", name, strings.Join(plan, "\n"))
+			}
 			for _, step := range plan {
 				if whole[e.driver].MatchString(step) {
 					t.Errorf("%s reads a whole tenant: %q in\n%s", name, step, strings.Join(plan, "\n"))

@@ -85,9 +85,7 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 
 func (db *postgresDB) queries() postgres.Querier { return postgres.New(db.pool) }
 
-func (db *postgresDB) appendEvent(ctx context.Context, event postgres.CreateAuditEventParams) error {
-	return postgres.New(db.pool).CreateAuditEvent(ctx, event)
-}
+func (db *postgresDB) statements() postgres.Querier { return db.queries() }
 
 func (db *postgresDB) view(ctx context.Context, fn func(postgres.Querier) error) error {
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
@@ -105,10 +103,12 @@ func (db *postgresDB) begin(ctx context.Context) (transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &postgresTx{postgres.New(tx), tx, db.notifier}, nil
+	return &postgresTx{postgres.New(tx), tx}, nil
 }
 
 func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+
+func (db *postgresDB) announce() { db.notifier.committed() }
 
 func (db *postgresDB) close() error {
 	db.notifier.close()
@@ -118,22 +118,13 @@ func (db *postgresDB) close() error {
 
 type postgresTx struct {
 	*postgres.Queries
-	tx       pgx.Tx
-	notifier *notifier
+	tx pgx.Tx
 }
 
-func (t *postgresTx) appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error {
+func (t *postgresTx) pipeline(ctx context.Context, fn func(postgres.Querier) error) error {
 	var batch batchRecorder
-	insert := postgres.New(&batch)
-	for _, change := range changes {
-		if err := insert.CreateChange(ctx, change); err != nil {
-			return err
-		}
-	}
-	for _, event := range events {
-		if err := insert.CreateAuditEvent(ctx, event); err != nil {
-			return err
-		}
+	if err := fn(postgres.New(&batch)); err != nil {
+		return err
 	}
 	return t.tx.SendBatch(ctx, &batch.Batch).Close()
 }
@@ -145,9 +136,7 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	// A caller that goes away now would leave the outcome unknown for nothing.
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	err := t.tx.Commit(ctx)
-	t.notifier.committed() // perhaps, where its answer was lost
-	return classifyCommit(ctx, err)
+	return classifyCommit(ctx, t.tx.Commit(ctx))
 }
 
 func (t *postgresTx) rollback(ctx context.Context) { rollbackPostgres(ctx, t.tx) }

@@ -107,9 +107,7 @@ func sqliteDSN(path string, parameters url.Values) string {
 
 func (db *sqliteDB) queries() postgres.Querier { return bridge.SQLite{Queries: db.read} }
 
-func (db *sqliteDB) appendEvent(ctx context.Context, event postgres.CreateAuditEventParams) error {
-	return bridge.SQLite{Queries: db.write}.CreateAuditEvent(ctx, event)
-}
+func (db *sqliteDB) statements() postgres.Querier { return bridge.SQLite{Queries: db.write} }
 
 func (db *sqliteDB) view(ctx context.Context, fn func(postgres.Querier) error) error {
 	// A read-only transaction is a deferred one in spite of _txlock: its snapshot
@@ -135,6 +133,9 @@ func (db *sqliteDB) ping(ctx context.Context) error {
 	var one int
 	return db.readers.QueryRowContext(ctx, "SELECT 1 FROM sqlite_master LIMIT 1").Scan(&one)
 }
+
+// announce does nothing, for watch hears nothing.
+func (db *sqliteDB) announce() {}
 
 func (db *sqliteDB) close() error {
 	// The writer goes last: only it can fold the WAL into the file.
@@ -167,19 +168,7 @@ type sqliteTx struct {
 	tx *sql.Tx
 }
 
-func (t *sqliteTx) appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error {
-	for _, change := range changes {
-		if err := t.CreateChange(ctx, change); err != nil {
-			return err
-		}
-	}
-	for _, event := range events {
-		if err := t.CreateAuditEvent(ctx, event); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (t *sqliteTx) pipeline(_ context.Context, fn func(postgres.Querier) error) error { return fn(t) }
 
 func (t *sqliteTx) commit(ctx context.Context) error {
 	err := t.tx.Commit()

@@ -45,8 +45,8 @@ var _ store.Store = (*Store)(nil)
 type database interface {
 	// queries runs each query by itself, for reading.
 	queries() postgres.Querier
-	// appendEvent inserts one event by itself.
-	appendEvent(ctx context.Context, event postgres.CreateAuditEventParams) error
+	// statements runs each query by itself, for writing too.
+	statements() postgres.Querier
 	// view runs fn on one snapshot.
 	view(ctx context.Context, fn func(postgres.Querier) error) error
 	// begin starts a write transaction.
@@ -54,14 +54,17 @@ type database interface {
 	ping(ctx context.Context) error
 	// watch is Store.Watch.
 	watch(ctx context.Context, changed func()) error
+	// announce has the watchers of other processes called, if they are not anyhow.
+	announce()
 	close() error
 }
 
 // transaction is one write transaction. Its queries return drivers' errors.
 type transaction interface {
 	postgres.Querier
-	// appendLog inserts the rows that an update ends with.
-	appendLog(ctx context.Context, changes []postgres.CreateChangeParams, events []postgres.CreateAuditEventParams) error
+	// pipeline runs the queries of fn, which return nothing, in as few round trips as it
+	// can.
+	pipeline(ctx context.Context, fn func(postgres.Querier) error) error
 	// commit returns a classified error: one that does not wrap store.ErrRetry may
 	// stand for a transaction that did commit.
 	commit(ctx context.Context) error
@@ -134,7 +137,7 @@ func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Even
 		return err
 	}
 	return retry(ctx, func() error {
-		return classify(ctx, s.db.appendEvent(ctx, row), "append an audit event")
+		return classify(ctx, s.db.statements().CreateAuditEvent(ctx, row), "append an audit event")
 	})
 }
 

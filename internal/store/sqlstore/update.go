@@ -76,13 +76,33 @@ func (s *Store) updateOnce(ctx context.Context, tenant string, fn func(store.Tx)
 		return revision - 1, nil
 	}
 
-	if err := tx.appendLog(ctx, w.changes, w.events); err != nil {
-		return 0, classify(ctx, err, "append to the change feed and the audit log")
+	if err := w.appendLog(ctx, tx); err != nil {
+		return 0, err
 	}
-	if err := tx.commit(ctx); err != nil {
+	err = tx.commit(ctx)
+	s.db.announce() // perhaps for nothing: the commit's answer may have been lost
+	if err != nil {
 		return 0, err
 	}
 	return revision, nil
+}
+
+// appendLog inserts what fn appended.
+func (w *writer) appendLog(ctx context.Context, tx transaction) error {
+	err := tx.pipeline(ctx, func(insert postgres.Querier) error {
+		for _, change := range w.changes {
+			if err := insert.CreateChange(ctx, change); err != nil {
+				return err
+			}
+		}
+		for _, event := range w.events {
+			if err := insert.CreateAuditEvent(ctx, event); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return classify(ctx, err, "append to the change feed and the audit log")
 }
 
 // retry runs work until it returns something else than store.ErrRetry, the tries

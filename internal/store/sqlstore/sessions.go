@@ -1,0 +1,217 @@
+package sqlstore
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/session"
+	"github.com/gatehouse/gatehouse/internal/store"
+)
+
+// This file reads sessions, and changes one by a single statement.
+
+// Session implements store.Sessions.
+func (s *Store) Session(ctx context.Context, tenant, id string) (store.SessionRecord, bool, error) {
+	row, err := s.db.queries().Session(ctx, postgres.SessionParams{Tenant: tenant, ID: id})
+	if err != nil {
+		return store.SessionRecord{}, false, unlessNoRows(ctx, err, "read a session")
+	}
+	record := store.SessionRecord{
+		Owner:  session.User{Inactive: row.UserActive == 0, Epoch: row.UserEpoch},
+		ReadAt: timeOf(row.ReadAt),
+	}
+	record.Row, err = sessionOf(postgres.Session{
+		Tenant:        row.Tenant,
+		ID:            row.ID,
+		Subject:       row.Subject,
+		Epoch:         row.Epoch,
+		Generation:    row.Generation,
+		Recent:        row.Recent,
+		Confirmed:     row.Confirmed,
+		Recovered:     row.Recovered,
+		Replays:       row.Replays,
+		CreatedAt:     row.CreatedAt,
+		RotatedAt:     row.RotatedAt,
+		IdleExpiresAt: row.IdleExpiresAt,
+		ExpiresAt:     row.ExpiresAt,
+		Ip:            row.Ip,
+		UserAgent:     row.UserAgent,
+		Binding:       row.Binding,
+		EndedAt:       row.EndedAt,
+		SweepAt:       row.SweepAt,
+		EndReason:     row.EndReason,
+	})
+	return record, err == nil, err
+}
+
+// Now implements store.Sessions.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	micros, err := s.db.queries().DatabaseTime(ctx)
+	if err != nil {
+		return time.Time{}, classify(ctx, err, "read the database's clock")
+	}
+	return timeOf(micros), nil
+}
+
+// SessionList implements store.Sessions.
+func (s *Store) SessionList(ctx context.Context, tenant string, query store.SessionQuery, after string, limit int) ([]session.Row, error) {
+	rows, err := s.sessionRows(ctx, tenant, query, after, limit)
+	if err != nil {
+		return nil, classify(ctx, err, "list the sessions")
+	}
+	return sessionsOf(rows)
+}
+
+// sessionRows has a query for each form of the question that has an index.
+func (s *Store) sessionRows(ctx context.Context, tenant string, query store.SessionQuery, after string, limit int) ([]postgres.Session, error) {
+	switch q := s.db.queries(); {
+	case query.User == "":
+		return q.Sessions(ctx, postgres.SessionsParams{
+			Tenant:    tenant,
+			After:     after,
+			WithEnded: flag(query.WithEnded),
+			At:        micros(query.At),
+			MaxRows:   maxRows(limit),
+		})
+	case query.WithEnded:
+		return q.SessionsOfUser(ctx, postgres.SessionsOfUserParams{
+			Tenant:  tenant,
+			Subject: query.User,
+			After:   after,
+			MaxRows: maxRows(limit),
+		})
+	default:
+		return q.LiveSessionsOfUser(ctx, postgres.LiveSessionsOfUserParams{
+			Tenant:  tenant,
+			Subject: query.User,
+			After:   after,
+			At:      micros(query.At),
+			MaxRows: maxRows(limit),
+		})
+	}
+}
+
+// RotateSession implements store.Sessions.
+func (s *Store) RotateSession(ctx context.Context, tenant string, from int64, row session.Row) (bool, error) {
+	params, err := rotation(tenant, from, row)
+	if err != nil {
+		return false, err
+	}
+	return s.swap(ctx, "rotate a session", func(q postgres.Querier) (int64, error) { return q.RotateSession(ctx, params) })
+}
+
+// CountReplay implements store.Sessions.
+func (s *Store) CountReplay(ctx context.Context, tenant, id string, generation, limit int64) (bool, error) {
+	return s.swap(ctx, "count a replay", func(q postgres.Querier) (int64, error) {
+		return q.CountReplay(ctx, postgres.CountReplayParams{Tenant: tenant, ID: id, Generation: generation, MaxReplays: limit})
+	})
+}
+
+// ConfirmSession implements store.Sessions.
+func (s *Store) ConfirmSession(ctx context.Context, tenant, id string, generation int64) (bool, error) {
+	return s.swap(ctx, "confirm a session", func(q postgres.Querier) (int64, error) {
+		return q.ConfirmSession(ctx, postgres.ConfirmSessionParams{Tenant: tenant, ID: id, Generation: generation})
+	})
+}
+
+// swap runs one statement by itself, and reports whether it found what it was to
+// change. An error may come after the effect, where the database does not answer: none
+// of these statements does harm twice, for the second finds nothing, or counts a replay
+// again.
+func (s *Store) swap(ctx context.Context, doing string, statement func(postgres.Querier) (int64, error)) (found bool, err error) {
+	err = retry(ctx, func() error {
+		rows, err := statement(s.db.statements())
+		found = rows > 0
+		return classify(ctx, err, doing)
+	})
+	return found, err
+}
+
+func rotation(tenant string, from int64, row session.Row) (postgres.RotateSessionParams, error) {
+	recent, err := recentText(row.Recent)
+	return postgres.RotateSessionParams{
+		Tenant:         tenant,
+		ID:             row.ID,
+		FromGeneration: from,
+		Generation:     row.Generation,
+		Recent:         recent,
+		Confirmed:      row.Confirmed,
+		Recovered:      row.Recovered,
+		Replays:        row.Replays,
+		RotatedAt:      micros(row.RotatedAt),
+		IdleExpiresAt:  micros(row.IdleExpiresAt),
+		Ip:             storable(row.IP),
+		UserAgent:      storable(row.UserAgent),
+	}, err
+}
+
+func sessionOf(row postgres.Session) (session.Row, error) {
+	recent, err := recentOf(row.Recent)
+	if err != nil {
+		return session.Row{}, fmt.Errorf("decode session %s: %w", row.ID, err)
+	}
+	return session.Row{
+		ID:            row.ID,
+		User:          row.Subject,
+		Epoch:         row.Epoch,
+		Generation:    row.Generation,
+		Recent:        recent,
+		Confirmed:     row.Confirmed,
+		Recovered:     row.Recovered,
+		Replays:       row.Replays,
+		CreatedAt:     timeOf(row.CreatedAt),
+		RotatedAt:     timeOf(row.RotatedAt),
+		IdleExpiresAt: timeOf(row.IdleExpiresAt),
+		ExpiresAt:     timeOf(row.ExpiresAt),
+		IP:            row.Ip,
+		UserAgent:     row.UserAgent,
+		Binding:       authz.SessionBinding(row.Binding),
+		EndedAt:       endOf(row.EndedAt),
+		EndReason:     authz.SessionEnd(row.EndReason),
+	}, nil
+}
+
+func sessionsOf(rows []postgres.Session) ([]session.Row, error) {
+	list := make([]session.Row, len(rows))
+	for i, row := range rows {
+		var err error
+		if list[i], err = sessionOf(row); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// recentText encodes a session's Recent as the tables hold it: pairs of a generation
+// and microseconds.
+func recentText(recent []session.Superseded) (string, error) {
+	pairs := make([][2]int64, len(recent))
+	for i, entry := range recent {
+		pairs[i] = [2]int64{entry.UpTo, micros(entry.At)}
+	}
+	text, err := json.Marshal(pairs)
+	if err != nil {
+		return "", fmt.Errorf("encode the recent generations: %w", err)
+	}
+	return string(text), nil
+}
+
+// recentOf is nil where there are none.
+func recentOf(text string) (recent []session.Superseded, err error) {
+	var pairs [][2]int64
+	if err := json.Unmarshal([]byte(text), &pairs); err != nil {
+		return nil, fmt.Errorf("decode the recent generations: %w", err)
+	}
+	for _, pair := range pairs {
+		recent = append(recent, session.Superseded{UpTo: pair[0], At: timeOf(pair[1])})
+	}
+	return recent, nil
+}
+
+// endedMicros is micros for the end of a session, which is never one of the bounds that
+// mean "none", whatever a caller's clock says.
+func endedMicros(at time.Time) int64 { return max(micros(at), 1) }
