@@ -1,12 +1,15 @@
 package engine_test
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/pgtest"
 )
 
 // BenchmarkCheck measures a check in the steady state, where all that it needs is in
@@ -45,6 +48,65 @@ func BenchmarkCheck(b *testing.B) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// BenchmarkSessions measures what a request of a browser costs: each rotates its token,
+// or only has it verified. In parallel each goroutine has a session of its own.
+func BenchmarkSessions(b *testing.B) {
+	for name, database := range map[string]func() string{
+		"sqlite":     func() string { return filepath.Join(b.TempDir(), "gatehouse.sqlite3") },
+		"postgresql": func() string { return pgtest.URL(b) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			e, err := engine.Open(b.Context(), engine.Config{Database: database(), AutoMigrate: true, Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = e.Close() })
+			tenant := e.Tenant("bench")
+			begin := func(b *testing.B) authz.PresentedSession {
+				issued, err := tenant.CreateSession(b.Context(), authz.NewSession{User: "alice", IP: home, UserAgent: browser})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return from(home, issued.Token)
+			}
+			rotate := func(b *testing.B, presented *authz.PresentedSession) error {
+				rotated, err := tenant.RotateSession(b.Context(), *presented)
+				presented.Token = rotated.Token
+				return err
+			}
+			verify := func(b *testing.B, presented *authz.PresentedSession) error {
+				status, err := tenant.VerifySession(b.Context(), *presented)
+				if err == nil && !status.Active {
+					return errors.New("not active")
+				}
+				return err
+			}
+			for name, use := range map[string]func(*testing.B, *authz.PresentedSession) error{"rotate": rotate, "verify": verify} {
+				b.Run(name, func(b *testing.B) {
+					b.ReportAllocs()
+					for presented := begin(b); b.Loop(); {
+						if err := use(b, &presented); err != nil {
+							b.Fatal(err)
+						}
+					}
+				})
+				b.Run(name+"/parallel", func(b *testing.B) {
+					b.ReportAllocs()
+					b.SetParallelism(8)
+					b.RunParallel(func(pb *testing.PB) {
+						for presented := begin(b); pb.Next(); {
+							if err := use(b, &presented); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				})
+			}
 		})
 	}
 }

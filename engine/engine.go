@@ -7,6 +7,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -56,7 +57,24 @@ type Config struct {
 	// means 256.
 	CacheSizeMB int
 
-	// Now is the clock; nil means time.Now.
+	// Sessions says how sessions live.
+	Sessions SessionConfig
+
+	// Issuer is who issues tokens, as their iss says; empty means "gatehouse". The
+	// tokens of another issuer are not taken.
+	Issuer string
+
+	// TokenAlgorithm signs tokens: HS256, RS256, ES256 or EdDSA (RFC 7518); empty means
+	// that of the newest key, or HS256 without one. Tokens that another has signed stay
+	// good until they expire.
+	TokenAlgorithm string
+
+	// TokenSecret, of at least 32 bytes, is the HS256 key where it is not to be made and
+	// kept in the database.
+	TokenSecret []byte
+
+	// Now is the clock; nil means time.Now. On PostgreSQL, sessions live by the
+	// database's, which all servers share.
 	Now func() time.Time
 
 	// Logger takes what no caller is told; nil means slog.Default().
@@ -64,6 +82,9 @@ type Config struct {
 
 	// pollEvery is live.Config.PollEvery; tests set it.
 	pollEvery time.Duration
+
+	// sessionTime changes the time that sessions are judged at; tests set it.
+	sessionTime func(time.Time) time.Time
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
@@ -71,12 +92,17 @@ type Config struct {
 type Engine struct {
 	store            *sqlstore.Store
 	live             *live.Live
-	stopWatching     context.CancelFunc
-	watching         sync.WaitGroup
+	stop             context.CancelFunc
+	running          sync.WaitGroup // ends after stop
 	openRegistration bool
 	audit            bool
 	clock            func() time.Time
 	log              *slog.Logger
+
+	sessions    SessionConfig
+	sessionTime func(time.Time) time.Time
+	issuer      string
+	signing     *keyring
 
 	// maxStaleness is Config.MaxStaleness.
 	maxStaleness time.Duration
@@ -98,6 +124,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		maxStaleness:     cfg.MaxStaleness,
 		clock:            cfg.Now,
 		log:              cfg.Logger,
+		sessionTime:      cfg.sessionTime,
+		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -105,14 +133,21 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
-	keys, err := otter.New(&otter.Options[keyHash, knownKey]{
+	var err error
+	if e.sessions, err = cfg.Sessions.withDefaults(); err != nil {
+		return nil, err
+	}
+	e.keys, err = otter.New(&otter.Options[keyHash, knownKey]{
 		MaximumSize:      maxCachedKeys,
 		ExpiryCalculator: otter.ExpiryWriting[keyHash, knownKey](max(keyTTL, cfg.MaxStaleness)),
 	})
 	if err != nil {
 		return nil, err
 	}
-	e.keys = keys
+	signing, err := newKeyring(cfg.TokenAlgorithm, cfg.TokenSecret)
+	if err != nil {
+		return nil, err
+	}
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate}); err != nil {
 		return nil, err
 	}
@@ -125,7 +160,12 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.store.Close())
 	}
-	e.watch()
+	signing.db, e.signing = e.store, signing
+	if err := e.readSigningKeys(ctx); err != nil {
+		e.live.Close()
+		return nil, errors.Join(err, e.store.Close())
+	}
+	e.start()
 	return e, nil
 }
 
@@ -137,18 +177,26 @@ func Migrate(ctx context.Context, database string) (from, to int64, err error) {
 
 // Close waits for what is running and lets go of the database.
 func (e *Engine) Close() error {
-	e.stopWatching()
-	e.watching.Wait()
+	e.stop()
+	e.running.Wait()
 	e.live.Close()
 	return e.store.Close()
 }
 
-// watch brings the poll forward when the database says that something has changed.
-func (e *Engine) watch() {
+// start begins what goes on until Close.
+func (e *Engine) start() {
 	ctx, stop := context.WithCancel(context.Background())
-	e.stopWatching = stop
-	// It ends with ctx alone, so its error says nothing.
-	e.watching.Go(func() { _ = e.store.Watch(ctx, e.live.Hint) })
+	e.stop = stop
+	// The database's word that something has changed brings the poll forward. It ends
+	// with ctx alone, so its error says nothing.
+	e.running.Go(func() { _ = e.store.Watch(ctx, e.live.Hint) })
+	e.running.Go(func() {
+		e.every(ctx, readKeysEvery, "read the signing keys", func(ctx context.Context) error {
+			_, err := e.signing.read(ctx)
+			return err
+		})
+	})
+	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the sessions", e.sweep) })
 }
 
 // Health says how the database is.

@@ -10,8 +10,9 @@ import (
 )
 
 // PutUser registers a user, or replaces what is known of one; what the user holds
-// stays. Properties are kept as JSON, of at most 16 KiB. Registering is optional: a
-// user who is not registered is active and has no properties.
+// stays, but for the sessions of one who is not active: they end. Properties are kept
+// as JSON, of at most 16 KiB. Registering is optional: a user who is not registered is
+// active and has no properties.
 func (t *Tenant) PutUser(ctx context.Context, user authz.User) (authz.Written, error) {
 	if err := validateUser(user.Name); err != nil {
 		return authz.Written{}, err
@@ -24,11 +25,24 @@ func (t *Tenant) PutUser(ctx context.Context, user authz.User) (authz.Written, e
 		if err != nil {
 			return nil, err
 		}
-		if changed, err := tx.SetUser(ctx, user); err != nil || !changed {
+		changed, err := tx.SetUser(ctx, user)
+		if err != nil {
 			return nil, err
+		}
+		var ended int
+		if user.Inactive {
+			if ended, err = t.endUserSessions(ctx, tx, user.Name, authz.EndUserInactive); err != nil {
+				return nil, err
+			}
+		}
+		if !changed && ended == 0 {
+			return nil, nil
 		}
 		done := userEffect(put(existed, audit.UserRegistered, audit.UserUpdated), user.Name)
 		done.event.Details = map[string]any{"active": !user.Inactive}
+		if ended > 0 {
+			done.event.Details["sessions_ended"] = ended
+		}
 		return []effect{done}, nil
 	})
 }
@@ -43,19 +57,38 @@ func (t *Tenant) User(ctx context.Context, user string) (authz.Snapshot[authz.Us
 }
 
 // DeleteUser deletes all that a user holds and the user's places in groups,
-// registered or not, and leaves what the user owned without an owner. The audit log
-// stays. Changed tells whether there was anything.
+// registered or not, ends the user's sessions, and leaves what the user owned without
+// an owner. The audit log stays. Changed tells whether there was anything.
 func (t *Tenant) DeleteUser(ctx context.Context, user string) (authz.Written, error) {
 	if err := validateUser(user); err != nil {
 		return authz.Written{}, err
 	}
 	return t.mutate(ctx, func(tx store.Tx) ([]effect, error) {
-		if deleted, err := tx.DeleteUser(ctx, user); err != nil || !deleted {
+		deleted, err := tx.DeleteUser(ctx, user)
+		if err != nil {
 			return nil, err
 		}
+		ended, err := t.endUserSessions(ctx, tx, user, authz.EndUserDeleted)
+		if err != nil || !deleted && ended == 0 {
+			return nil, err
+		}
+		done := userEffect(audit.UserDeleted, user)
+		if ended > 0 {
+			done.event.Details = map[string]any{"sessions_ended": ended}
+		}
 		// What the user owned has no owner now.
-		return []effect{userEffect(audit.UserDeleted, user), takesAlong(store.KindResource)}, nil
+		return []effect{done, takesAlong(store.KindResource)}, nil
 	})
+}
+
+// endUserSessions ends all of a user's sessions, each with its event, and returns how
+// many were live.
+func (t *Tenant) endUserSessions(ctx context.Context, tx store.Tx, user string, reason authz.SessionEnd) (int, error) {
+	ended, err := tx.EndUserSessions(ctx, user, t.engine.now(), reason)
+	if err != nil {
+		return 0, err
+	}
+	return len(ended), t.appendEnds(ctx, tx, ended, reason)
 }
 
 // Users lists the registered users by name. A page may hold fewer than its limit where

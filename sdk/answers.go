@@ -60,7 +60,7 @@ func read[T any](rsp *http.Response, err error) (answer[T], error) {
 	if !isJSON(rsp.Header) || json.Unmarshal(body, &e) != nil || e.Code != rsp.StatusCode {
 		return answer[T]{}, foreign(rsp)
 	}
-	if rsp.StatusCode != http.StatusOK {
+	if rsp.StatusCode != http.StatusOK && rsp.StatusCode != http.StatusCreated {
 		return answer[T]{}, refused(rsp, e.Message, e.Error)
 	}
 	if !e.Success || e.Data == nil {

@@ -57,3 +57,11 @@ func TestContract(t *testing.T) {
 	open := func(t *testing.T) contract.Service { return newClient(t, address) }
 	contract.Run(t, open, contract.WithClock(clock))
 }
+
+func TestSessionContract(t *testing.T) {
+	t.Parallel()
+	clock := contract.NewClock(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
+	address := startServer(t, clock.Now)
+	open := func(t *testing.T) contract.SessionService { return newClient(t, address) }
+	contract.RunSessions(t, open, contract.WithClock(clock))
+}

@@ -70,6 +70,8 @@ func TestBatchChangesNothingWhereOneFails(t *testing.T) {
 		"a check":             {`POST /api/check {"user":"a","permission":"b"}`, 400, "path: POST /api/check is not a mutation"},
 		"an evaluation":       {`POST /access/v1/evaluation {}`, 400, "path: POST /access/v1/evaluation is not a mutation"},
 		"a batch":             {`POST /api/batch {"mutations":[]}`, 400, "path: POST /api/batch is not a mutation"},
+		"a sign-in":           {`POST /api/sessions {"user":"a","ip":"::1","user_agent":""}`, 400, "is about sessions, which a batch cannot hold"},
+		"a sign-out":          {"DELETE /api/sessions/x", 400, "is about sessions"},
 		"a slash as the name": {"POST /api/role/%2F", 400, "role: "},
 	} {
 		t.Run(name, func(t *testing.T) {

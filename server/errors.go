@@ -86,12 +86,17 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 func parameterFault(err error) error {
 	if e, ok := errors.AsType[*api.InvalidParamFormatError](err); ok {
 		why := "is malformed"
-		if _, ok := errors.AsType[*strconv.NumError](err); ok {
+		if number, ok := errors.AsType[*strconv.NumError](err); ok && number.Func == "ParseBool" {
+			why = "must be true or false"
+		} else if ok {
 			why = "must be a whole number"
 		} else if _, ok := errors.AsType[*time.ParseError](err); ok {
 			why = "must be an RFC 3339 time such as 2026-01-31T23:59:59Z"
 		}
 		return &fault.Error{Code: fault.CodeInvalid, Detail: e.ParamName + ": " + why, Cause: err}
+	}
+	if e, ok := errors.AsType[*api.RequiredParamError](err); ok {
+		return &fault.Error{Code: fault.CodeInvalid, Detail: e.ParamName + ": is required", Cause: err}
 	}
 	return &fault.Error{Code: fault.CodeInvalid, Detail: "the request's parameters are malformed", Cause: err}
 }

@@ -36,11 +36,13 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 		x := exchangeOf(ctx)
 		x.operation = op
 		x.context.limit(requestTimeout)
+		if op.ability != "" || op.sessions {
+			w.Header().Set("Cache-Control", "no-store")
+		}
 		if op.ability == "" {
 			next(w, r)
 			return
 		}
-		w.Header().Set("Cache-Control", "no-store")
 		if err := s.admit(ctx, r, op); err != nil {
 			s.fail(w, r, err)
 			return

@@ -30,6 +30,8 @@ type operation struct {
 	streams bool
 	// authzen tells that the operation speaks AuthZEN's form and not the envelope.
 	authzen bool
+	// sessions tells that the operation is about sessions, which are not policy.
+	sessions bool
 }
 
 // readOperations reads the operations of the embedded description, by the pattern
@@ -43,9 +45,10 @@ func readOperations() (map[string]operation, error) {
 	for path, item := range spec.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := operation{
-				id:      op.OperationID,
-				streams: op.Responses.Status(http.StatusOK).Value.Content.Get(eventStream) != nil,
-				authzen: slices.Contains(op.Tags, "AuthZEN"),
+				id:       op.OperationID,
+				streams:  streams(op),
+				authzen:  slices.Contains(op.Tags, "AuthZEN"),
+				sessions: slices.Contains(op.Tags, "Sessions"),
 			}
 			ability, named := op.Extensions["x-ability"].(string)
 			if open := op.Security != nil && len(*op.Security) == 0; open == named {
@@ -60,6 +63,11 @@ func readOperations() (map[string]operation, error) {
 		}
 	}
 	return operations, nil
+}
+
+func streams(op *openapi3.Operation) bool {
+	success := op.Responses.Status(http.StatusOK)
+	return success != nil && success.Value.Content.Get(eventStream) != nil
 }
 
 // router registers the generated handlers, each behind the guard of its operation.

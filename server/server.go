@@ -53,6 +53,10 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	// ForwardTenant is the id of the one tenant whose session tokens GET /auth/forward
+	// takes. Empty means any tenant's, unless a request names one.
+	ForwardTenant string
+
 	// PublicURL is where clients reach the server: "https://auth.example.com", with
 	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
 	PublicURL string
@@ -67,8 +71,10 @@ type Server struct {
 	engine  *engine.Engine
 	log     *slog.Logger
 	proxies []netip.Prefix
-	mux     *http.ServeMux
-	handler http.Handler
+	// forwarded is Config.ForwardTenant.
+	forwarded string
+	mux       *http.ServeMux
+	handler   http.Handler
 
 	// operations are those of openapi.yaml, by pattern.
 	operations map[string]operation
@@ -93,7 +99,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 		return nil, errors.New("server: Config.Engine is required")
 	}
 	s := &Server{
-		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, mux: http.NewServeMux(),
+		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
 		stopping: make(chan struct{}),
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })

@@ -34,6 +34,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run the server until it is told to stop."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this release's schema."`
 	Client  clientCommand  `cmd:"" help:"Make, list, rotate and revoke client keys."`
+	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Check   checkCommand   `cmd:"" help:"Ask whether a user may do something, and why."`
 	Import  importCommand  `cmd:"" help:"Write a policy file into the database."`
 	Export  exportCommand  `cmd:"" help:"Write a policy file of what the database holds."`
@@ -134,12 +135,14 @@ func printable(s string) string {
 	}), " ")
 }
 
-// open opens the configured database for a command that is not the server.
+// open opens the configured database for a command that is not the server. Such a
+// command makes no signing keys by the way.
 func (p *program) open(ctx context.Context) (*engine.Engine, error) {
 	s, err := p.settings()
 	if err != nil {
 		return nil, err
 	}
+	s.JWTAlgorithm = ""
 	return openEngine(ctx, s, p.logger(s))
 }
 
@@ -151,6 +154,10 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		DisableAudit:     !s.EnableAuditLogging,
 		MaxStaleness:     s.MaxStaleness,
 		CacheSizeMB:      s.CacheSizeMB,
+		Sessions:         s.sessions(),
+		Issuer:           string(s.PublicURL),
+		TokenAlgorithm:   s.JWTAlgorithm,
+		TokenSecret:      []byte(s.JWTSecretKey),
 		Logger:           logger,
 	})
 	if err != nil {

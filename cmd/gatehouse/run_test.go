@@ -73,12 +73,13 @@ func TestHelp(t *testing.T) {
 	t.Parallel()
 	i := install(t, "AUTH_NONSENSE=1") // help needs no good settings
 	for _, command := range []string{
-		"", "serve", "migrate", "client", "client create", "client list", "client rotate", "client revoke", "check", "health", "version",
+		"", "serve", "migrate", "client", "client create", "client list", "client rotate", "client revoke",
+		"keys", "keys list", "keys rotate", "check", "health", "version",
 	} {
 		args := append(strings.Fields(command), "--help")
 		got := i.must(args...)
 		wanted := []string{strings.TrimSpace("Usage: gatehouse " + command), "Exit codes: 0 success, 1 failure, 2 wrong usage"}
-		if command != "" && command != "client" {
+		if command != "" && command != "client" && command != "keys" {
 			wanted = append(wanted, "Example", "    ", "gatehouse "+command)
 		}
 		for _, want := range wanted {
@@ -124,7 +125,7 @@ func TestBadSettingsStopEveryCommandThatNeedsThem(t *testing.T) {
 	t.Parallel()
 	i := install(t, "AUTH_DATABASE_URL=mysql://u:"+marker+"@h/db")
 	for _, command := range []string{
-		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "check u p --tenant x", "health",
+		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "keys list", "keys rotate", "check u p --tenant x", "health",
 	} {
 		i.fails(exitUsage, "AUTH_DATABASE_URL: must be ", strings.Fields(command)...)
 		if got := i.run(strings.Fields(command)...).stderr; strings.Contains(got, marker) {

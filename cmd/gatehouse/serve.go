@@ -9,10 +9,13 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gatehouse/gatehouse/server"
+	"github.com/gatehouse/gatehouse/server/extauthz"
 )
 
 type serveCommand struct{}
@@ -57,12 +60,38 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		AuthZENSubjectTypes: s.AuthZENSubjectTypes,
 		CORSOrigins:         s.corsOrigins(),
 		TrustedProxies:      s.TrustedProxies,
+		ForwardTenant:       string(s.ForwardTenant),
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
+	extAuthz, err := listenExtAuthz(s)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
 	p.announce(s, listener.Addr(), url, logger)
-	return h.Serve(ctx, listener)
+	if extAuthz != nil {
+		p.announceExtAuthz(s, extAuthz.Addr(), logger)
+	}
+	// Where one of the two cannot go on, neither does.
+	serving, ctx := errgroup.WithContext(ctx)
+	serving.Go(func() error { return h.Serve(ctx, listener) })
+	if extAuthz != nil {
+		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h) })
+	}
+	return serving.Wait()
+}
+
+// listenExtAuthz listens for Envoy; nil where that is not wanted.
+func listenExtAuthz(s settings) (net.Listener, error) {
+	if s.ExtAuthzAddress == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", string(s.ExtAuthzAddress))
+	if err != nil {
+		return nil, fmt.Errorf("listening on AUTH_EXT_AUTHZ_ADDRESS: %w", err)
+	}
+	return listener, nil
 }
 
 // portOf returns the port of a TCP listener's address.
@@ -92,6 +121,15 @@ func (p *program) announce(s settings, address net.Addr, url string, logger *slo
 		fmt.Fprint(p.stdout, welcome(url, registration))
 	case s.ServerPort == 0:
 		fmt.Fprintln(p.stdout, url)
+	}
+}
+
+// announceExtAuthz says where Envoy can ask: in the log, and to whoever has left the
+// port to chance.
+func (p *program) announceExtAuthz(s settings, address net.Addr, logger *slog.Logger) {
+	logger.Info("serving ext_authz", "address", address.String())
+	if strings.HasSuffix(string(s.ExtAuthzAddress), ":0") {
+		fmt.Fprintln(p.stdout, "ext_authz", address)
 	}
 }
 

@@ -12,6 +12,12 @@ import (
 	"strings"
 	"testing"
 
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/sdk"
 )
@@ -19,8 +25,10 @@ import (
 // running is a server that gatehouse serve runs.
 type running struct {
 	url string
+	// stdout is what follows on standard output.
+	stdout *bufio.Reader
 	// stop ends the server and returns how its command ended; standard output is
-	// without the address.
+	// without what was read.
 	stop func() result
 }
 
@@ -47,7 +55,7 @@ func (i installation) serve() running {
 		_, _ = io.Copy(&rest, lines)
 		return result{<-ended, rest.String(), stderr.String()}
 	}
-	return running{url: strings.TrimSpace(address), stop: stop}
+	return running{url: strings.TrimSpace(address), stdout: lines, stop: stop}
 }
 
 func TestServe(t *testing.T) {
@@ -173,6 +181,37 @@ func post(t *testing.T, address, key, body string) string {
 	return string(answer)
 }
 
+func TestServeAnswersEnvoy(t *testing.T) {
+	t.Parallel()
+	server := install(t, "AUTH_EXT_AUTHZ_ADDRESS=127.0.0.1:0").serve()
+	line, err := server.stdout.ReadString('\n')
+	address, found := strings.CutPrefix(strings.TrimSpace(line), "ext_authz ")
+	if err != nil || !found {
+		t.Fatalf("got %q, %v, want the address for Envoy", line, err)
+	}
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	answer, err := authv3.NewAuthorizationClient(connection).Check(t.Context(), &authv3.CheckRequest{})
+	if err != nil || answer.GetDeniedResponse().GetStatus().GetCode() != http.StatusUnauthorized {
+		t.Errorf("got %v, %v, want a denial with 401", answer, err)
+	}
+	ended := server.stop()
+	if ended.code != exitSuccess {
+		t.Errorf("the server ended with %+v, want success", ended)
+	}
+	var serving struct{ Address string }
+	logged(t, ended.stderr, "serving ext_authz", &serving)
+	if serving.Address != address {
+		t.Errorf("the log has the address %q, want %q", serving.Address, address)
+	}
+	if _, err := authv3.NewAuthorizationClient(connection).Check(t.Context(), &authv3.CheckRequest{}); status.Code(err) != codes.Unavailable {
+		t.Errorf("after the end: got %v, want it unavailable", err)
+	}
+}
+
 func TestServeFailsOnATakenPort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -185,6 +224,7 @@ func TestServeFailsOnATakenPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, "AUTH_SERVER_PORT="+port).fails(exitFailure, "listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: ", "serve")
+	install(t, "AUTH_SERVER_PORT=0", "AUTH_EXT_AUTHZ_ADDRESS=127.0.0.1:"+port).fails(exitFailure, "listening on AUTH_EXT_AUTHZ_ADDRESS: ", "serve")
 }
 
 func TestHealthFails(t *testing.T) {

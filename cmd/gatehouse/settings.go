@@ -1,6 +1,12 @@
 package main
 
-import "time"
+import (
+	"cmp"
+	"time"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/engine"
+)
 
 // The values of AUTH_CLIENT_REGISTRATION.
 const (
@@ -33,11 +39,13 @@ type settings struct {
 
 	ServerHost            hostName  `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
 	ServerPort            int       `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
-	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" default:"the address that the server listens on" form:"an http:// or https:// URL without user, query and fragment" secret:"true" help:"Where clients reach the server, for the URLs in its answers."`
+	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" default:"the address that the server listens on" form:"an http:// or https:// URL without user, query and fragment" secret:"true" help:"Where clients reach the server, for the URLs in its answers. Tokens name it as their issuer where it is set, so another one makes those of before invalid."`
 	DebugMode             bool      `env:"AUTH_DEBUG_MODE" envDefault:"false" help:"Log more."`
 	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
 	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
 	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
+	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC without TLS; port 0 takes any free one and prints the address; not set: nowhere."`
+	ForwardTenant         tenantID  `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
 	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate chain, in PEM."`
 	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate's private key, in PEM."`
 	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" later:"plain HTTP is served on every address" help:"A proxy in front of the server speaks TLS, so plain HTTP is well."`
@@ -47,18 +55,18 @@ type settings struct {
 	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" later:"failed authentications are not limited" help:"Failed authentications per minute and address; 0: no limit."`
 	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
-	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" later:"no tokens are issued" help:"The HMAC key that signs tokens with HS256."`
-	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" later:"no tokens are issued" help:"How tokens are signed."`
+	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
+	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" help:"How tokens are signed."`
 	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" later:"no tokens are issued" help:"How long an access token is good, in minutes."`
 	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" later:"no tokens are issued" help:"How long a refresh token is good, in days."`
 
-	SessionOverlap     time.Duration `group:"Sessions" env:"AUTH_SESSION_OVERLAP" envDefault:"10s" min:"0s" max:"10m" later:"there are no sessions" help:"How long a superseded token is still answered with its successor."`
-	SessionLostWindow  time.Duration `env:"AUTH_SESSION_LOST_WINDOW" envDefault:"5m" min:"0s" max:"24h" later:"there are no sessions" help:"How long a client whose answer was lost may ask again."`
-	SessionRotateAfter time.Duration `env:"AUTH_SESSION_ROTATE_AFTER" envDefault:"0s" min:"0s" max:"24h" later:"there are no sessions" help:"How old a token gets before its use rotates it; 0s: every use does."`
-	SessionIdle        time.Duration `env:"AUTH_SESSION_IDLE" envDefault:"12h" min:"1s" max:"87600h" later:"there are no sessions" help:"How long a session lives unused."`
-	SessionAbsolute    time.Duration `env:"AUTH_SESSION_ABSOLUTE" envDefault:"720h" min:"1s" max:"87600h" later:"there are no sessions" help:"How long a session lives at all."`
-	SessionBinding     string        `env:"AUTH_SESSION_BINDING" envDefault:"standard" enum:"strict,standard,off" later:"there are no sessions" help:"How a session is bound to its browser and address, unless it says so itself."`
-	SessionMaxPerUser  int           `env:"AUTH_SESSION_MAX_PER_USER" envDefault:"0" min:"0" max:"1000000" later:"there are no sessions" help:"Sessions per user, beyond which the oldest ends; 0: no limit."`
+	SessionOverlap     time.Duration `group:"Sessions" env:"AUTH_SESSION_OVERLAP" envDefault:"10s" min:"0s" max:"10m" help:"How long a superseded token is still answered with its successor."`
+	SessionLostWindow  time.Duration `env:"AUTH_SESSION_LOST_WINDOW" envDefault:"5m" min:"0s" max:"24h" help:"How long a client whose answer was lost may ask again."`
+	SessionRotateAfter time.Duration `env:"AUTH_SESSION_ROTATE_AFTER" envDefault:"0s" min:"0s" max:"24h" help:"How old a token gets before its use rotates it and puts off the idle limit; 0s: every use does. At most half of AUTH_SESSION_IDLE."`
+	SessionIdle        time.Duration `env:"AUTH_SESSION_IDLE" envDefault:"12h" min:"1s" max:"87600h" help:"How long a session lives unused."`
+	SessionAbsolute    time.Duration `env:"AUTH_SESSION_ABSOLUTE" envDefault:"720h" min:"1s" max:"87600h" help:"How long a session lives at all."`
+	SessionBinding     string        `env:"AUTH_SESSION_BINDING" envDefault:"standard" enum:"strict,standard,off" help:"How a session is bound to its browser and address, unless it says so itself."`
+	SessionMaxPerUser  int           `env:"AUTH_SESSION_MAX_PER_USER" envDefault:"0" min:"0" max:"1000000" help:"Sessions per user, beyond which the oldest ends; 0: no limit."`
 
 	EnableEncryption       bool   `group:"Encryption" env:"AUTH_ENABLE_ENCRYPTION" envDefault:"false" later:"fields are stored in plain text" help:"Encrypt names and personal data at rest. Needs AUTH_ENCRYPTION_KEY."`
 	EncryptionKey          string `env:"AUTH_ENCRYPTION_KEY" form:"any text" secret:"true" later:"fields are stored in plain text" help:"The secret that field keys are derived from; 32 random characters or more are advised."`
@@ -103,8 +111,32 @@ func (s settings) check() error {
 		return usagef("AUTH_TLS_KEY_FILE: must be set, for AUTH_TLS_CERT_FILE is")
 	case s.TLSKeyFile != "" && s.TLSCertFile == "":
 		return usagef("AUTH_TLS_CERT_FILE: must be set, for AUTH_TLS_KEY_FILE is")
+	case s.JWTSecretKey != "" && s.JWTAlgorithm != "HS256":
+		return usagef("AUTH_JWT_SECRET_KEY: is for HS256 alone, and AUTH_JWT_ALGORITHM is %s", s.JWTAlgorithm)
+	case s.SessionIdle > s.SessionAbsolute:
+		return usagef("AUTH_SESSION_IDLE: must be at most AUTH_SESSION_ABSOLUTE, %s", s.SessionAbsolute)
+	case s.SessionOverlap >= s.SessionIdle:
+		return usagef("AUTH_SESSION_OVERLAP: must be below AUTH_SESSION_IDLE, %s", s.SessionIdle)
+	case s.SessionLostWindow >= s.SessionIdle:
+		return usagef("AUTH_SESSION_LOST_WINDOW: must be below AUTH_SESSION_IDLE, %s", s.SessionIdle)
+	case s.SessionRotateAfter > s.SessionIdle/2:
+		return usagef("AUTH_SESSION_ROTATE_AFTER: must be at most half of AUTH_SESSION_IDLE, %s", s.SessionIdle)
 	default:
 		return nil
+	}
+}
+
+// sessions says how sessions live. What is set to nothing is negative there, where
+// zero means the default.
+func (s settings) sessions() engine.SessionConfig {
+	return engine.SessionConfig{
+		Overlap:     cmp.Or(s.SessionOverlap, -1),
+		LostWindow:  cmp.Or(s.SessionLostWindow, -1),
+		RotateAfter: s.SessionRotateAfter,
+		Idle:        s.SessionIdle,
+		Absolute:    s.SessionAbsolute,
+		Binding:     authz.SessionBinding(s.SessionBinding),
+		MaxPerUser:  s.SessionMaxPerUser,
 	}
 }
 
@@ -138,6 +170,9 @@ func (s settings) warnings() []string {
 	}
 	if s.openRegistration() && !s.ServerHost.isLoopback() {
 		lines = append(lines, "AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant")
+		if s.ForwardTenant == "" {
+			lines = append(lines, "AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too")
+		}
 	}
 	return lines
 }

@@ -16,8 +16,9 @@ import (
 // marker stands in every value below that must never be shown.
 const marker = "hunter-two"
 
-// samples are values of every variable that are taken, and that are not.
-var samples = map[string]struct{ good, bad []string }{
+// samples are values of every variable that are taken, and that are not. Some are only
+// taken with others.
+var samples = map[string]struct{ good, bad, with []string }{
 	"AUTH_DATABASE_TYPE": {
 		good: []string{"sqlite"},
 		bad:  []string{"mysql", "SQLite", "sqlite,postgresql"},
@@ -55,9 +56,14 @@ var samples = map[string]struct{ good, bad []string }{
 		good: []string{"*", "https://a.example", "https://a.example, http://localhost:3000"},
 		bad:  []string{"a.example", "https://a.example/", "https://a.example,", "https://u@a.example", "null"},
 	},
+	"AUTH_FORWARD_TENANT": {good: []string{"8d969eef6ecad3c29a3a629280e686cf", "acme: notes"}, bad: []string{"a/\x01", "..", strings.Repeat("a", 257)}},
 	"AUTH_TRUSTED_PROXIES": {
 		good: []string{"10.0.0.1", "10.0.0.0/8,::1", "10.1.2.3/8, fd00::/8"},
 		bad:  []string{"proxy.example.com", "10.0.0.0/33", "10.0.0.1,", "fe80::1%eth0"},
+	},
+	"AUTH_EXT_AUTHZ_ADDRESS": {
+		good: []string{"127.0.0.1:9001", "[::1]:0", "envoy.internal:65535"},
+		bad:  []string{"9001", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http", "a b:1", "http://h:1"},
 	},
 	"AUTH_TLS_CERT_FILE":           {bad: []string{"~"}},
 	"AUTH_TLS_KEY_FILE":            {bad: []string{"~"}},
@@ -73,18 +79,24 @@ var samples = map[string]struct{ good, bad []string }{
 	"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES": {good: []string{"1", "525600"}, bad: []string{"0", "525601", "15m"}},
 	"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS":   {good: []string{"1", "3650"}, bad: []string{"0", "3651", "7d"}},
 	"AUTH_SESSION_OVERLAP":                 {good: []string{"0s", "10m"}, bad: []string{"-1s", "11m", "10"}},
-	"AUTH_SESSION_LOST_WINDOW":             {good: []string{"0s", "24h"}, bad: []string{"-1s", "25h", "5"}},
-	"AUTH_SESSION_ROTATE_AFTER":            {good: []string{"0s", "24h"}, bad: []string{"-1s", "25h", "1"}},
-	"AUTH_SESSION_IDLE":                    {good: []string{"1s", "87600h"}, bad: []string{"0s", "87601h", "12"}},
-	"AUTH_SESSION_ABSOLUTE":                {good: []string{"1s", "87600h"}, bad: []string{"0s", "87601h", "30d"}},
-	"AUTH_SESSION_BINDING":                 {good: []string{"strict", "standard", "off"}, bad: []string{"on"}},
-	"AUTH_SESSION_MAX_PER_USER":            {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "five"}},
-	"AUTH_ENABLE_ENCRYPTION":               {good: []string{"false"}, bad: []string{"aes"}},
-	"AUTH_ENCRYPTION_KEY":                  {good: []string{"k", "a b#c$d"}},
-	"AUTH_ENCRYPTION_PREVIOUS_KEYS":        {good: []string{"k", "k,l"}, bad: []string{marker + ",,l"}},
-	"AUTH_ENABLE_AUDIT_LOGGING":            {good: []string{"false"}, bad: []string{"no"}},
-	"AUTH_AUDIT_DECISIONS":                 {good: []string{"off", "denied", "all"}, bad: []string{"true"}},
-	"AUTH_AUDIT_CHECKPOINT_FILE":           {good: []string{"/var/log/checkpoint"}, bad: []string{"~"}},
+	"AUTH_SESSION_LOST_WINDOW":             {good: []string{"0s", "24h"}, bad: []string{"-1s", "25h", "5"}, with: []string{"AUTH_SESSION_IDLE=48h"}},
+	"AUTH_SESSION_ROTATE_AFTER":            {good: []string{"0s", "24h"}, bad: []string{"-1s", "25h", "1"}, with: []string{"AUTH_SESSION_IDLE=48h"}},
+	"AUTH_SESSION_IDLE": {
+		good: []string{"1s", "87600h"}, bad: []string{"0s", "87601h", "12"},
+		with: []string{"AUTH_SESSION_OVERLAP=0s", "AUTH_SESSION_LOST_WINDOW=0s", "AUTH_SESSION_ABSOLUTE=87600h"},
+	},
+	"AUTH_SESSION_ABSOLUTE": {
+		good: []string{"1s", "87600h"}, bad: []string{"0s", "87601h", "30d"},
+		with: []string{"AUTH_SESSION_OVERLAP=0s", "AUTH_SESSION_LOST_WINDOW=0s", "AUTH_SESSION_IDLE=1s"},
+	},
+	"AUTH_SESSION_BINDING":          {good: []string{"strict", "standard", "off"}, bad: []string{"on"}},
+	"AUTH_SESSION_MAX_PER_USER":     {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "five"}},
+	"AUTH_ENABLE_ENCRYPTION":        {good: []string{"false"}, bad: []string{"aes"}},
+	"AUTH_ENCRYPTION_KEY":           {good: []string{"k", "a b#c$d"}},
+	"AUTH_ENCRYPTION_PREVIOUS_KEYS": {good: []string{"k", "k,l"}, bad: []string{marker + ",,l"}},
+	"AUTH_ENABLE_AUDIT_LOGGING":     {good: []string{"false"}, bad: []string{"no"}},
+	"AUTH_AUDIT_DECISIONS":          {good: []string{"off", "denied", "all"}, bad: []string{"true"}},
+	"AUTH_AUDIT_CHECKPOINT_FILE":    {good: []string{"/var/log/checkpoint"}, bad: []string{"~"}},
 }
 
 func TestEveryVariable(t *testing.T) {
@@ -97,8 +109,8 @@ func TestEveryVariable(t *testing.T) {
 		for _, value := range values.good {
 			t.Run(name+"="+value, func(t *testing.T) {
 				t.Parallel()
-				byEnvironment := load(t, "", name+"="+value)
-				if byFile := load(t, name+"='"+value+"'\n"); !same(byFile, byEnvironment) {
+				byEnvironment := load(t, "", append(values.with, name+"="+value)...)
+				if byFile := load(t, name+"='"+value+"'\n", values.with...); !same(byFile, byEnvironment) {
 					t.Errorf("from the file %+v, from the environment %+v", byFile, byEnvironment)
 				}
 				if !byEnvironment.present[name] {
@@ -216,6 +228,11 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	refused(t, "", []string{"AUTH_ENABLE_ENCRYPTION=true"}, "AUTH_ENCRYPTION_KEY: must be set")
 	refused(t, "", []string{"AUTH_TLS_CERT_FILE=a"}, "AUTH_TLS_KEY_FILE: must be set")
 	refused(t, "", []string{"AUTH_TLS_KEY_FILE=a"}, "AUTH_TLS_CERT_FILE: must be set")
+	refused(t, "", []string{"AUTH_JWT_SECRET_KEY=" + strings.Repeat(marker, 4), "AUTH_JWT_ALGORITHM=ES256"}, "AUTH_JWT_SECRET_KEY: is for HS256 alone")
+	refused(t, "", []string{"AUTH_SESSION_ABSOLUTE=1h"}, "AUTH_SESSION_IDLE: must be at most AUTH_SESSION_ABSOLUTE, 1h0m0s")
+	refused(t, "", []string{"AUTH_SESSION_IDLE=10s"}, "AUTH_SESSION_OVERLAP: must be below AUTH_SESSION_IDLE, 10s")
+	refused(t, "", []string{"AUTH_SESSION_LOST_WINDOW=12h"}, "AUTH_SESSION_LOST_WINDOW: must be below AUTH_SESSION_IDLE, 12h0m0s")
+	refused(t, "", []string{"AUTH_SESSION_ROTATE_AFTER=12h"}, "AUTH_SESSION_ROTATE_AFTER: must be at most half of AUTH_SESSION_IDLE, 12h0m0s")
 	refused(t, "", []string{"HOME="}, "AUTH_SQLITE_PATH: begins with ~/, and HOME is not set")
 	load(t, "", "AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b", "AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k")
 }
@@ -293,7 +310,7 @@ func TestWarnings(t *testing.T) {
 	t.Parallel()
 	for _, v := range variables {
 		for _, value := range samples[v.name].good {
-			got := slices.ContainsFunc(load(t, "", v.name+"="+value).warnings(), func(line string) bool {
+			got := slices.ContainsFunc(load(t, "", append(samples[v.name].with, v.name+"="+value)...).warnings(), func(line string) bool {
 				return strings.HasPrefix(line, v.name+" is not in use yet: ")
 			})
 			if want := v.later != ""; got != want {
@@ -307,10 +324,23 @@ func TestWarnings(t *testing.T) {
 		"AUTH_TLS_KEY_FILE is not in use yet: plain HTTP is served":                      {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
 		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":      {"AUTH_POSTGRESQL_URL=postgres://h/db"},
 		"AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant": {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::"},
-		"AUTH_JWT_ALGORITHM is not in use yet: " + "no tokens are issued":                {"AUTH_JWT_ALGORITHM=HS256"},
+		"AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too": {
+			"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::",
+		},
+		"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES is not in use yet: no tokens are issued": {"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES=1"},
 	} {
 		if got := load(t, "", environ...).warnings(); !slices.Contains(got, line) {
 			t.Errorf("%q: warnings %q, want %q among them", environ, got, line)
+		}
+	}
+	// Where nobody else can open a tenant, or a proxy is held to one, there is no need.
+	for _, environ := range [][]string{
+		{"AUTH_SERVER_HOST=::"}, {"AUTH_CLIENT_REGISTRATION=open"}, {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::", "AUTH_FORWARD_TENANT=acme"},
+	} {
+		for _, line := range load(t, "", environ...).warnings() {
+			if strings.HasPrefix(line, "AUTH_FORWARD_TENANT") {
+				t.Errorf("%q: warned of %q", environ, line)
+			}
 		}
 	}
 }

@@ -2,11 +2,15 @@ package main
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/gatehouse/gatehouse/authz"
 )
 
 // The types below check the values of variables that are more than a word or a
@@ -104,6 +108,29 @@ func (h hostName) isLoopback() bool {
 		return strings.EqualFold(string(h), "localhost")
 	}
 	return address.Unmap().IsLoopback()
+}
+
+// address is a host, an IPv6 address in brackets, with a port.
+type address string
+
+func (a *address) UnmarshalText(text []byte) error {
+	*a = address(text)
+	host, port, err := net.SplitHostPort(string(text))
+	if err != nil {
+		return err
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return err
+	}
+	return new(hostName).UnmarshalText([]byte(host))
+}
+
+// tenantID names a tenant, which there need not be yet.
+type tenantID string
+
+func (t *tenantID) UnmarshalText(text []byte) error {
+	*t = tenantID(text)
+	return authz.ValidateID(string(text))
 }
 
 // publicURL is where clients reach the server, without a slash at its end.

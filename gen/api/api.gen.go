@@ -102,6 +102,81 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for JWKAlg.
+const (
+	ES256 JWKAlg = "ES256"
+	EdDSA JWKAlg = "EdDSA"
+	RS256 JWKAlg = "RS256"
+)
+
+// Valid indicates whether the value is a known member of the JWKAlg enum.
+func (e JWKAlg) Valid() bool {
+	switch e {
+	case ES256:
+		return true
+	case EdDSA:
+		return true
+	case RS256:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKCrv.
+const (
+	Ed25519 JWKCrv = "Ed25519"
+	P256    JWKCrv = "P-256"
+)
+
+// Valid indicates whether the value is a known member of the JWKCrv enum.
+func (e JWKCrv) Valid() bool {
+	switch e {
+	case Ed25519:
+		return true
+	case P256:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKKty.
+const (
+	EC  JWKKty = "EC"
+	OKP JWKKty = "OKP"
+	RSA JWKKty = "RSA"
+)
+
+// Valid indicates whether the value is a known member of the JWKKty enum.
+func (e JWKKty) Valid() bool {
+	switch e {
+	case EC:
+		return true
+	case OKP:
+		return true
+	case RSA:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JWKUse.
+const (
+	Sig JWKUse = "sig"
+)
+
+// Valid indicates whether the value is a known member of the JWKUse enum.
+func (e JWKUse) Valid() bool {
+	switch e {
+	case Sig:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for MutationMethod.
 const (
 	DELETE MutationMethod = "DELETE"
@@ -200,28 +275,49 @@ func (e ProbeStatus) Valid() bool {
 
 // Defines values for ReasonOutcome.
 const (
-	ConditionFailed ReasonOutcome = "condition_failed"
-	ConditionFalse  ReasonOutcome = "condition_false"
-	Expired         ReasonOutcome = "expired"
-	Granted         ReasonOutcome = "granted"
-	NotYetValid     ReasonOutcome = "not_yet_valid"
-	UserInactive    ReasonOutcome = "user_inactive"
+	ReasonOutcomeConditionFailed ReasonOutcome = "condition_failed"
+	ReasonOutcomeConditionFalse  ReasonOutcome = "condition_false"
+	ReasonOutcomeExpired         ReasonOutcome = "expired"
+	ReasonOutcomeGranted         ReasonOutcome = "granted"
+	ReasonOutcomeNotYetValid     ReasonOutcome = "not_yet_valid"
+	ReasonOutcomeUserInactive    ReasonOutcome = "user_inactive"
 )
 
 // Valid indicates whether the value is a known member of the ReasonOutcome enum.
 func (e ReasonOutcome) Valid() bool {
 	switch e {
-	case ConditionFailed:
+	case ReasonOutcomeConditionFailed:
 		return true
-	case ConditionFalse:
+	case ReasonOutcomeConditionFalse:
 		return true
-	case Expired:
+	case ReasonOutcomeExpired:
 		return true
-	case Granted:
+	case ReasonOutcomeGranted:
 		return true
-	case NotYetValid:
+	case ReasonOutcomeNotYetValid:
 		return true
-	case UserInactive:
+	case ReasonOutcomeUserInactive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RotatedSessionOutcome.
+const (
+	Current  RotatedSessionOutcome = "current"
+	Replayed RotatedSessionOutcome = "replayed"
+	Rotated  RotatedSessionOutcome = "rotated"
+)
+
+// Valid indicates whether the value is a known member of the RotatedSessionOutcome enum.
+func (e RotatedSessionOutcome) Valid() bool {
+	switch e {
+	case Current:
+		return true
+	case Replayed:
+		return true
+	case Rotated:
 		return true
 	default:
 		return false
@@ -243,6 +339,63 @@ func (e ScopeKind) Valid() bool {
 	case ScopeKindProject:
 		return true
 	case ScopeKindTeam:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionBinding.
+const (
+	Off      SessionBinding = "off"
+	Standard SessionBinding = "standard"
+	Strict   SessionBinding = "strict"
+)
+
+// Valid indicates whether the value is a known member of the SessionBinding enum.
+func (e SessionBinding) Valid() bool {
+	switch e {
+	case Off:
+		return true
+	case Standard:
+		return true
+	case Strict:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SessionEndReason.
+const (
+	SessionEndReasonBindingMismatch SessionEndReason = "binding_mismatch"
+	SessionEndReasonExpired         SessionEndReason = "expired"
+	SessionEndReasonGenerationAhead SessionEndReason = "generation_ahead"
+	SessionEndReasonMaxPerUser      SessionEndReason = "max_per_user"
+	SessionEndReasonRevoked         SessionEndReason = "revoked"
+	SessionEndReasonTokenReused     SessionEndReason = "token_reused"
+	SessionEndReasonUserDeleted     SessionEndReason = "user_deleted"
+	SessionEndReasonUserInactive    SessionEndReason = "user_inactive"
+)
+
+// Valid indicates whether the value is a known member of the SessionEndReason enum.
+func (e SessionEndReason) Valid() bool {
+	switch e {
+	case SessionEndReasonBindingMismatch:
+		return true
+	case SessionEndReasonExpired:
+		return true
+	case SessionEndReasonGenerationAhead:
+		return true
+	case SessionEndReasonMaxPerUser:
+		return true
+	case SessionEndReasonRevoked:
+		return true
+	case SessionEndReasonTokenReused:
+		return true
+	case SessionEndReasonUserDeleted:
+		return true
+	case SessionEndReasonUserInactive:
 		return true
 	default:
 		return false
@@ -715,6 +868,60 @@ type HealthDatabaseType string
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// IssuedSession defines model for IssuedSession.
+type IssuedSession struct {
+	Session Session `json:"session"`
+
+	// Token What the device presents. A secret.
+	Token string `json:"token"`
+}
+
+// IssuedSessionEnvelope defines model for IssuedSessionEnvelope.
+type IssuedSessionEnvelope struct {
+	// Code The HTTP status.
+	Code int           `json:"code"`
+	Data IssuedSession `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// JWK A public key (RFC 7517); `n` and `e` of RSA, `crv`, `x` and `y` of P-256, `crv` and `x` of Ed25519.
+type JWK struct {
+	Alg JWKAlg  `json:"alg"`
+	Crv *JWKCrv `json:"crv,omitempty"`
+	E   *string `json:"e,omitempty"`
+	Kid string  `json:"kid"`
+	Kty JWKKty  `json:"kty"`
+	N   *string `json:"n,omitempty"`
+	Use JWKUse  `json:"use"`
+	X   *string `json:"x,omitempty"`
+	Y   *string `json:"y,omitempty"`
+}
+
+// JWKAlg defines model for JWK.Alg.
+type JWKAlg string
+
+// JWKCrv defines model for JWK.Crv.
+type JWKCrv string
+
+// JWKKty defines model for JWK.Kty.
+type JWKKty string
+
+// JWKUse defines model for JWK.Use.
+type JWKUse string
+
+// JWKSet defines model for JWKSet.
+type JWKSet struct {
+	Keys []JWK `json:"keys"`
+}
+
 // Member defines model for Member.
 type Member struct {
 	Role string `json:"role"`
@@ -770,6 +977,20 @@ type Mutation struct {
 
 // MutationMethod defines model for Mutation.Method.
 type MutationMethod string
+
+// NewSession defines model for NewSession.
+type NewSession struct {
+	// Binding How closely a session holds to the device that it was opened from. `strict`: another address or User-Agent ends it; `standard`: another
+	// browser family or operating system does; `off`: nothing does.
+	Binding *SessionBinding `json:"binding,omitempty"`
+
+	// Ip The address of the user's device.
+	Ip   string `json:"ip"`
+	User string `json:"user"`
+
+	// UserAgent The User-Agent of the user's device; may be empty. What is over 512 bytes is cut.
+	UserAgent string `json:"user_agent"`
+}
 
 // NodeKind Where a role can be held.
 type NodeKind string
@@ -851,6 +1072,16 @@ type Pong struct {
 
 // PongMessage defines model for Pong.Message.
 type PongMessage string
+
+// PresentedSession defines model for PresentedSession.
+type PresentedSession struct {
+	// Ip The address that the token was presented from.
+	Ip    string `json:"ip"`
+	Token string `json:"token"`
+
+	// UserAgent The User-Agent that it was presented with; may be empty.
+	UserAgent string `json:"user_agent"`
+}
 
 // Probe defines model for Probe.
 type Probe struct {
@@ -1060,6 +1291,34 @@ type RoleSpec struct {
 // RoleString defines model for RoleString.
 type RoleString = string
 
+// RotatedSession defines model for RotatedSession.
+type RotatedSession struct {
+	Outcome RotatedSessionOutcome `json:"outcome"`
+	Session Session               `json:"session"`
+
+	// Token What the device presents from now on. A secret.
+	Token string `json:"token"`
+}
+
+// RotatedSessionOutcome defines model for RotatedSession.Outcome.
+type RotatedSessionOutcome string
+
+// RotatedSessionEnvelope defines model for RotatedSessionEnvelope.
+type RotatedSessionEnvelope struct {
+	// Code The HTTP status.
+	Code int            `json:"code"`
+	Data RotatedSession `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
 // Scope defines model for Scope.
 type Scope struct {
 	Id     string    `json:"id"`
@@ -1129,6 +1388,123 @@ type SearchPage struct {
 type SearchedPage struct {
 	// NextToken The token of the next page; empty on the last.
 	NextToken string `json:"next_token"`
+}
+
+// Session defines model for Session.
+type Session struct {
+	// Binding How closely a session holds to the device that it was opened from. `strict`: another address or User-Agent ends it; `standard`: another
+	// browser family or operating system does; `off`: nothing does.
+	Binding   SessionBinding `json:"binding"`
+	CreatedAt time.Time      `json:"created_at"`
+
+	// EndReason Why a session has ended.
+	EndReason *SessionEndReason `json:"end_reason,omitempty"`
+
+	// EndedAt Absent while the session has not been ended.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// ExpiresAt When the session ends in any case.
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Generation The number of the current token, from 1.
+	Generation int64  `json:"generation"`
+	Id         string `json:"id"`
+
+	// IdleExpiresAt When the session ends unless it is used; never after `expires_at`.
+	IdleExpiresAt time.Time `json:"idle_expires_at"`
+
+	// Ip The device's address, as it was last taken down.
+	Ip string `json:"ip"`
+
+	// LastSeenAt When the current token was made.
+	LastSeenAt time.Time `json:"last_seen_at"`
+	User       string    `json:"user"`
+	UserAgent  string    `json:"user_agent"`
+}
+
+// SessionBinding How closely a session holds to the device that it was opened from. `strict`: another address or User-Agent ends it; `standard`: another
+// browser family or operating system does; `off`: nothing does.
+type SessionBinding string
+
+// SessionEndReason Why a session has ended.
+type SessionEndReason string
+
+// SessionEnvelope defines model for SessionEnvelope.
+type SessionEnvelope struct {
+	// Code The HTTP status.
+	Code int     `json:"code"`
+	Data Session `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// SessionListEnvelope defines model for SessionListEnvelope.
+type SessionListEnvelope struct {
+	// Code The HTTP status.
+	Code int       `json:"code"`
+	Data []Session `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// SessionStatus defines model for SessionStatus.
+type SessionStatus struct {
+	Active  bool     `json:"active"`
+	Session *Session `json:"session,omitempty"`
+}
+
+// SessionStatusEnvelope defines model for SessionStatusEnvelope.
+type SessionStatusEnvelope struct {
+	// Code The HTTP status.
+	Code int           `json:"code"`
+	Data SessionStatus `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// SessionsEnded defines model for SessionsEnded.
+type SessionsEnded struct {
+	Count int64 `json:"count"`
+
+	// Result Whether any session was ended.
+	Result bool `json:"result"`
+}
+
+// SessionsEndedEnvelope defines model for SessionsEndedEnvelope.
+type SessionsEndedEnvelope struct {
+	// Code The HTTP status.
+	Code int           `json:"code"`
+	Data SessionsEnded `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
 }
 
 // Settings defines model for Settings.
@@ -1366,6 +1742,9 @@ type RoleParam = RoleString
 // ScopeIDParam defines model for ScopeIDParam.
 type ScopeIDParam = string
 
+// SessionIDParam defines model for SessionIDParam.
+type SessionIDParam = string
+
 // ToolParam defines model for ToolParam.
 type ToolParam = string
 
@@ -1423,6 +1802,12 @@ type DecisionResponse = DecisionEnvelope
 // Forbidden defines model for Forbidden.
 type Forbidden = Error
 
+// ForwardForbidden defines model for ForwardForbidden.
+type ForwardForbidden = Error
+
+// ForwardUnauthenticated defines model for ForwardUnauthenticated.
+type ForwardUnauthenticated = Error
+
 // GrantListResponse defines model for GrantListResponse.
 type GrantListResponse = GrantListEnvelope
 
@@ -1434,6 +1819,9 @@ type GroupResponse = GroupEnvelope
 
 // InternalError defines model for InternalError.
 type InternalError = Error
+
+// IssuedSessionResponse defines model for IssuedSessionResponse.
+type IssuedSessionResponse = IssuedSessionEnvelope
 
 // MemberListResponse defines model for MemberListResponse.
 type MemberListResponse = MemberListEnvelope
@@ -1462,11 +1850,29 @@ type ResultResponse = ResultEnvelope
 // RoleResponse defines model for RoleResponse.
 type RoleResponse = RoleEnvelope
 
+// RotatedSessionResponse defines model for RotatedSessionResponse.
+type RotatedSessionResponse = RotatedSessionEnvelope
+
 // ScopeListResponse defines model for ScopeListResponse.
 type ScopeListResponse = ScopeListEnvelope
 
 // ScopeResponse defines model for ScopeResponse.
 type ScopeResponse = ScopeEnvelope
+
+// SessionListResponse defines model for SessionListResponse.
+type SessionListResponse = SessionListEnvelope
+
+// SessionRefused defines model for SessionRefused.
+type SessionRefused = Error
+
+// SessionResponse defines model for SessionResponse.
+type SessionResponse = SessionEnvelope
+
+// SessionStatusResponse defines model for SessionStatusResponse.
+type SessionStatusResponse = SessionStatusEnvelope
+
+// SessionsEndedResponse defines model for SessionsEndedResponse.
+type SessionsEndedResponse = SessionsEndedEnvelope
 
 // SettingsResponse defines model for SettingsResponse.
 type SettingsResponse = SettingsEnvelope
@@ -1620,6 +2026,30 @@ type ListScopeMembersParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteSessionsParams defines parameters for DeleteSessions.
+type DeleteSessionsParams struct {
+	// User The user whose sessions end.
+	User string `form:"user" json:"user"`
+
+	// Except The id of a session that is left as it is.
+	Except *string `form:"except,omitempty" json:"except,omitempty"`
+}
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// User The user whose sessions are wanted.
+	User *string `form:"user,omitempty" json:"user,omitempty"`
+
+	// Ended Whether to list ended sessions too.
+	Ended *bool `form:"ended,omitempty" json:"ended,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListToolsParams defines parameters for ListTools.
 type ListToolsParams struct {
 	// Limit The most rows to answer with.
@@ -1672,6 +2102,18 @@ type ListWorkflowUsersParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// AuthorizeForwardParams defines parameters for AuthorizeForward.
+type AuthorizeForwardParams struct {
+	// Tenant The id of the tenant whose sessions count, as `gatehouse client list` shows it.
+	Tenant *string `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// Permission What the user must be allowed to do.
+	Permission *PermissionString `form:"permission,omitempty" json:"permission,omitempty"`
+
+	// Resource What it is done to, as `TYPE:ID`; goes with `permission`. The first colon divides; the id may hold more.
+	Resource *string `form:"resource,omitempty" json:"resource,omitempty"`
 }
 
 // EvaluateJSONRequestBody defines body for Evaluate for application/json ContentType.
@@ -1734,6 +2176,15 @@ type PutScopeGroupJSONRequestBody = Window
 // PutScopeMemberJSONRequestBody defines body for PutScopeMember for application/json ContentType.
 type PutScopeMemberJSONRequestBody = Window
 
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = NewSession
+
+// RotateSessionJSONRequestBody defines body for RotateSession for application/json ContentType.
+type RotateSessionJSONRequestBody = PresentedSession
+
+// VerifySessionJSONRequestBody defines body for VerifySession for application/json ContentType.
+type VerifySessionJSONRequestBody = PresentedSession
+
 // PutSettingsJSONRequestBody defines body for PutSettings for application/json ContentType.
 type PutSettingsJSONRequestBody = SettingsSpec
 
@@ -1748,6 +2199,9 @@ type ServerInterface interface {
 	// GetAuthZENConfiguration Tells AuthZEN clients where the endpoints are
 	// (GET /.well-known/authzen-configuration)
 	GetAuthZENConfiguration(w http.ResponseWriter, r *http.Request)
+	// GetJWKS Shows the public keys that tokens are signed with
+	// (GET /.well-known/jwks.json)
+	GetJWKS(w http.ResponseWriter, r *http.Request)
 	// Evaluate May the subject do the action on the resource?
 	// (POST /access/v1/evaluation)
 	Evaluate(w http.ResponseWriter, r *http.Request)
@@ -1916,6 +2370,27 @@ type ServerInterface interface {
 	// PutScopeMember Gives a user a role at a scope
 	// (PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role})
 	PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam)
+	// DeleteSessions Ends all sessions of a user, or all but one
+	// (DELETE /api/sessions)
+	DeleteSessions(w http.ResponseWriter, r *http.Request, params DeleteSessionsParams)
+	// ListSessions Lists the sessions, of one user or of all
+	// (GET /api/sessions)
+	ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams)
+	// CreateSession Opens a session for a user who has just proved who they are
+	// (POST /api/sessions)
+	CreateSession(w http.ResponseWriter, r *http.Request)
+	// RotateSession Takes a session's token and answers with the one to present from now on
+	// (POST /api/sessions/rotate)
+	RotateSession(w http.ResponseWriter, r *http.Request)
+	// VerifySession Tells whether a session's token would be taken
+	// (POST /api/sessions/verify)
+	VerifySession(w http.ResponseWriter, r *http.Request)
+	// DeleteSession Ends a session
+	// (DELETE /api/sessions/{id})
+	DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam)
+	// GetSession Shows a session
+	// (GET /api/sessions/{id})
+	GetSession(w http.ResponseWriter, r *http.Request, id SessionIDParam)
 	// GetSettings Shows the settings
 	// (GET /api/settings)
 	GetSettings(w http.ResponseWriter, r *http.Request)
@@ -1961,6 +2436,9 @@ type ServerInterface interface {
 	// ListWorkflowUsers Lists the users that may run the workflow now, and by which role
 	// (GET /api/workflow/users/{workflow})
 	ListWorkflowUsers(w http.ResponseWriter, r *http.Request, workflow WorkflowParam, params ListWorkflowUsersParams)
+	// AuthorizeForward Answers a reverse proxy whether to let a request through
+	// (GET /auth/forward)
+	AuthorizeForward(w http.ResponseWriter, r *http.Request, params AuthorizeForwardParams)
 	// GetHealth Tells how the server and its database are
 	// (GET /health)
 	GetHealth(w http.ResponseWriter, r *http.Request)
@@ -1989,6 +2467,20 @@ func (siw *ServerInterfaceWrapper) GetAuthZENConfiguration(w http.ResponseWriter
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetAuthZENConfiguration(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetJWKS operation middleware
+func (siw *ServerInterfaceWrapper) GetJWKS(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetJWKS(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4215,6 +4707,218 @@ func (siw *ServerInterfaceWrapper) PutScopeMember(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteSessions operation middleware
+func (siw *ServerInterfaceWrapper) DeleteSessions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteSessionsParams
+
+	// ------------- Required query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "except" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "except", r.URL.Query(), &params.Except, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "except"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "except", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteSessions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSessions operation middleware
+func (siw *ServerInterfaceWrapper) ListSessions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "ended" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ended", r.URL.Query(), &params.Ended, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ended"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ended", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSessions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateSession operation middleware
+func (siw *ServerInterfaceWrapper) CreateSession(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateSession(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateSession operation middleware
+func (siw *ServerInterfaceWrapper) RotateSession(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateSession(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VerifySession operation middleware
+func (siw *ServerInterfaceWrapper) VerifySession(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VerifySession(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteSession operation middleware
+func (siw *ServerInterfaceWrapper) DeleteSession(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id SessionIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteSession(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSession operation middleware
+func (siw *ServerInterfaceWrapper) GetSession(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id SessionIDParam
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", r.PathValue("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSession(w, r, id)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetSettings operation middleware
 func (siw *ServerInterfaceWrapper) GetSettings(w http.ResponseWriter, r *http.Request) {
 
@@ -4755,6 +5459,65 @@ func (siw *ServerInterfaceWrapper) ListWorkflowUsers(w http.ResponseWriter, r *h
 	handler.ServeHTTP(w, r)
 }
 
+// AuthorizeForward operation middleware
+func (siw *ServerInterfaceWrapper) AuthorizeForward(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AuthorizeForwardParams
+
+	// ------------- Optional query parameter "tenant" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "tenant", r.URL.Query(), &params.Tenant, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "tenant"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tenant", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "permission" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "permission", r.URL.Query(), &params.Permission, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "permission"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "resource" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", r.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "resource"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AuthorizeForward(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetHealth operation middleware
 func (siw *ServerInterfaceWrapper) GetHealth(w http.ResponseWriter, r *http.Request) {
 
@@ -5007,6 +5770,15 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/settings", wrapper.GetSettings)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/settings", wrapper.PutSettings)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/batch", wrapper.Batch)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/sessions", wrapper.DeleteSessions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/sessions", wrapper.ListSessions)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions", wrapper.CreateSession)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions/rotate", wrapper.RotateSession)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions/verify", wrapper.VerifySession)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/sessions/{id}", wrapper.DeleteSession)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/sessions/{id}", wrapper.GetSession)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/forward", wrapper.AuthorizeForward)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS)
 
 	return m
 }
@@ -5171,6 +5943,29 @@ type ForbiddenJSONResponse struct {
 	Headers ForbiddenResponseHeaders
 }
 
+type ForwardForbiddenResponseHeaders struct {
+	CacheControl *string
+	SetCookie    *string
+	XRequestID   *string
+}
+type ForwardForbiddenJSONResponse struct {
+	Body Error
+
+	Headers ForwardForbiddenResponseHeaders
+}
+
+type ForwardUnauthenticatedResponseHeaders struct {
+	CacheControl    *string
+	SetCookie       *string
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type ForwardUnauthenticatedJSONResponse struct {
+	Body Error
+
+	Headers ForwardUnauthenticatedResponseHeaders
+}
+
 type GrantListResponseResponseHeaders struct {
 	GatehouseRevision *int64
 	Link              *string
@@ -5209,6 +6004,15 @@ type InternalErrorJSONResponse struct {
 	Body Error
 
 	Headers InternalErrorResponseHeaders
+}
+
+type IssuedSessionResponseResponseHeaders struct {
+	XRequestID *string
+}
+type IssuedSessionResponseJSONResponse struct {
+	Body IssuedSessionEnvelope
+
+	Headers IssuedSessionResponseResponseHeaders
 }
 
 type MemberListResponseResponseHeaders struct {
@@ -5302,6 +6106,15 @@ type RoleResponseJSONResponse struct {
 	Headers RoleResponseResponseHeaders
 }
 
+type RotatedSessionResponseResponseHeaders struct {
+	XRequestID *string
+}
+type RotatedSessionResponseJSONResponse struct {
+	Body RotatedSessionEnvelope
+
+	Headers RotatedSessionResponseResponseHeaders
+}
+
 type ScopeListResponseResponseHeaders struct {
 	GatehouseRevision *int64
 	Link              *string
@@ -5321,6 +6134,53 @@ type ScopeResponseJSONResponse struct {
 	Body ScopeEnvelope
 
 	Headers ScopeResponseResponseHeaders
+}
+
+type SessionListResponseResponseHeaders struct {
+	Link       *string
+	XRequestID *string
+}
+type SessionListResponseJSONResponse struct {
+	Body SessionListEnvelope
+
+	Headers SessionListResponseResponseHeaders
+}
+
+type SessionRefusedResponseHeaders struct {
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type SessionRefusedJSONResponse struct {
+	Body Error
+
+	Headers SessionRefusedResponseHeaders
+}
+
+type SessionResponseResponseHeaders struct {
+	XRequestID *string
+}
+type SessionResponseJSONResponse struct {
+	Body SessionEnvelope
+
+	Headers SessionResponseResponseHeaders
+}
+
+type SessionStatusResponseResponseHeaders struct {
+	XRequestID *string
+}
+type SessionStatusResponseJSONResponse struct {
+	Body SessionStatusEnvelope
+
+	Headers SessionStatusResponseResponseHeaders
+}
+
+type SessionsEndedResponseResponseHeaders struct {
+	XRequestID *string
+}
+type SessionsEndedResponseJSONResponse struct {
+	Body SessionsEndedEnvelope
+
+	Headers SessionsEndedResponseResponseHeaders
 }
 
 type SettingsResponseResponseHeaders struct {
@@ -5483,6 +6343,81 @@ func (response GetAuthZENConfiguration500JSONResponse) VisitGetAuthZENConfigurat
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJWKSRequestObject struct {
+}
+
+type GetJWKSResponseObject interface {
+	VisitGetJWKSResponse(w http.ResponseWriter) error
+}
+
+type GetJWKS200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type GetJWKS200JSONResponse struct {
+	Body    JWKSet
+	Headers GetJWKS200ResponseHeaders
+}
+
+func (response GetJWKS200JSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJWKS500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetJWKS500JSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetJWKS503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetJWKS503JSONResponse) VisitGetJWKSResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15194,6 +16129,1103 @@ func (response PutScopeMember503JSONResponse) VisitPutScopeMemberResponse(w http
 	return err
 }
 
+type DeleteSessionsRequestObject struct {
+	Params DeleteSessionsParams
+}
+
+type DeleteSessionsResponseObject interface {
+	VisitDeleteSessionsResponse(w http.ResponseWriter) error
+}
+
+type DeleteSessions200JSONResponse struct {
+	SessionsEndedResponseJSONResponse
+}
+
+func (response DeleteSessions200JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteSessions400JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteSessions401JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteSessions403JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteSessions413JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteSessions415JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteSessions500JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteSessions503JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessionsRequestObject struct {
+	Params ListSessionsParams
+}
+
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListSessions200JSONResponse struct {
+	SessionListResponseJSONResponse
+}
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListSessions400JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListSessions401JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListSessions403JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListSessions413JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListSessions500JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListSessions503JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSessionRequestObject struct {
+	Body *CreateSessionJSONRequestBody
+}
+
+type CreateSessionResponseObject interface {
+	VisitCreateSessionResponse(w http.ResponseWriter) error
+}
+
+type CreateSession201JSONResponse struct {
+	IssuedSessionResponseJSONResponse
+}
+
+func (response CreateSession201JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response CreateSession400JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response CreateSession401JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response CreateSession403JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession409JSONResponse struct{ ConflictJSONResponse }
+
+func (response CreateSession409JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response CreateSession413JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response CreateSession415JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response CreateSession500JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response CreateSession503JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSessionRequestObject struct {
+	Body *RotateSessionJSONRequestBody
+}
+
+type RotateSessionResponseObject interface {
+	VisitRotateSessionResponse(w http.ResponseWriter) error
+}
+
+type RotateSession200JSONResponse struct {
+	RotatedSessionResponseJSONResponse
+}
+
+func (response RotateSession200JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response RotateSession400JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession401JSONResponse struct{ SessionRefusedJSONResponse }
+
+func (response RotateSession401JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response RotateSession403JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response RotateSession413JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response RotateSession415JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response RotateSession500JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateSession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response RotateSession503JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySessionRequestObject struct {
+	Body *VerifySessionJSONRequestBody
+}
+
+type VerifySessionResponseObject interface {
+	VisitVerifySessionResponse(w http.ResponseWriter) error
+}
+
+type VerifySession200JSONResponse struct {
+	SessionStatusResponseJSONResponse
+}
+
+func (response VerifySession200JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response VerifySession400JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response VerifySession401JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response VerifySession403JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response VerifySession413JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response VerifySession415JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response VerifySession500JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response VerifySession503JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSessionRequestObject struct {
+	Id SessionIDParam `json:"id"`
+}
+
+type DeleteSessionResponseObject interface {
+	VisitDeleteSessionResponse(w http.ResponseWriter) error
+}
+
+type DeleteSession200JSONResponse struct{ ResultResponseJSONResponse }
+
+func (response DeleteSession200JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response DeleteSession400JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response DeleteSession401JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response DeleteSession403JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response DeleteSession413JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession415JSONResponse struct {
+	UnsupportedMediaTypeJSONResponse
+}
+
+func (response DeleteSession415JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response DeleteSession500JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response DeleteSession503JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSessionRequestObject struct {
+	Id SessionIDParam `json:"id"`
+}
+
+type GetSessionResponseObject interface {
+	VisitGetSessionResponse(w http.ResponseWriter) error
+}
+
+type GetSession200JSONResponse struct{ SessionResponseJSONResponse }
+
+func (response GetSession200JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetSession400JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetSession401JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetSession403JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetSession404JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetSession413JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetSession500JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetSession503JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSettingsRequestObject struct {
 }
 
@@ -17647,6 +19679,152 @@ func (response ListWorkflowUsers503JSONResponse) VisitListWorkflowUsersResponse(
 	return err
 }
 
+type AuthorizeForwardRequestObject struct {
+	Params AuthorizeForwardParams
+}
+
+type AuthorizeForwardResponseObject interface {
+	VisitAuthorizeForwardResponse(w http.ResponseWriter) error
+}
+
+type AuthorizeForward200ResponseHeaders struct {
+	CacheControl *string
+	SetCookie    *string
+	XAuthSession string
+	XAuthTenant  string
+	XAuthUser    string
+	XRequestID   *string
+}
+
+type AuthorizeForward200Response struct {
+	Headers AuthorizeForward200ResponseHeaders
+}
+
+func (response AuthorizeForward200Response) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.Header().Set("X-Auth-Session", fmt.Sprint(response.Headers.XAuthSession))
+	w.Header().Set("X-Auth-Tenant", fmt.Sprint(response.Headers.XAuthTenant))
+	w.Header().Set("X-Auth-User", fmt.Sprint(response.Headers.XAuthUser))
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	return nil
+}
+
+type AuthorizeForward400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response AuthorizeForward400JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward401JSONResponse struct {
+	ForwardUnauthenticatedJSONResponse
+}
+
+func (response AuthorizeForward401JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward403JSONResponse struct{ ForwardForbiddenJSONResponse }
+
+func (response AuthorizeForward403JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response AuthorizeForward500JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response AuthorizeForward503JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetHealthRequestObject struct {
 }
 
@@ -17881,6 +20059,9 @@ type StrictServerInterface interface {
 	// GetAuthZENConfiguration Tells AuthZEN clients where the endpoints are
 	// (GET /.well-known/authzen-configuration)
 	GetAuthZENConfiguration(ctx context.Context, request GetAuthZENConfigurationRequestObject) (GetAuthZENConfigurationResponseObject, error)
+	// GetJWKS Shows the public keys that tokens are signed with
+	// (GET /.well-known/jwks.json)
+	GetJWKS(ctx context.Context, request GetJWKSRequestObject) (GetJWKSResponseObject, error)
 	// Evaluate May the subject do the action on the resource?
 	// (POST /access/v1/evaluation)
 	Evaluate(ctx context.Context, request EvaluateRequestObject) (EvaluateResponseObject, error)
@@ -18049,6 +20230,27 @@ type StrictServerInterface interface {
 	// PutScopeMember Gives a user a role at a scope
 	// (PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role})
 	PutScopeMember(ctx context.Context, request PutScopeMemberRequestObject) (PutScopeMemberResponseObject, error)
+	// DeleteSessions Ends all sessions of a user, or all but one
+	// (DELETE /api/sessions)
+	DeleteSessions(ctx context.Context, request DeleteSessionsRequestObject) (DeleteSessionsResponseObject, error)
+	// ListSessions Lists the sessions, of one user or of all
+	// (GET /api/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// CreateSession Opens a session for a user who has just proved who they are
+	// (POST /api/sessions)
+	CreateSession(ctx context.Context, request CreateSessionRequestObject) (CreateSessionResponseObject, error)
+	// RotateSession Takes a session's token and answers with the one to present from now on
+	// (POST /api/sessions/rotate)
+	RotateSession(ctx context.Context, request RotateSessionRequestObject) (RotateSessionResponseObject, error)
+	// VerifySession Tells whether a session's token would be taken
+	// (POST /api/sessions/verify)
+	VerifySession(ctx context.Context, request VerifySessionRequestObject) (VerifySessionResponseObject, error)
+	// DeleteSession Ends a session
+	// (DELETE /api/sessions/{id})
+	DeleteSession(ctx context.Context, request DeleteSessionRequestObject) (DeleteSessionResponseObject, error)
+	// GetSession Shows a session
+	// (GET /api/sessions/{id})
+	GetSession(ctx context.Context, request GetSessionRequestObject) (GetSessionResponseObject, error)
 	// GetSettings Shows the settings
 	// (GET /api/settings)
 	GetSettings(ctx context.Context, request GetSettingsRequestObject) (GetSettingsResponseObject, error)
@@ -18094,6 +20296,9 @@ type StrictServerInterface interface {
 	// ListWorkflowUsers Lists the users that may run the workflow now, and by which role
 	// (GET /api/workflow/users/{workflow})
 	ListWorkflowUsers(ctx context.Context, request ListWorkflowUsersRequestObject) (ListWorkflowUsersResponseObject, error)
+	// AuthorizeForward Answers a reverse proxy whether to let a request through
+	// (GET /auth/forward)
+	AuthorizeForward(ctx context.Context, request AuthorizeForwardRequestObject) (AuthorizeForwardResponseObject, error)
 	// GetHealth Tells how the server and its database are
 	// (GET /health)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
@@ -18164,6 +20369,30 @@ func (sh *strictHandler) GetAuthZENConfiguration(w http.ResponseWriter, r *http.
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetAuthZENConfigurationResponseObject); ok {
 		if err := validResponse.VisitGetAuthZENConfigurationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetJWKS operation middleware
+func (sh *strictHandler) GetJWKS(w http.ResponseWriter, r *http.Request) {
+	var request GetJWKSRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetJWKS(ctx, request.(GetJWKSRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetJWKS")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetJWKSResponseObject); ok {
+		if err := validResponse.VisitGetJWKSResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -19841,6 +22070,203 @@ func (sh *strictHandler) PutScopeMember(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// DeleteSessions operation middleware
+func (sh *strictHandler) DeleteSessions(w http.ResponseWriter, r *http.Request, params DeleteSessionsParams) {
+	var request DeleteSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSessions(ctx, request.(DeleteSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSessions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteSessionsResponseObject); ok {
+		if err := validResponse.VisitDeleteSessionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessions operation middleware
+func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams) {
+	var request ListSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSessions(ctx, request.(ListSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
+		if err := validResponse.VisitListSessionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateSession operation middleware
+func (sh *strictHandler) CreateSession(w http.ResponseWriter, r *http.Request) {
+	var request CreateSessionRequestObject
+
+	var body CreateSessionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSession(ctx, request.(CreateSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateSessionResponseObject); ok {
+		if err := validResponse.VisitCreateSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateSession operation middleware
+func (sh *strictHandler) RotateSession(w http.ResponseWriter, r *http.Request) {
+	var request RotateSessionRequestObject
+
+	var body RotateSessionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateSession(ctx, request.(RotateSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateSession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateSessionResponseObject); ok {
+		if err := validResponse.VisitRotateSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifySession operation middleware
+func (sh *strictHandler) VerifySession(w http.ResponseWriter, r *http.Request) {
+	var request VerifySessionRequestObject
+
+	var body VerifySessionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifySession(ctx, request.(VerifySessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifySession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VerifySessionResponseObject); ok {
+		if err := validResponse.VisitVerifySessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteSession operation middleware
+func (sh *strictHandler) DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam) {
+	var request DeleteSessionRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSession(ctx, request.(DeleteSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteSessionResponseObject); ok {
+		if err := validResponse.VisitDeleteSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSession operation middleware
+func (sh *strictHandler) GetSession(w http.ResponseWriter, r *http.Request, id SessionIDParam) {
+	var request GetSessionRequestObject
+
+	request.Id = id
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSession(ctx, request.(GetSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSessionResponseObject); ok {
+		if err := validResponse.VisitGetSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetSettings operation middleware
 func (sh *strictHandler) GetSettings(w http.ResponseWriter, r *http.Request) {
 	var request GetSettingsRequestObject
@@ -20260,6 +22686,32 @@ func (sh *strictHandler) ListWorkflowUsers(w http.ResponseWriter, r *http.Reques
 	}
 }
 
+// AuthorizeForward operation middleware
+func (sh *strictHandler) AuthorizeForward(w http.ResponseWriter, r *http.Request, params AuthorizeForwardParams) {
+	var request AuthorizeForwardRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AuthorizeForward(ctx, request.(AuthorizeForwardRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AuthorizeForward")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AuthorizeForwardResponseObject); ok {
+		if err := validResponse.VisitAuthorizeForwardResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetHealth operation middleware
 func (sh *strictHandler) GetHealth(w http.ResponseWriter, r *http.Request) {
 	var request GetHealthRequestObject
@@ -20361,243 +22813,317 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H3rcts4uuCroLhnq7uztCw7TjqR69SMk7h7Mp2LK3Gqz+lW1oRIWMKYAtQAaEWdSdU+zT7YPskWPgAk",
-	"KJESKcmXdPRneqyQIPDhu18/BzEfTzgjTMmg9zkYEZwQAf/3+QinKWFDov9IiIwFnSjKWdALomcECyIi",
-	"9P27n56jxz8+6v7QCcJAxiMyxvpxNZuQoBdIJSgbBl++hMEryq4WFzofEcTIJ4UmeEhChCWK+lm3+zDG",
-	"SSKIlPAHOUaCpP/ZD/ST/cB+9cnhkyc/HCM8kIQpxBlSI4JSLNWqnbzNVMzHVafK2BXjUxah6YgIAgsm",
-	"WOEBlgQlNEGMKxRzdknFGGEUjzAb6qewQmM8QyN8TdCAEIbGOCEIpymsIPGYHCOSSmL3Wt4fYdk46P0e",
-	"2G8HH8OKLb8jf2REqpcvqiEozD9/J1H0X3v22b2XL6IQcYE4I2ZDl1wguhI674gSs5NLRcTit96TmLNE",
-	"IsXRFFOFBuSSWzjBJSoxKy8/poyO9fm6+akoU2RIhP3WNZWwdNWpFGGY6UMJ+5gBtf4aZnJKBJpiaWGt",
-	"jhHWe86vJYTnym+OeJrIBRBccjHGyuzs8VEQLt/0lzCYYIHHROVUQtPkTP9Ug914TBC/hO0MBc8mZi8U",
-	"oDggiBrE5WpEhN4Y+YTHk9R9VDAZhAHVi02wGgVhoNcLekGsPxuEgb56KkgS9JTISAn2+NMrwoZqFPQO",
-	"Hz2GY7m/D6pw7HkmJBc1J/nVEARHQ444C9Gl4GPYd6TpOkKGbbhzamK2yNFBP3OeIM7SGSCgowgESEo5",
-	"67jz/ZERMfMOCNtZgaw/C8zUGRFjKvU112z+BE3yR76TcCMhwmgiyCX9hC55mvIpSdBghqLeA0M00YOo",
-	"fBkkoeoi5kwRpqpvBP6z7EL+Q5DLoBf8j/2C4+6bf5X7cJD3cwcjyQ0eaMKl6ulTVZ+m+MAWz8SzycsX",
-	"tWcC6siPY1FJU6f+/xhlkojvZPkQU0GBDiuPAOttlUTgBLX7FzwldvuLuAOovNYml4H4HU+JB+FfKEtq",
-	"CRgrdEVZooEpYz6Z2+NE8H+RuAYZ9Htr7/G9/pjemVUDxlQtYZdjLhUSfArs0bF5qkZ1bCLV65W4REIu",
-	"cZaqoHfQ7XZDfceGm+s/ux53P6gUSWdYEKZqsfQcuJt+5DuJaHKMhpxI2CCKzO8XGlhR3XbtMzQJNsFD",
-	"s8klt13apt7Qiv3YC17nQtfhvscIoylNkxiLBMWYab1qQBCWVyTRFH+rrLc4wHtfC5I8EzFZigjCPgSo",
-	"UMuxKhjCj9XHoNsV6O4M57MJaXYKvcYxaLlaabTn0bgh67gGlzVXAtvZ6ml4SrbLevVL2+K8QBNLkQWg",
-	"1xpT8EQL81tBl3PO01oAK87TlqKZXtEa1OA83erOP0giandeD9qUxuTv9u9OzMfVu9Xvb3W3v3JxdZny",
-	"6TLWnbOkwuSZ2te05SAyhjKWzBsMImMXjA5HKp1dCDLhooY23VLbZJlf9FpywpkkYBadZGr02+mbZzix",
-	"9qj+0THx3ucATyYpjbE+9P6/pDEBi5MMeDLroYngEyLUDPUDmQ20etIP9PHh22zYWGCdCsHFayIlHhKz",
-	"1VoTGpbHqUZtkoSIKonspoE5IsriNEsIyFPPVeJb3XW7sY/vF7Y8bMUC6icuBjRJCGsFJzWiEsUp1fu7",
-	"IjOU4vhKGgt5QFMKoItHJL7qB1uFVvW3IvhUtHXYvARDGKews5bwKW72EtOUJMfGAiXiGthCyodohCUa",
-	"c0EMScGd59iQbA1sJwjUUsc83Q466KWq3IYq+XXo9jHuDVc/8YwlrQGaA2+SDVIaow/vXmmyyZ1jw0wz",
-	"lG2im/kiSrSurT9zxTQfVPkOrLNw6yA65/wVFsYB2pJ3cb3hg+7Rk0c/PkaDmSJyqxDRH9FAN59Br+mz",
-	"rR/+A8OZGhGm9FFJezQZgIsYKX5FmMMPjK5xShOPZW0NKm+4tyq4PJhWYp2zbch5gkZEkDk4/frrr3sn",
-	"3jlXwapwin8JtwPka0xTPEhJawAXrmlHF8ZevgnSs0aaNcgZn4KZMKJsiCSe6a/PwRXcyHu5H3k5ZHKP",
-	"82YwXU/Z0E8mJOgddbthQIyIMW6FHhpnEizTAVFTQhg6QJglCDwJQRiMLeh6wUtm8JqySQbeiCyOiZRB",
-	"7xKnkoSBomMiFR5Pgl5w2D18tHdwsHd4cH5w2Ht41Hv0uPPjk6fdg8Pf9PlbXF0bXeYYRXC2CDRhad20",
-	"QiGsjGDqoDf2QqdYWif6FoXOM6zi0Tsis1S9s3pig0tqBgxY+5Rdk5RPKhEZnF8ExyM0zhR8AQ5psJkk",
-	"4L8JrSeeCsSFVa29o/+MFRnxTJI9P2ixHAD2uc2Q+jlWOOXDjGwdbPnKy0BXNkdkiCQXyviWnUm1NSi5",
-	"EOGy5+GZDSEKuP2Kyu1jYrG0B9MwUOST2ifXhKk9qQQxZp/npND/0rM012c06aGjPtPsvYc+94MrMusH",
-	"vb71ZfSDsA8OWfhN8JTALy7S1Q96R1/6rM+WRk4qr9l8XwIhbJ8Ebu1ySXx1k8xm/gOriCchMbWk40J9",
-	"wguVgckk7w2z0bu5ScC1g9m9AQtnlymN11QrnhZqhSZX1A/+Tq6JmHFGjD9jkNFUIcpKKkX+zfuiTRR+",
-	"+hgLQUmCeKYQ1qoEZUOJpMJsiwrDC4sDLfBwAfaHWqXTfBQyW7C88KKa4PD64kP87S8+rI0/bOugdsf6",
-	"2khgLf9UQQMPCxpo4rOCuC74rIrreaPtDxPZvnOaqN537qvlEyKMmskISbbol4CQ+o1oLvnKqxBzqB8s",
-	"6YEFUX2NCgMc/GbA2QiU94XAIbfhBuDAs8lqOPBscl/gsLaz2TG7R74fYSsOaN/PYDaHzPp3yQbvjz/7",
-	"NRkPiGjJFZfpCr9/NrFhL3wMUcCqmOGXj7euQhTnXUVYgk9LnFqfAhIjGUTMv0Z2/YYnZK0Lbwbb8vKr",
-	"4DuGJ+WITmQPgCvRJRVSWRgDX1twmYAL8esH/w2CvjnY74vQWCeWVijHRwsGonP1FK598olCqk1ZH76E",
-	"j96xNiyICe8gmcUjwGwbfjE/TLDJ3tsOsz8TfEDW4/NSYZXJoBfwq+YHh+9VHfy/yRb1epeqdSM8zV98",
-	"pcSwz5a41oKw/ipYlTv2jcGzKSzvC5Nq7ddb7k8RsNxd+VFWOxJfcGYYkQvz3Jt74OkNICVPVyPktpWO",
-	"DYAACZM3wu7ylVeBAzIy/wKMDg58M2BsBMJ7g1JEKcqGcvugsAuvhIZ97r4AZJ30pVwrPfBctktSmgq2",
-	"bz+OFOcohc/etZf2JpOkzjlPb4R9uYVXIZviPP1LhOP1gW8Eik0geF9IdYNku8KOPCj7HRsn4M3FWEob",
-	"uUsa/spS+tbM5Sv8xg/L97ckv6+4sfdEXNOYoMz7+F3z3eY5g1U5Z4hQNSIiRBlLiZQoKojSVu5H+vbz",
-	"Yv0O5LpUErFX6b/sHt1jrvr9ltMWPzCZTSbAx1+ThOJzSNZZR2Q/KhDouXl5Ty/WQ1PMFJpfJERDrlDf",
-	"ZCdNUkzZXMTV2xga650hW9V1P8S6Rq5o/lBbrD74IG/Ay6kXXSWYMnlf0g/zCzM1PbGyH7aVOdTU+piy",
-	"os/LK5/CuZdWON3ck6awyBUp/W6+VfTI4FAWpFc3m3vhin9ve481+zFuCrm4nwkektV2BxbxiCRn2Mgm",
-	"USxGFRmv3CK4pO2lFVvEQuDZAlxhP8Un6iFsNrV4IFyDHNuDKNDfJ9VmmbAFnD0og9tuJY9iiqoZ8DRT",
-	"nNb0hTnIu7e9Ly9APww+7Q35nv1Rc5zOOzzNU/fD4CRLqDq9tuyp7mYW0B3HiovqGsRLyoZETARleYx3",
-	"ThmL5EwqMo7yvh4xH48xS1BKmYly6R/JeECSRMv4ieBDgceasy1sJCEK09RsN0mo3gdOvZt0bsR5nKBJ",
-	"Vc3nhw8vX6BrIqCC8kfTLujpo8eHP/RQihURCDJuJRhPaEBGtkB+YVd0Ugk1vlytcPftqRU28H1htruw",
-	"oI9yFZnrnnIELZKgjYOG74SIWAt5wrQGkJjU/h6KBE/JvokhRSGKigQd++O+X1KvnygiavsLIW63UCWE",
-	"xNIOPlXtd1SeaXyMuoA6mJn7ME85LdCqivqrCx165vs2GA2k1MwnwYrswa8VuzbR/M81ohdNR7a5jdkW",
-	"lQgPeKaOERlP1KxoDuUCX4x06r5ygYeWJqsoTEiFHh0cGmeKozIjiCtWnOMbkBpiT2joOHSk7mFU6AqY",
-	"HdIWtAb4XdpmCVG9y62UBjnHKXkrNAGn6dtLyKJYynStDvklnOdXLsDQSMZ5jG+ViIN1F4/ysajGem7L",
-	"F3G1KMOw4wtyjdMMHrkgLJlwai44R71M0Cp0WHhbtnp9wlMazy5cXuhF4xclSLcLgxqtPmnfdLi0zrtW",
-	"uLV4dV4vqTx2uOwuloO6fmtLDlwLxSrKKJcjbZEgVtZAGW2zDeLb1/KiuWrha8288q5cKVVzffS1fUMD",
-	"aYw/vTTvHLi2PO7vFWRcfLcW+BYOCwRcpUAvUzcWeXakYRnlSW+UDVM/rc34Ojze3VR/W3riZUq5V8Sl",
-	"xGzxyKUjVKgezi5alOw8rVghjyNKI62xsGmsJEHkE45VOkNqRHPHtMl2hAKHPcoQZ/pFDsWi+Q0sfLoM",
-	"jNA0DKluEch5ajaSkEuqF6cqbwlp5DS4DBNusjWW8xrXRghOvgLYdyTu5q57A5FnStUWEeaKzGqbkiwq",
-	"m44SQFcL0b84ZSYaIVMsR5VAD007sWo9uNAmVyp9C0Ri3w1duzJ9kspbXCzSu/VrNMDf6PqKMrR1uLep",
-	"O2uxYSjeMl/aiH3bD1dfTLm0rhkDb1hzthmXrSv6uyXpvgCZtpiyJpKs43Ehn8CXXGrF5/zEZncDzlOC",
-	"QQ3wC7La9hxq7qoBEJDEJW75JmDb7k0+0K1l5Z2hFnfqENoVNBXc0AOOIFha/WrOKwD9Bi2gox6agig2",
-	"S5VE6/IMKr16lbxtxYbDQAlc6boobTJEnCGMEsJmdr+MYJHO3LZDcGhMRzNEleu1vIWjKJGxPKK60NJW",
-	"2/DWkNeKDFQrWKBrrYLBr3LEp8yTY/kFzWFDUZu21G6uKoO9TS6yJgPxqGcVD1lozmdfNMl4JmcIfQ/t",
-	"tCIuhpjRP0GhB1eVaUMagX9RETyOoLF4+azGi9aKcsOAT9kaFB/aDpmNsqXekcv1Ywju05uxJBugo0kl",
-	"7rni0xMTR17gRvMlsp9X4fzcC8u+edvIPnfWFvj+AkyJ5KwEiBZSc87k8q7zoHt4FNbbYK27lDYKjNmw",
-	"w8JlWyq6iXiYh8tbw11zjNr43r04Tc2mXUB/G4GxDUBbCVVX5Tiv+CWk2gr8x/n5GTKVFJ1KbYC4FSsC",
-	"GVSiqeDaUDTC3ubuLNxTnoIwv8pPXKAJ4ZOUHBed5C85BHTEzFRFGpOUysVdet5Jl8CwEDtKp3gmEdB1",
-	"lcwv5TqsSEHLH1yM+JmvhwbOxXkd9Pyv1N7a6zogtQL1ae4jXRY4XOqBzwPMa5kLfJI7EZcGT/N9vrUv",
-	"3GmodjHQ0j5mWxzpeQG48g3UEtPMRM3cAgiPORuaIRISxTxLzbCSgRn9sahCeRS2SBy2TurzKpeLfbDA",
-	"3ypcXcuIsYNLrMFQshcSum0Tp9XkEReI8GePNI1R3qwtssglcvRwulAVo29EsouoCjH7YtUVemL+aMEk",
-	"PjbacQXenEJ6IIq86I4dceG+EgHPi+yX/Gk+rqweur85932x0CKd3BR8wsDbfmN3VsWNVnm1lsD1bcFt",
-	"5ziNFyuTZIyZonHJhROQTyTOFLnAaRqEFXJ5bEYBYfDye0AN7WSe6YjGo4J+FEdScajgdSOQ5r/AZhec",
-	"XUCY/EL/5XwtqvjZ/F0xNGmpH2pO5ssrmeewWJI7Bv76SREGm+WXiGdCtqc8uZlUderuusK1DsnmAYCi",
-	"YstRaOZZTLBQEqXkUiGeAY9jWWqzm13N35wXeJ7L3p5s9wDVSsTn731pLb797LradMMGAacqRghrLzfc",
-	"aqJmnzcysqBtTaWUMNZvBe74sTblmtogbPRoyJOtiQJVOhrK8cfVx7EzHFb4IMrdeG7JAWFg2cLvsNiC",
-	"6bbDUnbL60elzMinCYnbBxpqEQw9P32FyKeJIHmPKc+lctR9+riRKe5Po5rzyhw+mXeyTbBSROjP/+/v",
-	"fz/Z+w3v/dnde3rR6e3vffx8EB4cPvny78rfH3/p9fsP/t3vP/jhP6qQHvohtY/SD91ry6nBDZPyl6um",
-	"B78r063Rg95cK2Ti2WQNZGrpf6tCln8QnKqKJGdXkrP4LylWhMWziyr5CgY5RhPKhkhxfgWdQMc0Tak0",
-	"AxVLBkTCM1PEY3fFsvHAGBCFYZYPjYTbrh4bWUgE97T8I6UK2CWXaiiI/COtHjdZITDst6uwaXFbIwDf",
-	"DDBxKHACUZGMuZ9XfjM3LHN4V33XNIupCBJXS44i5tcoqger1H/2Tvm0PfkGjPp1nvC7LBZQpAVX2zBr",
-	"xQu8RcMmAYRiq7fNsRaA1AbALtetHe8a8GTWLgl+pZ46JmrEE588z96+Pw/C4OyD/t8Xp69Oz08r+QdM",
-	"DVocApvFIxjUu48ndL+caj6XI2QtCcYRjJ1bnYFl92o/XYUNb3hiZs/VjCjFkJ2GYszQgKARSRPfwjSO",
-	"nSAM/LijMfotMBXB42q3XgGXolNVrXfCzMQyAU8z9bXIfndtOOYM8E8TKoi8wKp5HnudWhAGjKsLM4C1",
-	"+Wob8s1ahlnR2OuWCNi7qBakW9MD7raZvL/59Rm9VwKbqwF5+EGQy0ySpBLJi4DjnUKh2MYbPN4oY25u",
-	"pW2b7AsB2jZGRo2NUWlCnHGzeK1Dv2Dzb35erWst892b5mcL31pU+PhVY6Wu5ju+g6xxRjYo1rntKGEK",
-	"O5ZX6JKLY4TZDP3z/ds3yHwHJhUqM1/24DH6xTQDWdiKDRkseu1UncShEGzTksbEJIvgAecKuqDCr5Du",
-	"Yv7N+KcZt/2Gtu3d+VhdO1kY2Iuu0vowk6nrsy+XI0vWuUiqa+dy2VTT7xcNZtYlXACwugiPjYigCrOY",
-	"LEtHzyeS+y0i9KJI8fLv7kry9svNM9H5Ije12e+Bkbkzoi6gwwYMZpxQMwktB+AFKH1zv9DU2EeSiAvK",
-	"cKzodbXeUVa1a/pJf1ftbXPCvRp8JYCtVtOKWjLrf8NqtRPOzx9rhPJ5xtY9yMlq6lQtfWkZFG5bFSpy",
-	"X5tLzMrGkbetAPhJu+uKfq8V5B1X4xeZCJtW47szra7Hv8HkjZuurofMqXuWtpEDvr1n8r7noH6pxrMl",
-	"pRgNfD72wY+1a98BK2yZAf3OCs+lfuY5P0CrUvFWwa5V3n292xdQ490+0GCVrTJXW6kW1XoOTIvNViYv",
-	"OHdW1uosQsLbe/7dOujcOsYVN9IS6+5W9GoobyJ2eUqqbe0W+F53h3rhO4fOpj4JvYaXkrN+kGsuZurs",
-	"3O7hEYpHWOBYESFDbXN++F/dbrc7F0VtHBjTG775kFwNH1p1G0Vh2KrElIIvVVn0zknre5Fd848xwUwi",
-	"zGZ5Sm1rzlZs7lGT5C3vZGXQPT5qGrYGh9Ljoy///jtoIP/O589VB6lBkWhsprlq3pWqiTt/bcl5WzVn",
-	"js5s2S9YYbVuunJb41vi/wagLfhCAS/fybY0ZvGx7iLvlEnak6/PIfPbbsdw1ioRa4nJtehXi3drcE5H",
-	"LHV1EHOMHI65DcJaPEBhxlWwTRqbhEHXD8BarlCGAP6xRUcnjNiudkmB8LJLHMO4bUjwhWAitg1tIf2a",
-	"zfR/TaArbxiquPFhjfEnOtakA/O64fbt35XZ2XrV6u1EjHxSF/BA3vpDW775h62HEapRIMGYcuYEhkss",
-	"hXzVatdaDaytq2ExUJHvpq4phoaP3ad+GDbr9sPNENoU1+2mFO0oPlWJ1LbheVWIQNBYeaF9WZ1BYJ+D",
-	"2UkNbMmKZefWWLbNW2f7Djxt+J19Zw1WUQ3z5bnPkBVH2RBhb4yj8QYzbtqr5J1VJMLoqPv02DRtQxNB",
-	"LumnsPphTZnegjACrrqeah4DVuRqe8OfQgjpGE2NC0SZi7Xbf3C93FyvWEGGVCoY+O7O0jSh+73xIP2V",
-	"/If2SH9p92Fr16HxN96o+/B9UXq4tZrLBvWSa5VBKpHdSRXk8urHc//b5X2/++k5evjw4VPNDD6cP7f5",
-	"R2MaC16ZalmbDlO+xgJi57YVVTuv2hxLbkTui1XoSzpjrQhP6afmvWX+niqh7E9QuCWBCdBtISwXZmXc",
-	"tnljNry+daPfvw13ytYQcLljpUp0fpBV2aU2yl2pE64bq22V3ms3sDJeW+rXfktkACBrgUX6+bPyDc+L",
-	"lmyu9aarUs1tom6VXFkHbVombJmtrWZHc2e8iyvxQdzydtag8YJCco24KgXqZEHNNS9CLlTC/TbK26K0",
-	"Kir/lbKET1sesZzyWllXZtytjFwT0UGvMwmJR6aHN5SaRkWia9RQtC9kxy75sC1jkxxdYtF0/Ur4cHF1",
-	"mfLpB2fmbIdArTG07cIBR5Ru+Y+rTnTb5FgGZ2NihL7EcSaomr3XK1ngQ1v7X0zfSzM06Sd3DR8+vHxx",
-	"FCwSXdEKv4M+TCZEQEpfyqcw90aaGv7cJ6QfC+woDSBB+EiBOSOlJmYYCGWXfBEn8+kftsGsRA80eUOX",
-	"EyD/hNuuqyMiyN8e2LbqM2Rqh8AcLiaWyE6f9dmDB89xmhIhOw8eoFNon6JvwbSTMCPbIcM/QgpfEYmi",
-	"k0yNuLD+5x56ZqZL9bNu92FcgAP+JtExwh6MjL1d6sp/1GfgOOATwmTeOhZy9CBHsoNMf4iTD+f/uHj+",
-	"6uXpm/OLd6c/v3x//u7k/OXbN/+pX4zgkHBHdiGqJOJTZn1dZinEGfwOHrg+mwqqyLGxDKI45ZIkUah3",
-	"KeHSqJSZaWEaDXOw26PEgmBFog46gVOZlH48oCnVyIu+j6C5ZRSiSBCsV43gY1HYZxHOEgq99nEypiz6",
-	"4RgRHI88mJt+quUMRoUYIYnU5kz0ac98aRbZ+zNFKcX9mUlKpatz6AKHhbJ8S6jo+8hSoN4S9JOJfghR",
-	"pE2xCJE/Mpw6r6ZvffZZtDiJBsYxqeVtM+wQKK9phukGB50BsG36bz3HizMDqOr02Xt9AwMcXyGbv+ma",
-	"OZiG+f6cqNeUebszbmM2Q/pS0PdYC8uUWNoIEUklQUfd7g+hhjdMpprf9jjTiDMgiHHE04SInqFtM+dq",
-	"igG7wM+LVX4A03nHnPCgi2R+GY+6Dzvo1xFNzYHzMV+aSKZaarveF2jINe5ectFnetf6je8NRbw++a+L",
-	"9+cnr07fnL5/H/3gpm0wvX/AlgIY7xVOiRnSMeJT4zS3xrA+8Agc6IQ5pDKd8DVSnWtUdOgpC8QCtNm/",
-	"PoiQnBB8BYd4OyHs5Qtk30YlXoFOzl6ig05X78vRp5ZzxjrnGYC6zxxq9lzXF2Aah91uiOyoL3RJCVCc",
-	"JtMh48K1jVRuKpRmdMy2gYLXIQHcCGZ7QK2VAs2cGM8hlehAo/rjI/12dLL3G8J7f6Lu3lN0gTpoL7K9",
-	"aIjzqOfNrCMTTbXdRvKYKvA+z/fpPnBw+KTPqj7RQ/vwGUAXl8Trr6B5PWEJ3GvvAfRGHBAUPYAvAf93",
-	"3zh89LgYJvHh/Ke9J64Cq89izpTgaZEPAOkAKcEwnEVjr8A0helsExyT0CWpa74EA9c6mlV0OqY3437U",
-	"QWfYtInAY6I0Yut7WagAw6YVNMKyz6L/efhT1EGvsYqBV1HpwhGWJPWn9Ge1CN2ThEmqdVnNbx2xu0Rl",
-	"xoExhWbGPJZwQzZANBD8irA+K+0FvmcQcILVKAT8sJOh9T9AsxCkyCdlwzqaOITm0ZYrn5y9tCj0ikol",
-	"HzwwHXny+Zv6vAimApjZLHhIkl5echBBuCtCgk8l+t6q9Da0lZcldMMu8CGH03nw5jvZZzhJBJHS+Lmj",
-	"V5RdRY71GVkmSPqffQjZ9IPIDL15cvjkyQ8d9IwnWj7p/ebfgnGoMDovpTGxI85MtDF4/fI8CINMpFY3",
-	"kb39fZCvZp45F8N9+9L+mJqGAVSlxNdUgjCwoj7oBd3OQadrGoIQhic06AUPO93OQ1voB1rYfmdK0nQP",
-	"CH0fZ2r0J2F78fxAjiGpCRla6BDNzIaUWZAArzz78OzVy+cXH969AoKxXNt0jXeTFfVnc+bkGPVR90ir",
-	"bTkPfJnoExJVOS0EnMIwKw6Oc9jttpvht2y4SH4JGi4dfzZPzoz3ixdXDMBouZoMameP1C5UPy+j0cfN",
-	"u/u5t71+DkmL1byJOLWzSVos54ICjUcaViJNzQDAMVFYqwV5sBngX/ROgu1ub9DhUfeo7o0cp93+33AF",
-	"gSh98KODh43fy2dRfwmDR4Y2Gr33kikiGE7dRMjCggt6v38MA5mNx1jMNOBImspcAzEau/Qa07hrBj6o",
-	"bS88lNpatG8EYB5WE5S217ms4TwWE76TpsaLSqcsGO6j/+e30zcX7z88++fp8/OL8/8+O30fFSIg0gJc",
-	"mwNaL4MGfvOuG1DEChvZIkWf2Q+HRlONTR9AKzkctsPsa0ETgqTS+hJM4ABrR4ssbZeCCCizONuPiRTz",
-	"oJ7ZsvQ27MxBzsoUDcAeSaiaD+NR/ckfC2MYIF0O3MEjC4PJilcy5zBtOF20uNkvZd+B7Wu1GSf3QqFF",
-	"m8GjUkM4+5222y26vlXzDfeBY6dC21Er92HC9VELon+GE2/WxFH3oPGb83O04fXmXOonLgY0SQi7I/am",
-	"X37Y5rD5zGfA/pwXvsamctPSkPEP5UzC6tyOCP9WxQzDIPc3BD0ztCOoZZCynkOelNqUGlfS1Po2UoKv",
-	"NT/LFPo+slsFD0ns2sG7LRqbwzV0BItMnyDS9K+fo4l5QvOaCJlBQ4hf9pkakfEPRW2o4hOUkmuSdtBb",
-	"r0yUMg3mlCiCcJoWfjsqNRnRvJEFiBFjXBpLwu7IOKv0OUpdKeHzueVCK1tOGqvP2SHGjlnGk0+gN+IN",
-	"seXSjf7+uQGb/hJWPPVk4amPpV6A1b0mqxo+3pIYkDciB+ah2VguNHoUIioQYFpXishVYkRCoyouEpjG",
-	"PlkopCYsIXbIa6mF6k7cfGPixnqiLY4chN1u10MJGQJXxQowx5vTtY7QKduGSxVzCCp4fjTPr2sDA9rq",
-	"l6HWhDU3dC2oc7+gG2w3mAGz18/YGSZ+rmMHnbBcZvWZFifGN4kGmQK3K/iccv29g87w0HljrDvHnEpr",
-	"9pbdySoZYFLhTM6d3EQK3K36XZojfhOM16UV+onSQSnl8vcq+fex5QlcNmgFFz0x+eH80qpccscWv0G2",
-	"aMoiLAag8aJO3l4RFwQnNSzRJ+ol3grjBnAPFwMcZxOS69WmPM76Tkx7lgaTmoCR0sTwQ9DIraMid0YU",
-	"vPF4jilW+ik25ZSuUl/ejiPj1hjoXOuHO2Oh1aLjY+tzNGKkOcbuWOk3yErfMtssqmBc42U+js1YqUe6",
-	"9ZwUKlaWqJQ06bm0vKLyJHRJI0XZivQqV/LCYhN0njJ40h5ZM9Y+8zhrfvTWfPXtpVZiZxNryJnUE8ZN",
-	"MNnrWYHtAGUIfJokIaBHiJ267Ah+mUfOxnxMmDIBTH0/+rDokkzzdD0XBTUUD6fU64cu5upK00INOkn6",
-	"rFR7R6VJ7OkgN+PIbtM6bUyKhIGon1Kk91wvJmwlzA1KCcdNbcnjQbfb3ge+nqgoV/ncraRYKQA/tj1W",
-	"I8GR6wk7ufGtquAOBVxkbSNfuCc3JnQf0vqWZiZc0jTPjjEuCchw4eMBZeQYQa0T/KMrXlrMOXhFpTrR",
-	"Hzq91gCAtAmXdQP0VS2dNA8dW/8cYcYDPbCzXKh+ELoyu24JPVcaUZDgQmJzbS/od29fnV48f3d6cn76",
-	"Iqpbvwjor/EFv9F03Qf8GP+yT1S9W/Q0bMaCXGPd2gWtLLmAfhQtTmzuGNxlLkESEn01otQdXFI2d+pm",
-	"ieo1386F8YrPZkzRdK3PVkG2wOn9V1pQnum/gwZPP8+E5MI+/nHz8G1Cgt5htxvaVPTfC/EevD59/ez0",
-	"3ft/vDy7OHnx4vSFqSTiIugFTy+fPE66Tw6ePDmKf0weP4KscYVpulDrEBx2Dx/vdQ/2Hh6cHz7sPXra",
-	"e/T0N+h6o4m9e/D06cPLx2TvCX70cO/H5ADvPYkfPdrr4oPBYfwwOSKPLvV9TIJecHD4Y6fb6XYOAq83",
-	"aanBc46D5YUP936MH5K9p5ddvFcs+7jr17b2gqLWen9BeFta9Mdd945M6aY54aO9g4O9w4Pzg8Pew6Pe",
-	"o8edH5887R4c/ha4Sq1KhQC6oOIhXFUQZyLdf9J51OnCveZlrsHbXwKvetW2xS/KQis+/2On2z3odg9/",
-	"a5Ox4zhuqcawJmgCLFaGiJEpkapo97A1leMVZVernodnbkE9WUMvWVchaa+JtFZB1tM96pUOyA8tZ8SD",
-	"mlCJIyWFIzGz7Hx1wygYub4xwMqW61capqfYiEuwDk2sOZ95CL2bBwTFWAiqTcFMmdwi2IexBC81v0JD",
-	"ek1MLYXJ+3eRP8jSPUYRxMAjk2lpiwv0w5Ql5FPYZ8ZXF43tCAzZedhD/+///N/IpRQrl/xr0v4TsC5P",
-	"kHve1jyAkmbA4Koh5PyZ4ElrDZrFpFvf5lMzk1IFYAtRjJltXm1yBKqMwmcA4ba2YDOWAmvnlNPYGltF",
-	"jLCoNoXe2R+De0/ITVIOS7mG3aerX3jO2WVKTVZma1ZxdPCoyeFlNplAzvdrklDsGtTeCZ95DoRsEmj8",
-	"0GtOeC4TRgnMpNFhTCzWul083mOwfo73QPVSwXsshdVaO7ZiK47JRPUglX4fON6eVILgceSX1JhsGPgd",
-	"jHRIyt6D0kvDJQ3NDzmBGgHgMVOfzCGnh/Ep4qzXZ2bkqH47Mg+YghcosRIk5iKxHiUot3EFS+ZfDBNM",
-	"sbSftm1lXB3SKC83sj9gwxppEiLJbRlbXu1mvJRaEZOmWMkkor/CUu2BLrH38kWExhRS1UsZnhYYxpEn",
-	"c1eZGWULGm50jChkXUBohpngiv2uBlSY/+yS3OUoUxIlfMryOeDm38u1eYyjlLMhEWjIeVLFFLVIe26v",
-	"v4H1WcDKG/2quJEYteahfrZkTeSVz92wXWXsomXzkwttAZTDuRst7xLKro617NOgtsZQBA8VpqdRn4rd",
-	"l2642iZquvNbN45WcFW4d40BX494+Yr0RI+rJXlBZEWWjCO/pe4okzOzNG4BRWt5orhpDehYno3TavZV",
-	"JE1C5ABc9flPuU7pTdYuYrxaxTLhhg4qmgAAQ+8zKJqCT66Rmf4cjreBnz4fCm1sRn+ihueyb+acr7Vi",
-	"G1uYcJxtq4N20a9LHfzrK2suJbuiXt8j8iI3c0kynKPzRWOwglpu0pwpPnAjSPxVGjZ/fUyuyvYEfFyZ",
-	"6NkUuyEWLvc/w3+/GDGWElXRreWlkq4jpNbXKoXGC3j3ZzsbuT0u7kzrb8+0Njgj87yM3MdVuMSlh9iA",
-	"XLLGfA6dtbxQSLw+TsKbf2GU/Cr09/cjPs1RZCU2GEV9wXheYb7BWi9fFPbbJKvApbPMw6Xty/liEvsX",
-	"K+B3+Lpjoau8k9AsSWq70cjsAWlOLHOex7JCkP8Zj2iazOkHtbL/uX54pwDssLcR9p5DpaoT/zyzLpJW",
-	"2LsZr2/g2tMYvSAZ5hu86w0aZ7rJ5lRebqdpaJZ00AmKqYhN8iR0RvcTQyH0h2cIC40xVSr2SZLsaGxH",
-	"Yy1p7CxTBYlRpviWxIPV0fc/Z5KIpuLBtsbc4e4Od9vIB3Dn3U/xAD2Ll0uHE0t8RVc1VUyrdMJhCb/f",
-	"Ec2OaNozfNOycHv8HgbA73/W/2nK7d+ZAaI7tN2hbXNeDyVbpXKv7yQSnCsTGF1E5tees/BuZIDG84a+",
-	"o5wktu8/st3h13UeveEJMaDc0d23RHc/QxpqXhpZT3+tSM4JkRGW3qw0ayzsf9Ym7xcvxa1MLP/A0huI",
-	"0pZ6PY1sNekW39kkeceF3HapO7cQzbe9lotkGI1MyTrx/dyEzZWaSnR8RaWyGN8aGT3RcP9yzsyhdjln",
-	"N1ib4NWvQ5l2PvWa8WkzhlpOPfOKhRwvXR2/j0yVcIQUdG+djgik6ytoguvWg7EBypTFX+OUJibvV2hz",
-	"tVMT7i+2/W2o+TvtoVprz7E6z120Va5tdPTKbPdnXI3cRALpelHgMTk2IyLyDsQwdcLkZMecJZ3qpMaV",
-	"+LpBAePnQOs6BT257MeyBpRna21SZldU+TVOgixOvqzE7tdqzlC0gGBJwRu+qlL/nbxamojDSSGuFgXV",
-	"35pRstWublRfByPas7VrE7A99DXNYIA1+ZPMEBRWo6goGo6KYSkYDbTRaHOvOTMxO5ha1kFnXJpxzkNM",
-	"WZ8JMklxTCQaaGYF78kaf+4cA1o/v3p1mfOtOA12jrpv1WGQc4ucUWzNZ+D7C6zzuXAYtNRxXYMi6LIA",
-	"rUYLPbdOq93A9wCT3rfjU9gpx38h5dibM1WU9xhXsKOPs/Js1hYq8gzGcUHTG4PhXKDBDGE0pWkSY2Ga",
-	"RbrxXkCrRiR6Y0srlGVwXaxPCt8mFXxd6l6OC3NI+rdmeLmmwlejwy0oSzs+vFNx7kjF0eizwLltf47W",
-	"fHtRr6mv7j/Jmbbl5VSilEplxlbYuXr6sMVMvghKKh9EdRXl/gbb0tGtV0FjhVM+zMiO49+QQzp2EO4h",
-	"YlqNeghumiz4ffdNJ/65Xv1+vbRbbrnbOm8ou/9ZzSYrYi1+R+n7ja5up7sQyg1ibKmLummo6yFggSxb",
-	"qQRyy2nx4zCjDon3P9MmdRHvin6JO+1jp320KYvMQ9z5YCyvMhJBt64mpLCyRHJTFHUN5neFkvegUNLr",
-	"z3p7TDJs/FJFmeWi9x7mjNv+UWZqtTtVr2qwnW1ZTknSgZkZthlKVB7G/Bj9Qp9pIfLP92/fVGnLZ1mZ",
-	"Erafo5cPldikzPMbILidVFhW6ZkHnNoR+5w5WqnObJb17T69awOxw+z1M789vefWUr63I9LCO0otX6S7",
-	"XXr5jrjvdXp5pehqHiOuFl7WOmrkXVo3o/e2fUwF4ey8TDfoZZozrD0ZZNIFZmhKBEEaDRVhbVJ378i6",
-	"akQpLol4PTVvV5i6EwVb1fPWyBq+n2peq5zGdjqeR3Q7JW9H2fdKyYOEwO3peDwllTKpUeYf9TP90Aka",
-	"ZDRVe9QmQBUzKsyyCfr+qPv0h7qUwG+nkn2H3EvCMRpz8iaVQ5MkAlM4K/tVaqTZmuAqy4jKtPcThsgn",
-	"alLTXcQ+JZfKZI4gKsN8WL7WeL2XvRbj4HkfYQmDW2BkQolwzBA9IKo+w6nWcGdm1J5HUKYPnSOp6kz4",
-	"tQrhvRz4uYk8CXVN3mEUjURTwQ2cGzrmeUreTszM/28mGX5H63VOdkPr4VxbRY++ynNdllG6L828QrBG",
-	"VcflFNyvrvp4s3GAduQHSai6cCvpjfmzfx9sPLJujVq64kaajKzzrjxEEvD8eC7JT1ofAxUuu0/uhtp9",
-	"4/4oD23s3JDGaadzqXfAm5bNzq0Q8FqUm7TT6jm5huHdvet0Mw7TTIcIAwC94UT6lm+f42hwN+E1cIGO",
-	"y6DBDFpj7FjJt55AaYl1qbZSwTQa2N7nthwf8tBfnL46PT9F87Z71EHwRdv/kI2IVowS4/OjypuLlvAq",
-	"Y+EdGfNrsuslt/NH3bXJXps+uTZu8nSXNnlf0ibBaSmd33Ax0LeEbW7ozWmRBan/xzlxqjF6ZYJk3oWc",
-	"XzpujFlcNCW3wzarupIfI8nNc7AR19AWZk7Oc3a9pYSb+ZvGbrbDgsvvjkjquixEMuYTIqM+M1OUC8GA",
-	"05RPEVV1SZs311RRL71ZsuZfm8R3wqdpombZfGvqMXJK2L4h9KXeIlO1eO8TWmCbu1yWG1T4rVDI3Qar",
-	"UlhW+hI2kW9LsHn/c+HlaNRTGjO1swF2bLjlbBnM8t7Ra/TcuEGP+8+mnHaFJhjFnCVU/xEZ3ev56StE",
-	"Pk0EMVW7/JoIFMls8C8SqyhEkQu66/9v5tHr/wfq0Cc365zxaRTmpTFH3aeP0WCmiDxGGA1wkne86rOj",
-	"btcoaxIU5amJp/9q+2TB4HvHchBOp3gmEahbRNZoawUZ38QMNczUhjPUMNtxim+x2wOe6/XgYoATIkZ4",
-	"IlHGEshuyclxrSYQxsbZ/3xFWfKl1i2vyQtFZmz4hX7Ukq39hSZRiNSIS2tHjTAb2v1pgjRP1fWDeA87",
-	"aN/PBxb9hbKkeXNteKVF2txtq6IAip0qeoOqqEF3o4pqPPZoxuLhVhRODy0/VlJaRa1+hSfbbFZTWtF0",
-	"YECM78F4L0zPDL83KtPnHIdoyBFOORvWD0eGA+/0151UaunDBrQ0Tmycpobja/0qR82VRLXSg70+asKb",
-	"Ox/2/fBhS3uNN8xiV4tm+PDKSv8ThrgYYkb/BGQENcbpWSZwyTXbRRPBtW3jNLDyW/oBRfA418/s0x10",
-	"YhUhQzFlX3SfWXf3UY2VUlDE9q0UWHsjK+WvTnU7eVDnVg6RICY0wwUa82vSnO6XWSJbKP6Hj+4q/3c4",
-	"vUlFmNF1bq3sfwOhdku1/tsZJeoE2q5BwI4HfDUNAualWvPKsQrR1qQ1AJDIri/AzoG1rC+AkVC33RRg",
-	"E+trNVWs1wbAI5edxrfj9tvQ+G68AcCNKnw3UPU/T2M7tW1HyPe75H8DrY0oRdmwXkf7maj37pm1vGb2",
-	"5Z27+j64q820xvw6c9+V+6lOb6qyi38d2elTkDJdTny+xKkkHfSrS1Y2kwxt6bq1of+VJUOSIMzItM58",
-	"9hHvBlzCdnnnFTZfoYIk+cTIHb7vOHMT6nrnko5bEhhOxpQV3Fhxni6bUwJTIihUxXtob+ZFjHmSuRx/",
-	"N0jCK2ity0w5h0/ed8Nb73Jnct+gya0sGrScMQKv7X/W/1ma6fFznh09X2etbOGMQdkESYVn9ekcGg92",
-	"du+OKbfM5gC+iVkC5VuAaVTZ5h4rEX5lHsfaOKlf3KnF9yOLQ5lLbMj+2opLfdMro0wLQ6EYN4PB/dFQ",
-	"rmCwRmPOcXH72rJeeqP8ib84uu8YcMOqPMDnfLhOvS7Qhjs7fSSTRJQbPoGTvValPsXxCHEWk2NvdOuK",
-	"KYAdFMU8YypyZcKKK5yGLi6MJnhIvpPVPVzAW7lBc6lW3s571fpF/5TpVw/DoDSUcXXXqWtKpsXvH7/c",
-	"eiuYuVtbo/vUrh/MN2xfTZ2jDPy2YzxDCQ8NB2S86Messd3P1X9BYtqg1xSwPBtEnGd21QxovUZSd8x6",
-	"ll/BLih/Ox2NjIjOcdmNNJ+2CcP7iOvjbJ3v4B0ZajEsSKIVCcZVB+Xjlub2w6eMJGiEr4mmLP2XQPhS",
-	"ETHFIpHH8CDOEqqQEpim4GyQ9d6GD3IXZd8pu229Da5cBHs04tGHRqr2xSJroyIw/J2T4Z5Micw52VzS",
-	"RSVSrOdr8OR0na/BcVTKhtqG4fA7To8dyk5H3AXpvC1TiXCs6DXZdN5jjsvbd1LopTdyUvzFyWXHtytC",
-	"dwbDXWIFNKCOR5gNiVXdqURXjE+ZRutyD+plvNypOdMRjUdGQb+IMdv/rPX8eo/Es5npeY1jZf0QXKDB",
-	"zHNP1HaIX9ZA9le9C1D8n2PWvg49t2i/2s7Wtp+sDbiGn+9Hg9k3eNy+yezOmbAzxZzpo7XLOT9qexeC",
-	"YVFgjzVhUW+Z3sJUf9KmorEE9lTDdoBLfrVsZ+d4uGNsB7ysxXbE+NS0iRjMECDyfMOppkTAxdVlyqfg",
-	"l3DJ+TFmFyJj+5/dv9Z7155j9i5jv9rnbta95r6yCeY6sOzwdqt4+xrPCn+UyJjp5mrv628eWro7XEDL",
-	"eETiqxq8lNWYuNC8bCE8pXVXwaeyWZjK7c3ot21ReQ47v9ZA1YHWCG0BW6FAGmBxbcCCDd8LcEpj8ne7",
-	"ZCfm4zuJUZWubJU6Cajk1MkQ+lfVCvSdprmTvVr2jvFsgZ+tFr61XK4QviOCUzWq52YJGQqckCRCY4KZ",
-	"5/LX9DrAkiDM5BQQepApJFM+hV4mmCGMJIk5q7CHfybqH+a7mzIQtwv9/1OsCItnF2MZ9Lqd7pMwkAqr",
-	"TAa9wBTVzyaaIcg/Uuvuzf/ZAGHWnN7t7msIXBJxTQSKMUMJh+QFfWVz5LwBkW2EluvBNgdVwqesgOWE",
-	"SzUURP6RluCZsS1DNEe2vKeNwbo5mL4jSsz2Ti6VFg2rQKrEzDy5CcfT5yNxJoCsfv9YKvyD4ZwjPrVp",
-	"6YATeRpkTj2i1MZkJhUZBx+BNFN6Tf5cVhr0il4TpsXaOhromeCDUkOddbBq5fFzdjERXEtgzcRk3YEn",
-	"lA1rz3um/3FTdlGoBWdv3/zcYgAaZ8MV1G7Z4N1S+ZL7ODH7Q3DwmguACqE/a4XBG660nElJWQBQifAU",
-	"z7RyK7x/t3ChEslRBgUYSDOPSmnwjuCE3i0qryu3l6K/G83rwUOOYNTDQP/AFLJxmGqaKK//OYhTSpj6",
-	"hcDXtPZt1jQqcibSoBfsg1Zul5q/QAAUoKhN7rKf0nr/3FXjMUmQJKZswDQv994zSSyLrxWVBqXMQm6c",
-	"Zt4Cfhre4jJmehIMyhjMrBpk+YgiDDP1nYRWad6CfuLD4oLGLqTSKNgJhz/+VrxdeCkW333rtV6ToZta",
-	"aFquSaN/md8UweMScE1PqsUVoTDPnipWiDMfsi65ouK9D+YVlpjWIb5bxjol+RDwzVsP+t/UbsIPrsCG",
-	"vDeN+bn44nlV3qjHd22OP/GWKhJIa/aB7b0Ct1CCxgrhAc/8C86LuKpul83yoBFlpkW3wEyaXuDeIs+w",
-	"ikc1ZzILoEtifPxu62bZmnfeTgh7+QKdZGr02+kb+C8XrrnfydlLdNDpou9HSk1kb3+fTwijSYcRtS8n",
-	"JJb72H9+D0/o3sFFtzNS4/QHbwt29YotnM1fg5ZXSZaSBDRODU1tNECfwA46KSwHOtf82U3Ns18s7Iaq",
-	"++IWVAkE6EobTSjkiP7/AAAA//8=",
+	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
+	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
+	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
+	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
+	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
+	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
+	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
+	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
+	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
+	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
+	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
+	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
+	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
+	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
+	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
+	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
+	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
+	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
+	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
+	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
+	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
+	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
+	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
+	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
+	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
+	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
+	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
+	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
+	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
+	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
+	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
+	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
+	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
+	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
+	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
+	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
+	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
+	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
+	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
+	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
+	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
+	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
+	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
+	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
+	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
+	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
+	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
+	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
+	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
+	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
+	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
+	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
+	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
+	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
+	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
+	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
+	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
+	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
+	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
+	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
+	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
+	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
+	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
+	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
+	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
+	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
+	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
+	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
+	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
+	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
+	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
+	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
+	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
+	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
+	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
+	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
+	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
+	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
+	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
+	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
+	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
+	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
+	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
+	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
+	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
+	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
+	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
+	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
+	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
+	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
+	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
+	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
+	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
+	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
+	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
+	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
+	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
+	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
+	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
+	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
+	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
+	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
+	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
+	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
+	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
+	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
+	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
+	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
+	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
+	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
+	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
+	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
+	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
+	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
+	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
+	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
+	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
+	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
+	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
+	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
+	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
+	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
+	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
+	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
+	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
+	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
+	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
+	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
+	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
+	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
+	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
+	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
+	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
+	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
+	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
+	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
+	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
+	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
+	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
+	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
+	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
+	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
+	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
+	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
+	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
+	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
+	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
+	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
+	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
+	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
+	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
+	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
+	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
+	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
+	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
+	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
+	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
+	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
+	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
+	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
+	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
+	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
+	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
+	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
+	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
+	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
+	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
+	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
+	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
+	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
+	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
+	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
+	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
+	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
+	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
+	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
+	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
+	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
+	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
+	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
+	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
+	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
+	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
+	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
+	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
+	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
+	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
+	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
+	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
+	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
+	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
+	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
+	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
+	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
+	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
+	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
+	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
+	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
+	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
+	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
+	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
+	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
+	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
+	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
+	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
+	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
+	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
+	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
+	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
+	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
+	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
+	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
+	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
+	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
+	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
+	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
+	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
+	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
+	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
+	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
+	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
+	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
+	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
+	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
+	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
+	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
+	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
+	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
+	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
+	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
+	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
+	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
+	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
+	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
+	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
+	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
+	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
+	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
+	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
+	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
+	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
+	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
+	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
+	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
+	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
+	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
+	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
+	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
+	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
+	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
+	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
+	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
+	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
+	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
+	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
+	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
+	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
+	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
+	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
+	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
+	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
+	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
+	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
+	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
+	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
+	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
+	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
+	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
+	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
+	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
+	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
+	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
+	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
+	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
+	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
+	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
+	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
+	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
+	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
+	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
+	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
+	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
+	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
+	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
+	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
+	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
+	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
+	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
+	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
+	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
+	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
+	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
+	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
+	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
+	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
+	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
+	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
+	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
+	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
+	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
+	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
+	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
+	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
+	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
+	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
+	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
+	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
+	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
+	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
+	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
+	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

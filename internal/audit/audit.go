@@ -50,6 +50,18 @@ const (
 	ClientKeyRotated = "CLIENT_KEY_ROTATED"
 	ClientKeyRevoked = "CLIENT_KEY_REVOKED"
 
+	SessionCreated = "SESSION_CREATED"
+	SessionEnded   = "SESSION_ENDED" // its reason is in the details
+	SessionExpired = "SESSION_EXPIRED"
+	// SessionTokenReused, SessionBindingMismatch and SessionGenerationAhead tell of a
+	// token that has ended its session: where it came from, and where the session was.
+	SessionTokenReused     = "SESSION_TOKEN_REUSED"
+	SessionBindingMismatch = "SESSION_BINDING_MISMATCH"
+	SessionGenerationAhead = "SESSION_GENERATION_AHEAD"
+	SessionAddressChanged  = "SESSION_ADDRESS_CHANGED"
+	// SessionAnswerRecovered is a token that was given again, for its answer seemed lost.
+	SessionAnswerRecovered = "SESSION_ANSWER_RECOVERED"
+
 	// AccessRefused is a request that a valid client key may not make.
 	AccessRefused = "ACCESS_REFUSED"
 	// AuthenticationFailed is a request with a revoked or expired client key.

@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/gatehouse/gatehouse/internal/audit"
+	"github.com/gatehouse/gatehouse/internal/session"
+	"github.com/gatehouse/gatehouse/internal/signing"
+)
+
+const (
+	// sweepEvery is how long a session that has expired may go on to be listed as one
+	// that has not ended.
+	sweepEvery = time.Minute
+
+	// keptAfterExpiry is how long a session can be read after it expired.
+	keptAfterExpiry = 24 * time.Hour
+
+	// sweepBatch is how many sessions one transaction ends or deletes.
+	sweepBatch = 500
+)
+
+// every does work again and again until ctx ends. What fails is tried again the next
+// time.
+func (e *Engine) every(ctx context.Context, interval time.Duration, what string, work func(context.Context) error) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := work(ctx); err != nil && ctx.Err() == nil {
+			e.log.WarnContext(ctx, "could not "+what+", and will try again", "error", err)
+		}
+	}
+}
+
+// sweep ends the sessions of all tenants that have expired, and deletes what is of no
+// more use. Any number of servers may do so at once.
+func (e *Engine) sweep(ctx context.Context) error {
+	now, err := e.sessionNow(ctx)
+	if err != nil {
+		return err
+	}
+	var expired func(session.Row) audit.Event
+	if e.audit {
+		expired = e.expiryEvent
+	}
+	err = inBatches(ctx, func() (int, error) { return e.store.ExpireSessions(ctx, now, sweepBatch, expired) })
+	if err != nil {
+		return err
+	}
+	err = inBatches(ctx, func() (int, error) { return e.store.DeleteSessions(ctx, now.Add(-keptAfterExpiry), sweepBatch) })
+	if err != nil {
+		return err
+	}
+	return e.deleteSigningKeys(ctx, now)
+}
+
+// expiryEvent tells of a session that has expired, whoever found out.
+func (e *Engine) expiryEvent(row session.Row) audit.Event {
+	event := sessionEvent(audit.SessionExpired, audit.Success, row, map[string]any{
+		"last_seen_at": row.RotatedAt.Format(time.RFC3339Nano),
+	})
+	event.Time, event.Actor = e.now(), audit.System
+	return event
+}
+
+// inBatches does work until a batch is not full.
+func inBatches(ctx context.Context, work func() (int, error)) error {
+	for {
+		n, err := work()
+		if err != nil || n < sweepBatch {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+}
+
+// deleteSigningKeys deletes the keys whose tokens have all expired.
+func (e *Engine) deleteSigningKeys(ctx context.Context, now time.Time) error {
+	keys, err := e.signing.read(ctx)
+	if err != nil {
+		return err
+	}
+	upTo := outlivedKey(keys.stored, now.Add(-e.sessions.Absolute))
+	if upTo == 0 {
+		return nil
+	}
+	if err := e.store.DeleteSigningKeys(ctx, signing.UseSession, upTo); err != nil {
+		return err
+	}
+	_, err = e.signing.read(ctx)
+	return err
+}
