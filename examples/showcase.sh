@@ -17,7 +17,7 @@ key=${2:-${GATEHOUSE_KEY:-$(new_key)}}
 steps=0
 
 # expect WHAT STATUS PART METHOD PATH [BODY]: sends a request and checks the status
-# of the answer, and that PART stands in its headers or its body.
+# of the answer, and that PART stands in its headers or its body. Leaves it in answer.
 expect() {
 	local what=$1 status=$2 part=$3 method=$4 path=$5 body=${6:-}
 	# The key goes through a file descriptor: arguments are for every user to see.
@@ -25,7 +25,6 @@ expect() {
 	if [ -n "$body" ]; then
 		arguments+=(--header 'Content-Type: application/json' --data "$body")
 	fi
-	local answer
 	answer=$(curl "${arguments[@]}" "$url$path" 3<<<"header = \"Authorization: Bearer $key\"") || exit 1
 	if ! grep -qE "^HTTP/[0-9.]+ $status" <<<"$answer" || ! grep -qF -- "$part" <<<"$answer"; then
 		printf '✗ %s\n  %s %s\n  want %s and %s, got\n%s\n' "$what" "$method" "$path" "$status" "$part" "$answer" >&2
@@ -34,6 +33,9 @@ expect() {
 	steps=$((steps + 1))
 	printf '✓ %-66s %s %s\n' "$what" "$method" "$path"
 }
+
+# field NAME prints the first text of that name in the answer.
+field() { grep -oE "\"$1\":\"[^\"]*\"" <<<"$answer" | head -n 1 | cut -d '"' -f 4; }
 
 chapter() { printf '\n%s\n' "$1"; }
 
@@ -172,6 +174,24 @@ expect 'A misspelt field'                         400 'descripton'             P
 expect 'Another method'                           405 'POST, DELETE'           PUT /api/role/editor
 expect 'No such path'                             404 'there is no such path'  GET /api/nothing
 (key=none; expect 'A key that is none'            401 'Bearer'                 GET /api/roles)
+
+chapter 'Is it still her?'
+home='"ip":"192.0.2.7","user_agent":"curl"'
+expect 'Alice signs in'                           201 '"generation":1'         POST /api/sessions "{\"user\":\"alice@example.com\",$home}"
+first=$(field token) session=$(field id)
+expect 'Her token is good'                        200 '"active":true'          POST /api/sessions/verify "{\"token\":\"$first\",$home}"
+expect 'Its use makes the next one'               200 '"outcome":"rotated"'    POST /api/sessions/rotate "{\"token\":\"$first\",$home}"
+token=$(field token)
+expect 'A request in parallel gets the same'      200 '"outcome":"replayed"'   POST /api/sessions/rotate "{\"token\":\"$first\",$home}"
+(key=$token; expect 'A proxy learns who it is'   200 'X-Auth-User: alice'     GET /auth/forward)
+expect 'And may publish keys to check it with'    200 '"keys":'                GET /.well-known/jwks.json
+expect 'Her sessions'                             200 "$session"               GET '/api/sessions?user=alice@example.com'
+expect 'This one'                                 200 '"generation":2'         GET "/api/sessions/$session"
+expect 'She signs in elsewhere'                   201 '"generation":1'         POST /api/sessions "{\"user\":\"alice@example.com\",$home}"
+expect 'And out everywhere else'                  200 '"count":1'              DELETE "/api/sessions?user=alice@example.com&except=$session"
+expect 'Another browser with her token ends it'   401 '"error":"binding_mismatch"' POST /api/sessions/rotate "{\"token\":\"$token\",\"ip\":\"192.0.2.7\",\"user_agent\":\"Wget/1.21\"}"
+expect 'So it is over for her too'                401 '"error":"session_ended"' POST /api/sessions/rotate "{\"token\":\"$token\",$home}"
+expect 'It had ended already'                     200 '"data":{"result":false}' DELETE "/api/sessions/$session"
 
 chapter 'Who did what'
 expect 'The audit log has the refused nothing'    200 '"data":[]'              GET '/api/audit?resource=role/publisher'

@@ -66,8 +66,8 @@ func TestShowcaseShowsEveryOperation(t *testing.T) {
 	parameter := regexp.MustCompile(`\\\{\w+\\\}`)
 	for path, item := range spec.Paths.Map() {
 		for method := range item.Operations() {
-			call := method + ` '?` + parameter.ReplaceAllString(regexp.QuoteMeta(path), `[^/ ?]+`) + `(['?\s]|$)`
-			if !regexp.MustCompile(`(?m) 200 .*` + call).Match(script) {
+			call := method + ` ['"]?` + parameter.ReplaceAllString(regexp.QuoteMeta(path), `[^/ ?]+`) + `(['"?)\s]|$)`
+			if !regexp.MustCompile(`(?m) 20[01] .*` + call).Match(script) {
 				t.Errorf("no step shows a success of %s %s", method, path)
 			}
 		}

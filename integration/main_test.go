@@ -23,6 +23,7 @@ var programs = map[string]string{
 	"../cmd/gatehouse":       "",
 	"../examples/quickstart": "",
 	"../examples/embedded":   "",
+	"../examples/notes":      "",
 }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -74,4 +75,25 @@ func client(t *testing.T, server *process, key string) *sdk.Client {
 func newClient(t *testing.T, server *process) *sdk.Client {
 	t.Helper()
 	return client(t, server, uuid.NewString())
+}
+
+// findProgram returns the path of the first program of the names that is on this
+// machine; names are of one Debian package. Without it the test is skipped, or fails
+// where GATEHOUSE_TEST_REQUIRE_PROGRAMS is true, as it is in CI.
+func findProgram(t *testing.T, debian string, names ...string) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skipf("-short leaves out what needs %s", names[0])
+	}
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	const missing = "there is no %s on this machine: apt-get install %s"
+	if os.Getenv("GATEHOUSE_TEST_REQUIRE_PROGRAMS") == "true" {
+		t.Fatalf(missing, names[0], debian)
+	}
+	t.Skipf(missing, names[0], debian)
+	return ""
 }

@@ -1,0 +1,50 @@
+package gatehouseecho_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/middleware"
+	gatehouseecho "github.com/gatehouse/gatehouse/middleware/echo"
+)
+
+func Example() {
+	folder, err := os.MkdirTemp("", "gatehouse")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	e, err := engine.Open(context.Background(), engine.Config{
+		Database: filepath.Join(folder, "gatehouse.sqlite3"), Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	tenant := e.Tenant("notes") // an sdk.Client would do as well
+	gate, err := middleware.New(middleware.Config{Sessions: tenant, Checker: tenant})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	app := echo.New()
+	app.Use(gatehouseecho.Handler(gate))
+	app.GET("/notes", func(c echo.Context) error {
+		user, _ := gatehouseecho.CurrentUser(c)
+		return c.String(http.StatusOK, user+"'s notes")
+	}, gatehouseecho.Require(gate, "note:read", nil))
+
+	w := httptest.NewRecorder()
+	app.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/notes", nil))
+	fmt.Println(w.Code, w.Header().Get("X-Content-Type-Options"))
+	// Output: 401 nosniff
+}
