@@ -565,7 +565,7 @@ func TestRandomTokens(t *testing.T) {
 		}
 		return string(b)
 	}
-	for i := range 100_000 {
+	for i := range 1_000_000 {
 		var text string
 		switch i % 5 {
 		case 0:
