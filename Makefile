@@ -53,7 +53,7 @@ generate: ## make gen/ and sdk/api again from openapi.yaml, queries/ and schema/
 	go run ./internal/tools/bridge
 
 .PHONY: check
-check: check-format check-vet check-lint check-imports check-sql check-generated ## format, vet, lint, imports, SQL arguments, generated files
+check: check-format check-vet check-lint check-imports check-sql check-generated check-bench ## format, vet, lint, imports, SQL arguments, generated files, bench/go.mod
 
 .PHONY: check-format
 check-format:
@@ -83,3 +83,8 @@ check-sql:
 check-generated:
 	@before=$$(cat gen/*/*.go sdk/api/*.go | sha256sum); $(MAKE) --no-print-directory generate >/dev/null || exit 1; \
 	test "$$before" = "$$(cat gen/*/*.go sdk/api/*.go | sha256sum)" || { echo "generated files were not fresh; they are now"; exit 1; }
+
+# bench/ is a module of its own, which the commands above do not look at.
+.PHONY: check-bench
+check-bench:
+	@cd bench && go list -m all >/dev/null
