@@ -174,21 +174,16 @@ func (t *Tenant) usersWith(ctx context.Context, permission string, page authz.Pa
 		return authz.List[authz.Member]{}, err
 	}
 	users := memberLister(ctx, &query, counted)
-	read := users.read
-	users.read = func(r store.Reader, after []string, limit int) ([]authz.Member, error) {
-		revision, err := r.Revision(ctx)
-		if err != nil {
-			return nil, err
+	users.prepare = func(r store.Reader, revision int64) error {
+		if revision == basis.Revision {
+			return nil
 		}
-		if revision != basis.Revision {
-			// Roles and members of two revisions would name users who could at neither.
-			policy, err := live.Through(ctx, r).Policy()
-			if err != nil {
-				return nil, err
-			}
+		// Roles and members of two revisions would name users who could at neither.
+		policy, err := live.Through(ctx, r).Policy()
+		if err == nil {
 			query.Roles = policy.RolesThatCan(permission)
 		}
-		return read(r, after, limit)
+		return err
 	}
 	return list(ctx, t, page, question("which_users_can", permission), users)
 }

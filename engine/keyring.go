@@ -56,8 +56,8 @@ func newKeyring(algorithm string, secret []byte) (*keyring, error) {
 	if cmp.Or(k.algorithm, signing.HS256) != signing.HS256 {
 		return nil, fault.Invalid("token secret: is for %s alone", signing.HS256)
 	}
-	if len(secret) < minTokenSecret {
-		return nil, fault.Invalid("token secret: must be at least %d bytes", minTokenSecret)
+	if len(secret) < signing.MinSecret {
+		return nil, fault.Invalid("token secret: must be at least %d bytes", signing.MinSecret)
 	}
 	key := signing.Secret(secret)
 	k.secret = &key
@@ -73,9 +73,6 @@ func validateAlgorithm(algorithm string) error {
 		return fault.Invalid("token algorithm: must be %s, %s, %s or %s", signing.HS256, signing.RS256, signing.ES256, signing.EdDSA)
 	}
 }
-
-// minTokenSecret is what HS256 asks for, in bytes (RFC 7518, section 3.2).
-const minTokenSecret = 32
 
 // read reads the keys from the database.
 func (k *keyring) read(ctx context.Context) (*keySet, error) {

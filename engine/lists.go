@@ -31,6 +31,9 @@ const (
 
 // lister is one kind of list: how to read a part of it, and where an item stands.
 type lister[T any] struct {
+	// prepare is told the snapshot and its revision before anything is read; nil where
+	// that does not matter.
+	prepare func(r store.Reader, revision int64) error
 	// read returns items from behind a position, whose parts are empty at first.
 	read func(r store.Reader, after []string, limit int) ([]T, error)
 	// position is the sort key of an item.
@@ -61,6 +64,11 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 	err = t.view(ctx, func(r store.Reader) (err error) {
 		if result.Revision, err = r.Revision(ctx); err != nil {
 			return err
+		}
+		if l.prepare != nil {
+			if err := l.prepare(r, result.Revision); err != nil {
+				return err
+			}
 		}
 		if result.Items, more, err = l.page(r, after, limit); err != nil || l.count == nil {
 			return err

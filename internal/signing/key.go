@@ -30,8 +30,8 @@ const (
 // keyIDBytes is how many bytes a kid encodes.
 const keyIDBytes = 16
 
-// minSecret is the shortest HMAC key in bytes: that of its hash (RFC 7518, section 3.2).
-const minSecret = sha256.Size
+// MinSecret is the shortest HMAC key in bytes: that of its hash (RFC 7518, section 3.2).
+const MinSecret = sha256.Size
 
 // rsaBits is the size of the RSA keys that are made, and the least that is taken.
 const rsaBits = 2048
@@ -70,7 +70,7 @@ func generate(algorithm string) ([]byte, error) {
 	var err error
 	switch algorithm {
 	case HS256:
-		secret := make([]byte, minSecret)
+		secret := make([]byte, MinSecret)
 		rand.Read(secret)
 		return secret, nil
 	case RS256:
@@ -88,8 +88,8 @@ func generate(algorithm string) ([]byte, error) {
 	return x509.MarshalPKCS8PrivateKey(private)
 }
 
-// Secret is the HS256 key that an operator has given. Its kid is derived from it, and it
-// has signed from ever.
+// Secret is the HS256 key, of MinSecret bytes at least, that an operator has given. Its
+// kid is derived from it, and it has signed from ever.
 func Secret(key []byte) Key {
 	// The prefix keeps the kid from being a hash of the key that has another meaning.
 	digest := sha256.Sum256(append([]byte("gatehouse kid of an HMAC key\x00"), key...))
@@ -114,7 +114,7 @@ func load(id, algorithm, material string, signsFrom time.Time) (Key, error) {
 		return Key{}, err
 	}
 	if algorithm == HS256 {
-		if len(secret) < minSecret {
+		if len(secret) < MinSecret {
 			return Key{}, errMaterial
 		}
 		return symmetric(id, secret, signsFrom), nil

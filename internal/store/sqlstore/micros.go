@@ -35,6 +35,10 @@ func endMicros(t time.Time) int64 {
 	return max(micros(t), noStart+1)
 }
 
+// endedMicros is micros for when something ended, such as a session or a key, which is
+// never one of the bounds that mean "none", whatever a caller's clock says.
+func endedMicros(at time.Time) int64 { return max(micros(at), noStart+1) }
+
 // timeOf turns the column of a start, or of what has happened, back into a time; the
 // bound that means none becomes zero.
 func timeOf(micros int64) time.Time {

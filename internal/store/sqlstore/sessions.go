@@ -211,7 +211,3 @@ func recentOf(text string) (recent []session.Superseded, err error) {
 	}
 	return recent, nil
 }
-
-// endedMicros is micros for the end of a session, which is never one of the bounds that
-// mean "none", whatever a caller's clock says.
-func endedMicros(at time.Time) int64 { return max(micros(at), 1) }

@@ -252,7 +252,7 @@ func (w *writer) RevokeClientKey(ctx context.Context, fingerprint string, at tim
 		Tenant:      w.tenant,
 		Fingerprint: fingerprint,
 		// The table's 0 means "not revoked", which no caller's clock may bring about.
-		RevokedAt: max(micros(at), 1),
+		RevokedAt: endedMicros(at),
 	})
 	return w.wrote(ctx, rows, err, "revoke a client key")
 }
