@@ -31,6 +31,7 @@ var rules = []struct {
 	{packages: "internal", own: []string{}, others: []string{}},
 	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
+	{packages: "internal/seal", own: []string{}, others: []string{}},
 	{packages: "internal/audit", own: []string{}, others: []string{}},
 	{packages: "internal/signing", own: []string{}, others: []string{"github.com/golang-jwt/jwt/v5"}},
 	{
@@ -40,7 +41,7 @@ var rules = []struct {
 	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
-		own:      []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
 		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store"}, others: []string{}},

@@ -1,5 +1,5 @@
 -- name: SetUser :execrows
-INSERT INTO users (tenant, name, active, properties) VALUES (@tenant, @name, @active, @properties)
+INSERT INTO users (tenant, name, active, properties, seal) VALUES (@tenant, @name, @active, @properties, @seal)
 ON CONFLICT (tenant, name) DO UPDATE SET active = excluded.active, properties = excluded.properties
 WHERE users.active <> excluded.active OR users.properties <> excluded.properties;
 
@@ -7,10 +7,10 @@ WHERE users.active <> excluded.active OR users.properties <> excluded.properties
 DELETE FROM users WHERE tenant = @tenant AND name = @name;
 
 -- name: User :one
-SELECT name, active, properties FROM users WHERE tenant = @tenant AND name = @name;
+SELECT name, active, properties, seal FROM users WHERE tenant = @tenant AND name = @name;
 
 -- name: Users :many
-SELECT name, active, properties FROM users
+SELECT name, active, properties, seal FROM users
 WHERE tenant = @tenant AND name > @after
 ORDER BY name
 LIMIT CAST(@max_rows AS bigint);

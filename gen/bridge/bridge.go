@@ -47,6 +47,10 @@ func (q SQLite) AllRoles(ctx context.Context, arg postgres.AllRolesParams) ([]st
 	return q.Queries.AllRoles(ctx, sqlite.AllRolesParams(arg))
 }
 
+func (q SQLite) AnyTenant(ctx context.Context) (int64, error) {
+	return q.Queries.AnyTenant(ctx)
+}
+
 func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
 	rows, err := q.Queries.AuditEvents(ctx, sqlite.AuditEventsParams(arg))
 	if err != nil {
@@ -129,6 +133,10 @@ func (q SQLite) CreateClientKey(ctx context.Context, arg postgres.CreateClientKe
 	return q.Queries.CreateClientKey(ctx, sqlite.CreateClientKeyParams(arg))
 }
 
+func (q SQLite) CreateEncryptionKey(ctx context.Context, arg postgres.CreateEncryptionKeyParams) error {
+	return q.Queries.CreateEncryptionKey(ctx, sqlite.CreateEncryptionKeyParams(arg))
+}
+
 func (q SQLite) CreateGroup(ctx context.Context, arg postgres.CreateGroupParams) (int64, error) {
 	return q.Queries.CreateGroup(ctx, sqlite.CreateGroupParams(arg))
 }
@@ -151,6 +159,10 @@ func (q SQLite) CreateSession(ctx context.Context, arg postgres.CreateSessionPar
 
 func (q SQLite) CreateSigningKey(ctx context.Context, arg postgres.CreateSigningKeyParams) (int64, error) {
 	return q.Queries.CreateSigningKey(ctx, sqlite.CreateSigningKeyParams(arg))
+}
+
+func (q SQLite) CreateUnwrittenTenant(ctx context.Context, arg postgres.CreateUnwrittenTenantParams) error {
+	return q.Queries.CreateUnwrittenTenant(ctx, sqlite.CreateUnwrittenTenantParams(arg))
 }
 
 func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
@@ -253,6 +265,23 @@ func (q SQLite) DueSessions(ctx context.Context, arg postgres.DueSessionsParams)
 	return items, nil
 }
 
+func (q SQLite) Encryption(ctx context.Context) (postgres.EncryptionRow, error) {
+	row, err := q.Queries.Encryption(ctx)
+	return postgres.EncryptionRow(row), err
+}
+
+func (q SQLite) EncryptionKeys(ctx context.Context) ([]postgres.EncryptionKey, error) {
+	rows, err := q.Queries.EncryptionKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.EncryptionKey, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.EncryptionKey(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) EndOldestSessions(ctx context.Context, arg postgres.EndOldestSessionsParams) ([]postgres.Session, error) {
 	rows, err := q.Queries.EndOldestSessions(ctx, sqlite.EndOldestSessionsParams(arg))
 	if err != nil {
@@ -339,6 +368,16 @@ func (q SQLite) GroupsAbove(ctx context.Context, arg postgres.GroupsAboveParams)
 	return items, nil
 }
 
+func (q SQLite) HoldEncryption(ctx context.Context) (postgres.HoldEncryptionRow, error) {
+	row, err := q.Queries.HoldEncryption(ctx)
+	return postgres.HoldEncryptionRow(row), err
+}
+
+func (q SQLite) HoldTenantSealing(ctx context.Context, arg postgres.HoldTenantSealingParams) (postgres.HoldTenantSealingRow, error) {
+	row, err := q.Queries.HoldTenantSealing(ctx, sqlite.HoldTenantSealingParams(arg))
+	return postgres.HoldTenantSealingRow(row), err
+}
+
 func (q SQLite) Holders(ctx context.Context, arg postgres.HoldersParams) ([]string, error) {
 	return q.Queries.Holders(ctx, sqlite.HoldersParams(arg))
 }
@@ -391,8 +430,18 @@ func (q SQLite) LiveSessionsOfUser(ctx context.Context, arg postgres.LiveSession
 	return items, nil
 }
 
+func (q SQLite) LockEncryption(ctx context.Context) (postgres.LockEncryptionRow, error) {
+	row, err := q.Queries.LockEncryption(ctx)
+	return postgres.LockEncryptionRow(row), err
+}
+
 func (q SQLite) LockSessionUser(ctx context.Context, arg postgres.LockSessionUserParams) (int64, error) {
 	return q.Queries.LockSessionUser(ctx, sqlite.LockSessionUserParams(arg))
+}
+
+func (q SQLite) LockTenantSealing(ctx context.Context, arg postgres.LockTenantSealingParams) (postgres.LockTenantSealingRow, error) {
+	row, err := q.Queries.LockTenantSealing(ctx, sqlite.LockTenantSealingParams(arg))
+	return postgres.LockTenantSealingRow(row), err
 }
 
 func (q SQLite) Members(ctx context.Context, arg postgres.MembersParams) ([]postgres.MembersRow, error) {
@@ -497,8 +546,9 @@ func (q SQLite) PostponeSweep(ctx context.Context, arg postgres.PostponeSweepPar
 	return q.Queries.PostponeSweep(ctx, sqlite.PostponeSweepParams(arg))
 }
 
-func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionParams) (int64, error) {
-	return q.Queries.RaiseRevision(ctx, sqlite.RaiseRevisionParams(arg))
+func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionParams) (postgres.RaiseRevisionRow, error) {
+	row, err := q.Queries.RaiseRevision(ctx, sqlite.RaiseRevisionParams(arg))
+	return postgres.RaiseRevisionRow(row), err
 }
 
 func (q SQLite) RaiseSessionEpoch(ctx context.Context, arg postgres.RaiseSessionEpochParams) error {
@@ -511,6 +561,10 @@ func (q SQLite) RecoverSession(ctx context.Context, arg postgres.RecoverSessionP
 
 func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupMemberParams) (int64, error) {
 	return q.Queries.RemoveGroupMember(ctx, sqlite.RemoveGroupMemberParams(arg))
+}
+
+func (q SQLite) RetireEncryptionKey(ctx context.Context, arg postgres.RetireEncryptionKeyParams) error {
+	return q.Queries.RetireEncryptionKey(ctx, sqlite.RetireEncryptionKeyParams(arg))
 }
 
 func (q SQLite) Revision(ctx context.Context, arg postgres.RevisionParams) (int64, error) {
@@ -606,6 +660,10 @@ func (q SQLite) SetClientKeyExpiry(ctx context.Context, arg postgres.SetClientKe
 	return q.Queries.SetClientKeyExpiry(ctx, sqlite.SetClientKeyExpiryParams(arg))
 }
 
+func (q SQLite) SetEncryption(ctx context.Context, arg postgres.SetEncryptionParams) error {
+	return q.Queries.SetEncryption(ctx, sqlite.SetEncryptionParams(arg))
+}
+
 func (q SQLite) SetGrant(ctx context.Context, arg postgres.SetGrantParams) (int64, error) {
 	return q.Queries.SetGrant(ctx, sqlite.SetGrantParams(arg))
 }
@@ -632,6 +690,10 @@ func (q SQLite) SetRoleDescription(ctx context.Context, arg postgres.SetRoleDesc
 
 func (q SQLite) SetSettings(ctx context.Context, arg postgres.SetSettingsParams) (int64, error) {
 	return q.Queries.SetSettings(ctx, sqlite.SetSettingsParams(arg))
+}
+
+func (q SQLite) SetTenantSealing(ctx context.Context, arg postgres.SetTenantSealingParams) error {
+	return q.Queries.SetTenantSealing(ctx, sqlite.SetTenantSealingParams(arg))
 }
 
 func (q SQLite) SetTool(ctx context.Context, arg postgres.SetToolParams) (int64, error) {
@@ -673,6 +735,11 @@ func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsPar
 		items[i] = postgres.StaleSessionsRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) TenantSealing(ctx context.Context, arg postgres.TenantSealingParams) (postgres.TenantSealingRow, error) {
+	row, err := q.Queries.TenantSealing(ctx, sqlite.TenantSealingParams(arg))
+	return postgres.TenantSealingRow(row), err
 }
 
 func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {

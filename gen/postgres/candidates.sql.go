@@ -156,7 +156,7 @@ func (q *Queries) HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]Holdi
 }
 
 const nodesNamed = `-- name: NodesNamed :many
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties, seal FROM nodes
 WHERE tenant = $1 AND type = $2 AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($3 AS text) AS jsonb))))
 `
 
@@ -184,6 +184,7 @@ func (q *Queries) NodesNamed(ctx context.Context, arg NodesNamedParams) ([]Node,
 			&i.Name,
 			&i.Owner,
 			&i.Properties,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -250,7 +251,7 @@ func (q *Queries) NodesWithin(ctx context.Context, arg NodesWithinParams) ([]str
 }
 
 const usersNamed = `-- name: UsersNamed :many
-SELECT name, active, properties FROM users
+SELECT name, active, properties, seal FROM users
 WHERE tenant = $1 AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($2 AS text) AS jsonb))))
 ORDER BY name
 `
@@ -264,6 +265,7 @@ type UsersNamedRow struct {
 	Name       string
 	Active     int64
 	Properties string
+	Seal       string
 }
 
 func (q *Queries) UsersNamed(ctx context.Context, arg UsersNamedParams) ([]UsersNamedRow, error) {
@@ -275,7 +277,12 @@ func (q *Queries) UsersNamed(ctx context.Context, arg UsersNamedParams) ([]Users
 	items := []UsersNamedRow{}
 	for rows.Next() {
 		var i UsersNamedRow
-		if err := rows.Scan(&i.Name, &i.Active, &i.Properties); err != nil {
+		if err := rows.Scan(
+			&i.Name,
+			&i.Active,
+			&i.Properties,
+			&i.Seal,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -18,6 +18,7 @@ type AuditEvent struct {
 	UserAgent  string
 	RequestID  string
 	Revision   int64
+	Seal       string
 }
 
 type Change struct {
@@ -26,6 +27,7 @@ type Change struct {
 	Position int64
 	Kind     string
 	Key      string
+	Seal     string
 }
 
 type ClientKey struct {
@@ -40,11 +42,27 @@ type ClientKey struct {
 	Lifetime    int64
 }
 
+type Encryption struct {
+	ID         int64
+	SealedWith string
+	SealedAlso string
+	Salt       string
+}
+
+type EncryptionKey struct {
+	Number     int64
+	Iterations int64
+	CheckValue string
+	CreatedAt  int64
+	RetiredAt  int64
+}
+
 type Grant struct {
 	Tenant     string
 	Role       string
 	Permission string
 	Condition  string
+	Seal       string
 }
 
 type GroupMember struct {
@@ -52,6 +70,7 @@ type GroupMember struct {
 	MemberType string
 	Member     string
 	GroupName  string
+	Seal       string
 }
 
 type Membership struct {
@@ -63,6 +82,7 @@ type Membership struct {
 	Role        string
 	NotBefore   int64
 	ExpiresAt   int64
+	Seal        string
 }
 
 type Node struct {
@@ -74,6 +94,7 @@ type Node struct {
 	Name       string
 	Owner      string
 	Properties string
+	Seal       string
 }
 
 type Role struct {
@@ -81,6 +102,7 @@ type Role struct {
 	Name        string
 	Description string
 	Scopes      string
+	Seal        string
 }
 
 type RoleParent struct {
@@ -109,12 +131,14 @@ type Session struct {
 	EndedAt       int64
 	SweepAt       int64
 	EndReason     string
+	Seal          string
 }
 
 type SessionUser struct {
 	Tenant string
 	Name   string
 	Epoch  int64
+	Seal   string
 }
 
 type SigningKey struct {
@@ -125,6 +149,7 @@ type SigningKey struct {
 	Material  string
 	CreatedAt int64
 	SignsFrom int64
+	Seal      string
 }
 
 type Tenant struct {
@@ -133,12 +158,15 @@ type Tenant struct {
 	CreatedAt         int64
 	StrictPermissions int64
 	StrictUsers       int64
+	SealedWith        string
+	SealedAlso        string
 }
 
 type Tool struct {
 	Tenant      string
 	Name        string
 	Description string
+	Seal        string
 }
 
 type ToolPermission struct {
@@ -146,6 +174,7 @@ type ToolPermission struct {
 	Permission  string
 	Tool        string
 	Description string
+	Seal        string
 }
 
 type User struct {
@@ -153,10 +182,12 @@ type User struct {
 	Name       string
 	Active     int64
 	Properties string
+	Seal       string
 }
 
 type UserGroup struct {
 	Tenant      string
 	Name        string
 	Description string
+	Seal        string
 }

@@ -27,7 +27,7 @@ func (q *Queries) DisownNodes(ctx context.Context, arg DisownNodesParams) (int64
 }
 
 const nodesUnder = `-- name: NodesUnder :many
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties, seal FROM nodes
 WHERE tenant = $1 AND parent_type = $2 AND parent_id = $3 AND type = $4 AND id > $5
 ORDER BY id
 LIMIT CAST($6 AS bigint)
@@ -67,6 +67,7 @@ func (q *Queries) NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node,
 			&i.Name,
 			&i.Owner,
 			&i.Properties,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ type Querier interface {
 	AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error)
 	AllRoleParents(ctx context.Context, arg AllRoleParentsParams) ([]AllRoleParentsRow, error)
 	AllRoles(ctx context.Context, arg AllRolesParams) ([]string, error)
+	AnyTenant(ctx context.Context) (int64, error)
 	// Newest first. An empty filter matches everything.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
 	// One row for each role that is granted a permission, and one without where there
@@ -30,6 +31,7 @@ type Querier interface {
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
+	CreateEncryptionKey(ctx context.Context, arg CreateEncryptionKeyParams) error
 	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
@@ -40,6 +42,8 @@ type Querier interface {
 	// for the shorter way and walk through all live sessions of the tenant.
 	CreateSession(ctx context.Context, arg CreateSessionParams) error
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
+	// For what is kept of a tenant that no policy was written of yet.
+	CreateUnwrittenTenant(ctx context.Context, arg CreateUnwrittenTenantParams) error
 	DatabaseTime(ctx context.Context) (int64, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
@@ -66,6 +70,8 @@ type Querier interface {
 	DisownNodes(ctx context.Context, arg DisownNodesParams) (int64, error)
 	// Some of them have been rotated since, and so have not expired.
 	DueSessions(ctx context.Context, arg DueSessionsParams) ([]Session, error)
+	Encryption(ctx context.Context) (EncryptionRow, error)
+	EncryptionKeys(ctx context.Context) ([]EncryptionKey, error)
 	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
 	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
@@ -77,6 +83,10 @@ type Querier interface {
 	Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, error)
 	// Each way from a group into another, from all groups that it is in.
 	GroupsAbove(ctx context.Context, arg GroupsAboveParams) ([]GroupsAboveRow, error)
+	HoldEncryption(ctx context.Context) (HoldEncryptionRow, error)
+	// PostgreSQL locks rows: a transaction that seals values holds the row that says with
+	// which key, in a way that only a change of that keeps waiting.
+	HoldTenantSealing(ctx context.Context, arg HoldTenantSealingParams) (HoldTenantSealingRow, error)
 	// A list travels as one JSON array, which each engine unfolds in its own way; that
 	// is why these queries are not shared.
 	// Users who hold one of the roles at a node, themselves or by a group. LATERAL, and
@@ -98,9 +108,11 @@ type Querier interface {
 	KnownUsers(ctx context.Context, arg KnownUsersParams) ([]string, error)
 	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
 	LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUserParams) ([]Session, error)
+	LockEncryption(ctx context.Context) (LockEncryptionRow, error)
 	// Locks the user's row until the transaction ends. What decides about the user is read
 	// by another statement: this one may have waited, and sees what was there before.
 	LockSessionUser(ctx context.Context, arg LockSessionUserParams) (int64, error)
+	LockTenantSealing(ctx context.Context, arg LockTenantSealingParams) (LockTenantSealingRow, error)
 	// A list travels as one JSON array, which each engine unfolds in its own way; that
 	// is why these queries are not shared.
 	// Users who hold a role themselves, and those of the groups that do. The keyset
@@ -125,12 +137,13 @@ type Querier interface {
 	PostponeSweep(ctx context.Context, arg PostponeSweepParams) error
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
-	RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (int64, error)
+	RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (RaiseRevisionRow, error)
 	// Makes the row where there is none: a row that another transaction has only just made
 	// can be met, and waited for, in no other way.
 	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
 	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
+	RetireEncryptionKey(ctx context.Context, arg RetireEncryptionKeyParams) error
 	Revision(ctx context.Context, arg RevisionParams) (int64, error)
 	// The tenants travel as one JSON array, which each engine unfolds in its own way.
 	Revisions(ctx context.Context, arg RevisionsParams) ([]RevisionsRow, error)
@@ -152,6 +165,7 @@ type Querier interface {
 	// Apart from SQLite's, which must be told the index.
 	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
+	SetEncryption(ctx context.Context, arg SetEncryptionParams) error
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
 	SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error)
@@ -159,12 +173,14 @@ type Querier interface {
 	SetRole(ctx context.Context, arg SetRoleParams) (int64, error)
 	SetRoleDescription(ctx context.Context, arg SetRoleDescriptionParams) (int64, error)
 	SetSettings(ctx context.Context, arg SetSettingsParams) (int64, error)
+	SetTenantSealing(ctx context.Context, arg SetTenantSealingParams) error
 	SetTool(ctx context.Context, arg SetToolParams) (int64, error)
 	SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error)
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
 	SigningKeys(ctx context.Context, arg SigningKeysParams) ([]SigningKey, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
+	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
 	// The rows of each tool are as in Tool; max_rows counts tools.

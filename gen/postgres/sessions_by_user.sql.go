@@ -16,7 +16,7 @@ WHERE sessions.tenant = $3 AND sessions.ended_at = 9223372036854775807 AND sessi
     WHERE s.tenant = $3 AND s.subject = $4 AND s.ended_at = 9223372036854775807 AND s.idle_expires_at > $5
     ORDER BY s.created_at DESC, s.id DESC
     LIMIT 9223372036854775807 OFFSET CAST($6 AS bigint))
-RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason
+RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal
 `
 
 type EndOldestSessionsParams struct {
@@ -64,6 +64,7 @@ func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsPa
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsPa
 const endSessionsOfUser = `-- name: EndSessionsOfUser :many
 UPDATE sessions SET ended_at = $1, end_reason = $2, sweep_at = idle_expires_at
 WHERE tenant = $3 AND subject = $4 AND id <> $5 AND ended_at = 9223372036854775807
-RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason
+RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal
 `
 
 type EndSessionsOfUserParams struct {
@@ -124,6 +125,7 @@ func (q *Queries) EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserPa
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -136,7 +138,7 @@ func (q *Queries) EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserPa
 }
 
 const liveSessionsOfUser = `-- name: LiveSessionsOfUser :many
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions
 WHERE tenant = $1 AND subject = $2 AND id > $3
   AND ended_at = 9223372036854775807 AND idle_expires_at > $4
 ORDER BY id
@@ -186,6 +188,7 @@ func (q *Queries) LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUser
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -199,7 +202,7 @@ func (q *Queries) LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUser
 
 const sessionsOfUser = `-- name: SessionsOfUser :many
 
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions
 WHERE tenant = $1 AND subject = $2 AND id > $3
 ORDER BY id
 LIMIT CAST($4 AS bigint)
@@ -247,6 +250,7 @@ func (q *Queries) SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) 
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

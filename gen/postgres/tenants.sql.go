@@ -10,9 +10,10 @@ import (
 )
 
 const raiseRevision = `-- name: RaiseRevision :one
-INSERT INTO tenants (id, revision, created_at) VALUES ($1, 1, $2)
+INSERT INTO tenants (id, revision, created_at, sealed_with)
+VALUES ($1, 1, $2, (SELECT e.sealed_with FROM encryption e))
 ON CONFLICT (id) DO UPDATE SET revision = tenants.revision + 1
-RETURNING revision
+RETURNING revision, sealed_with, sealed_also
 `
 
 type RaiseRevisionParams struct {
@@ -20,13 +21,19 @@ type RaiseRevisionParams struct {
 	CreatedAt int64
 }
 
+type RaiseRevisionRow struct {
+	Revision   int64
+	SealedWith string
+	SealedAlso string
+}
+
 // Locks the tenant's row until the transaction ends; revision 1 means that this
 // transaction created the tenant.
-func (q *Queries) RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (int64, error) {
+func (q *Queries) RaiseRevision(ctx context.Context, arg RaiseRevisionParams) (RaiseRevisionRow, error) {
 	row := q.db.QueryRow(ctx, raiseRevision, arg.Tenant, arg.CreatedAt)
-	var revision int64
-	err := row.Scan(&revision)
-	return revision, err
+	var i RaiseRevisionRow
+	err := row.Scan(&i.Revision, &i.SealedWith, &i.SealedAlso)
+	return i, err
 }
 
 const revision = `-- name: Revision :one

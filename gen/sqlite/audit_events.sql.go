@@ -10,7 +10,7 @@ import (
 )
 
 const auditEvents = `-- name: AuditEvents :many
-SELECT tenant, id, occurred_at, actor, "action", resource, subject, outcome, details, ip, user_agent, request_id, revision FROM audit_events
+SELECT tenant, id, occurred_at, actor, "action", resource, subject, outcome, details, ip, user_agent, request_id, revision, seal FROM audit_events
 WHERE tenant = ?1 AND id < ?2
   AND occurred_at >= ?3 AND occurred_at < ?4
   AND (CAST(?5 AS text) = '' OR subject = ?5)
@@ -70,6 +70,7 @@ func (q *Queries) AuditEvents(ctx context.Context, arg AuditEventsParams) ([]Aud
 			&i.UserAgent,
 			&i.RequestID,
 			&i.Revision,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -36,6 +36,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.allRolesStmt, err = db.PrepareContext(ctx, allRoles); err != nil {
 		return nil, fmt.Errorf("error preparing query AllRoles: %w", err)
 	}
+	if q.anyTenantStmt, err = db.PrepareContext(ctx, anyTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query AnyTenant: %w", err)
+	}
 	if q.auditEventsStmt, err = db.PrepareContext(ctx, auditEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEvents: %w", err)
 	}
@@ -72,6 +75,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createClientKeyStmt, err = db.PrepareContext(ctx, createClientKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateClientKey: %w", err)
 	}
+	if q.createEncryptionKeyStmt, err = db.PrepareContext(ctx, createEncryptionKey); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateEncryptionKey: %w", err)
+	}
 	if q.createGroupStmt, err = db.PrepareContext(ctx, createGroup); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateGroup: %w", err)
 	}
@@ -89,6 +95,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.createSigningKeyStmt, err = db.PrepareContext(ctx, createSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateSigningKey: %w", err)
+	}
+	if q.createUnwrittenTenantStmt, err = db.PrepareContext(ctx, createUnwrittenTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateUnwrittenTenant: %w", err)
 	}
 	if q.databaseTimeStmt, err = db.PrepareContext(ctx, databaseTime); err != nil {
 		return nil, fmt.Errorf("error preparing query DatabaseTime: %w", err)
@@ -159,6 +168,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dueSessionsStmt, err = db.PrepareContext(ctx, dueSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query DueSessions: %w", err)
 	}
+	if q.encryptionStmt, err = db.PrepareContext(ctx, encryption); err != nil {
+		return nil, fmt.Errorf("error preparing query Encryption: %w", err)
+	}
+	if q.encryptionKeysStmt, err = db.PrepareContext(ctx, encryptionKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query EncryptionKeys: %w", err)
+	}
 	if q.endOldestSessionsStmt, err = db.PrepareContext(ctx, endOldestSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query EndOldestSessions: %w", err)
 	}
@@ -186,6 +201,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.groupsAboveStmt, err = db.PrepareContext(ctx, groupsAbove); err != nil {
 		return nil, fmt.Errorf("error preparing query GroupsAbove: %w", err)
 	}
+	if q.holdEncryptionStmt, err = db.PrepareContext(ctx, holdEncryption); err != nil {
+		return nil, fmt.Errorf("error preparing query HoldEncryption: %w", err)
+	}
+	if q.holdTenantSealingStmt, err = db.PrepareContext(ctx, holdTenantSealing); err != nil {
+		return nil, fmt.Errorf("error preparing query HoldTenantSealing: %w", err)
+	}
 	if q.holdersStmt, err = db.PrepareContext(ctx, holders); err != nil {
 		return nil, fmt.Errorf("error preparing query Holders: %w", err)
 	}
@@ -207,8 +228,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.liveSessionsOfUserStmt, err = db.PrepareContext(ctx, liveSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LiveSessionsOfUser: %w", err)
 	}
+	if q.lockEncryptionStmt, err = db.PrepareContext(ctx, lockEncryption); err != nil {
+		return nil, fmt.Errorf("error preparing query LockEncryption: %w", err)
+	}
 	if q.lockSessionUserStmt, err = db.PrepareContext(ctx, lockSessionUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LockSessionUser: %w", err)
+	}
+	if q.lockTenantSealingStmt, err = db.PrepareContext(ctx, lockTenantSealing); err != nil {
+		return nil, fmt.Errorf("error preparing query LockTenantSealing: %w", err)
 	}
 	if q.membersStmt, err = db.PrepareContext(ctx, members); err != nil {
 		return nil, fmt.Errorf("error preparing query Members: %w", err)
@@ -261,6 +288,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
 	}
+	if q.retireEncryptionKeyStmt, err = db.PrepareContext(ctx, retireEncryptionKey); err != nil {
+		return nil, fmt.Errorf("error preparing query RetireEncryptionKey: %w", err)
+	}
 	if q.revisionStmt, err = db.PrepareContext(ctx, revision); err != nil {
 		return nil, fmt.Errorf("error preparing query Revision: %w", err)
 	}
@@ -294,6 +324,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
 	}
+	if q.setEncryptionStmt, err = db.PrepareContext(ctx, setEncryption); err != nil {
+		return nil, fmt.Errorf("error preparing query SetEncryption: %w", err)
+	}
 	if q.setGrantStmt, err = db.PrepareContext(ctx, setGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query SetGrant: %w", err)
 	}
@@ -315,6 +348,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.setSettingsStmt, err = db.PrepareContext(ctx, setSettings); err != nil {
 		return nil, fmt.Errorf("error preparing query SetSettings: %w", err)
 	}
+	if q.setTenantSealingStmt, err = db.PrepareContext(ctx, setTenantSealing); err != nil {
+		return nil, fmt.Errorf("error preparing query SetTenantSealing: %w", err)
+	}
 	if q.setToolStmt, err = db.PrepareContext(ctx, setTool); err != nil {
 		return nil, fmt.Errorf("error preparing query SetTool: %w", err)
 	}
@@ -332,6 +368,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
+	}
+	if q.tenantSealingStmt, err = db.PrepareContext(ctx, tenantSealing); err != nil {
+		return nil, fmt.Errorf("error preparing query TenantSealing: %w", err)
 	}
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
@@ -371,6 +410,11 @@ func (q *Queries) Close() error {
 	if q.allRolesStmt != nil {
 		if cerr := q.allRolesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing allRolesStmt: %w", cerr)
+		}
+	}
+	if q.anyTenantStmt != nil {
+		if cerr := q.anyTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing anyTenantStmt: %w", cerr)
 		}
 	}
 	if q.auditEventsStmt != nil {
@@ -433,6 +477,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createClientKeyStmt: %w", cerr)
 		}
 	}
+	if q.createEncryptionKeyStmt != nil {
+		if cerr := q.createEncryptionKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createEncryptionKeyStmt: %w", cerr)
+		}
+	}
 	if q.createGroupStmt != nil {
 		if cerr := q.createGroupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createGroupStmt: %w", cerr)
@@ -461,6 +510,11 @@ func (q *Queries) Close() error {
 	if q.createSigningKeyStmt != nil {
 		if cerr := q.createSigningKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createSigningKeyStmt: %w", cerr)
+		}
+	}
+	if q.createUnwrittenTenantStmt != nil {
+		if cerr := q.createUnwrittenTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createUnwrittenTenantStmt: %w", cerr)
 		}
 	}
 	if q.databaseTimeStmt != nil {
@@ -578,6 +632,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dueSessionsStmt: %w", cerr)
 		}
 	}
+	if q.encryptionStmt != nil {
+		if cerr := q.encryptionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing encryptionStmt: %w", cerr)
+		}
+	}
+	if q.encryptionKeysStmt != nil {
+		if cerr := q.encryptionKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing encryptionKeysStmt: %w", cerr)
+		}
+	}
 	if q.endOldestSessionsStmt != nil {
 		if cerr := q.endOldestSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endOldestSessionsStmt: %w", cerr)
@@ -623,6 +687,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing groupsAboveStmt: %w", cerr)
 		}
 	}
+	if q.holdEncryptionStmt != nil {
+		if cerr := q.holdEncryptionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdEncryptionStmt: %w", cerr)
+		}
+	}
+	if q.holdTenantSealingStmt != nil {
+		if cerr := q.holdTenantSealingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing holdTenantSealingStmt: %w", cerr)
+		}
+	}
 	if q.holdersStmt != nil {
 		if cerr := q.holdersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdersStmt: %w", cerr)
@@ -658,9 +732,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing liveSessionsOfUserStmt: %w", cerr)
 		}
 	}
+	if q.lockEncryptionStmt != nil {
+		if cerr := q.lockEncryptionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockEncryptionStmt: %w", cerr)
+		}
+	}
 	if q.lockSessionUserStmt != nil {
 		if cerr := q.lockSessionUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lockSessionUserStmt: %w", cerr)
+		}
+	}
+	if q.lockTenantSealingStmt != nil {
+		if cerr := q.lockTenantSealingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockTenantSealingStmt: %w", cerr)
 		}
 	}
 	if q.membersStmt != nil {
@@ -748,6 +832,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing removeGroupMemberStmt: %w", cerr)
 		}
 	}
+	if q.retireEncryptionKeyStmt != nil {
+		if cerr := q.retireEncryptionKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing retireEncryptionKeyStmt: %w", cerr)
+		}
+	}
 	if q.revisionStmt != nil {
 		if cerr := q.revisionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing revisionStmt: %w", cerr)
@@ -803,6 +892,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setClientKeyExpiryStmt: %w", cerr)
 		}
 	}
+	if q.setEncryptionStmt != nil {
+		if cerr := q.setEncryptionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setEncryptionStmt: %w", cerr)
+		}
+	}
 	if q.setGrantStmt != nil {
 		if cerr := q.setGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setGrantStmt: %w", cerr)
@@ -838,6 +932,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing setSettingsStmt: %w", cerr)
 		}
 	}
+	if q.setTenantSealingStmt != nil {
+		if cerr := q.setTenantSealingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setTenantSealingStmt: %w", cerr)
+		}
+	}
 	if q.setToolStmt != nil {
 		if cerr := q.setToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing setToolStmt: %w", cerr)
@@ -866,6 +965,11 @@ func (q *Queries) Close() error {
 	if q.staleSessionsStmt != nil {
 		if cerr := q.staleSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
+		}
+	}
+	if q.tenantSealingStmt != nil {
+		if cerr := q.tenantSealingStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tenantSealingStmt: %w", cerr)
 		}
 	}
 	if q.toolStmt != nil {
@@ -936,6 +1040,7 @@ type Queries struct {
 	allGrantsStmt                  *sql.Stmt
 	allRoleParentsStmt             *sql.Stmt
 	allRolesStmt                   *sql.Stmt
+	anyTenantStmt                  *sql.Stmt
 	auditEventsStmt                *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
@@ -948,12 +1053,14 @@ type Queries struct {
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
+	createEncryptionKeyStmt        *sql.Stmt
 	createGroupStmt                *sql.Stmt
 	createMembershipStmt           *sql.Stmt
 	createRoleStmt                 *sql.Stmt
 	createRoleParentStmt           *sql.Stmt
 	createSessionStmt              *sql.Stmt
 	createSigningKeyStmt           *sql.Stmt
+	createUnwrittenTenantStmt      *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
 	definingToolStmt               *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
@@ -977,6 +1084,8 @@ type Queries struct {
 	deleteUserStmt                 *sql.Stmt
 	disownNodesStmt                *sql.Stmt
 	dueSessionsStmt                *sql.Stmt
+	encryptionStmt                 *sql.Stmt
+	encryptionKeysStmt             *sql.Stmt
 	endOldestSessionsStmt          *sql.Stmt
 	endSessionStmt                 *sql.Stmt
 	endSessionsOfUserStmt          *sql.Stmt
@@ -986,6 +1095,8 @@ type Queries struct {
 	groupMembersStmt               *sql.Stmt
 	groupsStmt                     *sql.Stmt
 	groupsAboveStmt                *sql.Stmt
+	holdEncryptionStmt             *sql.Stmt
+	holdTenantSealingStmt          *sql.Stmt
 	holdersStmt                    *sql.Stmt
 	holdingsStmt                   *sql.Stmt
 	holdingsOfStmt                 *sql.Stmt
@@ -993,7 +1104,9 @@ type Queries struct {
 	knownUsersStmt                 *sql.Stmt
 	leaveGroupsStmt                *sql.Stmt
 	liveSessionsOfUserStmt         *sql.Stmt
+	lockEncryptionStmt             *sql.Stmt
 	lockSessionUserStmt            *sql.Stmt
+	lockTenantSealingStmt          *sql.Stmt
 	membersStmt                    *sql.Stmt
 	membershipOutsideStmt          *sql.Stmt
 	membershipsStmt                *sql.Stmt
@@ -1011,6 +1124,7 @@ type Queries struct {
 	raiseSessionEpochStmt          *sql.Stmt
 	recoverSessionStmt             *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
+	retireEncryptionKeyStmt        *sql.Stmt
 	revisionStmt                   *sql.Stmt
 	revisionsStmt                  *sql.Stmt
 	revokeClientKeyStmt            *sql.Stmt
@@ -1022,6 +1136,7 @@ type Queries struct {
 	sessionsStmt                   *sql.Stmt
 	sessionsOfUserStmt             *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
+	setEncryptionStmt              *sql.Stmt
 	setGrantStmt                   *sql.Stmt
 	setGroupStmt                   *sql.Stmt
 	setMembershipWindowStmt        *sql.Stmt
@@ -1029,12 +1144,14 @@ type Queries struct {
 	setRoleStmt                    *sql.Stmt
 	setRoleDescriptionStmt         *sql.Stmt
 	setSettingsStmt                *sql.Stmt
+	setTenantSealingStmt           *sql.Stmt
 	setToolStmt                    *sql.Stmt
 	setToolPermissionStmt          *sql.Stmt
 	setUserStmt                    *sql.Stmt
 	settingsStmt                   *sql.Stmt
 	signingKeysStmt                *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
+	tenantSealingStmt              *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolsStmt                      *sql.Stmt
 	userStmt                       *sql.Stmt
@@ -1050,6 +1167,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		allGrantsStmt:                  q.allGrantsStmt,
 		allRoleParentsStmt:             q.allRoleParentsStmt,
 		allRolesStmt:                   q.allRolesStmt,
+		anyTenantStmt:                  q.anyTenantStmt,
 		auditEventsStmt:                q.auditEventsStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
@@ -1062,12 +1180,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
+		createEncryptionKeyStmt:        q.createEncryptionKeyStmt,
 		createGroupStmt:                q.createGroupStmt,
 		createMembershipStmt:           q.createMembershipStmt,
 		createRoleStmt:                 q.createRoleStmt,
 		createRoleParentStmt:           q.createRoleParentStmt,
 		createSessionStmt:              q.createSessionStmt,
 		createSigningKeyStmt:           q.createSigningKeyStmt,
+		createUnwrittenTenantStmt:      q.createUnwrittenTenantStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
 		definingToolStmt:               q.definingToolStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
@@ -1091,6 +1211,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteUserStmt:                 q.deleteUserStmt,
 		disownNodesStmt:                q.disownNodesStmt,
 		dueSessionsStmt:                q.dueSessionsStmt,
+		encryptionStmt:                 q.encryptionStmt,
+		encryptionKeysStmt:             q.encryptionKeysStmt,
 		endOldestSessionsStmt:          q.endOldestSessionsStmt,
 		endSessionStmt:                 q.endSessionStmt,
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
@@ -1100,6 +1222,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		groupMembersStmt:               q.groupMembersStmt,
 		groupsStmt:                     q.groupsStmt,
 		groupsAboveStmt:                q.groupsAboveStmt,
+		holdEncryptionStmt:             q.holdEncryptionStmt,
+		holdTenantSealingStmt:          q.holdTenantSealingStmt,
 		holdersStmt:                    q.holdersStmt,
 		holdingsStmt:                   q.holdingsStmt,
 		holdingsOfStmt:                 q.holdingsOfStmt,
@@ -1107,7 +1231,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		knownUsersStmt:                 q.knownUsersStmt,
 		leaveGroupsStmt:                q.leaveGroupsStmt,
 		liveSessionsOfUserStmt:         q.liveSessionsOfUserStmt,
+		lockEncryptionStmt:             q.lockEncryptionStmt,
 		lockSessionUserStmt:            q.lockSessionUserStmt,
+		lockTenantSealingStmt:          q.lockTenantSealingStmt,
 		membersStmt:                    q.membersStmt,
 		membershipOutsideStmt:          q.membershipOutsideStmt,
 		membershipsStmt:                q.membershipsStmt,
@@ -1125,6 +1251,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
 		recoverSessionStmt:             q.recoverSessionStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
+		retireEncryptionKeyStmt:        q.retireEncryptionKeyStmt,
 		revisionStmt:                   q.revisionStmt,
 		revisionsStmt:                  q.revisionsStmt,
 		revokeClientKeyStmt:            q.revokeClientKeyStmt,
@@ -1136,6 +1263,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sessionsStmt:                   q.sessionsStmt,
 		sessionsOfUserStmt:             q.sessionsOfUserStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
+		setEncryptionStmt:              q.setEncryptionStmt,
 		setGrantStmt:                   q.setGrantStmt,
 		setGroupStmt:                   q.setGroupStmt,
 		setMembershipWindowStmt:        q.setMembershipWindowStmt,
@@ -1143,12 +1271,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setRoleStmt:                    q.setRoleStmt,
 		setRoleDescriptionStmt:         q.setRoleDescriptionStmt,
 		setSettingsStmt:                q.setSettingsStmt,
+		setTenantSealingStmt:           q.setTenantSealingStmt,
 		setToolStmt:                    q.setToolStmt,
 		setToolPermissionStmt:          q.setToolPermissionStmt,
 		setUserStmt:                    q.setUserStmt,
 		settingsStmt:                   q.settingsStmt,
 		signingKeysStmt:                q.signingKeysStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
+		tenantSealingStmt:              q.tenantSealingStmt,
 		toolStmt:                       q.toolStmt,
 		toolsStmt:                      q.toolsStmt,
 		userStmt:                       q.userStmt,

@@ -10,7 +10,7 @@ import (
 )
 
 const node = `-- name: Node :one
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes WHERE tenant = ?1 AND type = ?2 AND id = ?3
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties, seal FROM nodes WHERE tenant = ?1 AND type = ?2 AND id = ?3
 `
 
 type NodeParams struct {
@@ -31,12 +31,13 @@ func (q *Queries) Node(ctx context.Context, arg NodeParams) (Node, error) {
 		&i.Name,
 		&i.Owner,
 		&i.Properties,
+		&i.Seal,
 	)
 	return i, err
 }
 
 const nodes = `-- name: Nodes :many
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties, seal FROM nodes
 WHERE tenant = ?1 AND type = ?2 AND id > ?3
 ORDER BY id
 LIMIT CAST(?4 AS bigint)
@@ -72,6 +73,7 @@ func (q *Queries) Nodes(ctx context.Context, arg NodesParams) ([]Node, error) {
 			&i.Name,
 			&i.Owner,
 			&i.Properties,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -29,7 +29,7 @@ func (q *Queries) DisownNodes(ctx context.Context, arg DisownNodesParams) (int64
 
 const nodesUnder = `-- name: NodesUnder :many
 
-SELECT tenant, type, id, parent_type, parent_id, name, owner, properties FROM nodes INDEXED BY nodes_by_parent
+SELECT tenant, type, id, parent_type, parent_id, name, owner, properties, seal FROM nodes INDEXED BY nodes_by_parent
 WHERE tenant = ?1 AND parent_type = ?2 AND parent_id = ?3 AND type = ?4 AND id > ?5
 ORDER BY id
 LIMIT CAST(?6 AS bigint)
@@ -71,6 +71,7 @@ func (q *Queries) NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node,
 			&i.Name,
 			&i.Owner,
 			&i.Properties,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -303,7 +303,7 @@ func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (i
 }
 
 const sessions = `-- name: Sessions :many
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions
 WHERE tenant = ?1 AND id > ?2
   AND (CAST(?3 AS bigint) = 1 OR (ended_at = 9223372036854775807 AND idle_expires_at > ?4))
 ORDER BY id
@@ -353,6 +353,7 @@ func (q *Queries) Sessions(ctx context.Context, arg SessionsParams) ([]Session, 
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -16,7 +16,7 @@ WHERE sessions.tenant = ?3 AND sessions.ended_at = 9223372036854775807 AND sessi
     WHERE s.tenant = ?3 AND s.subject = ?4 AND s.ended_at = 9223372036854775807 AND s.idle_expires_at > ?5
     ORDER BY s.created_at DESC, s.id DESC
     LIMIT 9223372036854775807 OFFSET CAST(?6 AS bigint))
-RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason
+RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal
 `
 
 type EndOldestSessionsParams struct {
@@ -64,6 +64,7 @@ func (q *Queries) EndOldestSessions(ctx context.Context, arg EndOldestSessionsPa
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -83,7 +84,7 @@ UPDATE sessions SET ended_at = ?1, end_reason = ?2, sweep_at = idle_expires_at
 WHERE sessions.tenant = ?3 AND sessions.ended_at = 9223372036854775807 AND sessions.id IN (
     SELECT s.id FROM sessions s INDEXED BY live_sessions_by_user
     WHERE s.tenant = ?3 AND s.subject = ?4 AND s.id <> ?5 AND s.ended_at = 9223372036854775807)
-RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason
+RETURNING tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal
 `
 
 type EndSessionsOfUserParams struct {
@@ -129,6 +130,7 @@ func (q *Queries) EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserPa
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -144,7 +146,7 @@ func (q *Queries) EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserPa
 }
 
 const liveSessionsOfUser = `-- name: LiveSessionsOfUser :many
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions INDEXED BY live_sessions_by_user
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions INDEXED BY live_sessions_by_user
 WHERE tenant = ?1 AND subject = ?2 AND id > ?3
   AND ended_at = 9223372036854775807 AND idle_expires_at > ?4
 ORDER BY id
@@ -194,6 +196,7 @@ func (q *Queries) LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUser
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -210,7 +213,7 @@ func (q *Queries) LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUser
 
 const sessionsOfUser = `-- name: SessionsOfUser :many
 
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions INDEXED BY sessions_by_user
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions INDEXED BY sessions_by_user
 WHERE tenant = ?1 AND subject = ?2 AND id > ?3
 ORDER BY id
 LIMIT CAST(?4 AS bigint)
@@ -259,6 +262,7 @@ func (q *Queries) SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) 
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ func (q *Queries) DatabaseTime(ctx context.Context) (int64, error) {
 }
 
 const dueSessions = `-- name: DueSessions :many
-SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason FROM sessions
+SELECT tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays, created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal FROM sessions
 WHERE ended_at = 9223372036854775807 AND sweep_at < ?1
 ORDER BY sweep_at
 LIMIT CAST(?2 AS bigint)
@@ -62,6 +62,7 @@ func (q *Queries) DueSessions(ctx context.Context, arg DueSessionsParams) ([]Ses
 			&i.EndedAt,
 			&i.SweepAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -78,7 +79,7 @@ func (q *Queries) DueSessions(ctx context.Context, arg DueSessionsParams) ([]Ses
 
 const session = `-- name: Session :one
 
-SELECT s.tenant, s.id, s.subject, s.epoch, s.generation, s.recent, s.confirmed, s.recovered, s.replays, s.created_at, s.rotated_at, s.idle_expires_at, s.expires_at, s.ip, s.user_agent, s.binding, s.ended_at, s.sweep_at, s.end_reason,
+SELECT s.tenant, s.id, s.subject, s.epoch, s.generation, s.recent, s.confirmed, s.recovered, s.replays, s.created_at, s.rotated_at, s.idle_expires_at, s.expires_at, s.ip, s.user_agent, s.binding, s.ended_at, s.sweep_at, s.end_reason, s.seal,
     CAST(coalesce((SELECT u.active FROM users u WHERE u.tenant = s.tenant AND u.name = s.subject), 1) AS bigint) AS user_active,
     CAST(coalesce((SELECT e.epoch FROM session_users e WHERE e.tenant = s.tenant AND e.name = s.subject), 0) AS bigint) AS user_epoch,
     CAST(0 AS bigint) AS read_at
@@ -111,6 +112,7 @@ type SessionRow struct {
 	EndedAt       int64
 	SweepAt       int64
 	EndReason     string
+	Seal          string
 	UserActive    int64
 	UserEpoch     int64
 	ReadAt        int64
@@ -141,6 +143,7 @@ func (q *Queries) Session(ctx context.Context, arg SessionParams) (SessionRow, e
 		&i.EndedAt,
 		&i.SweepAt,
 		&i.EndReason,
+		&i.Seal,
 		&i.UserActive,
 		&i.UserEpoch,
 		&i.ReadAt,

@@ -59,7 +59,7 @@ func (q *Queries) DeleteSigningKeys(ctx context.Context, arg DeleteSigningKeysPa
 }
 
 const signingKeys = `-- name: SigningKeys :many
-SELECT purpose, number, id, algorithm, material, created_at, signs_from FROM signing_keys WHERE purpose = ?1 ORDER BY number
+SELECT purpose, number, id, algorithm, material, created_at, signs_from, seal FROM signing_keys WHERE purpose = ?1 ORDER BY number
 `
 
 type SigningKeysParams struct {
@@ -83,6 +83,7 @@ func (q *Queries) SigningKeys(ctx context.Context, arg SigningKeysParams) ([]Sig
 			&i.Material,
 			&i.CreatedAt,
 			&i.SignsFrom,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}

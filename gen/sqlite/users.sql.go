@@ -27,7 +27,7 @@ func (q *Queries) DeleteUser(ctx context.Context, arg DeleteUserParams) (int64, 
 }
 
 const setUser = `-- name: SetUser :execrows
-INSERT INTO users (tenant, name, active, properties) VALUES (?1, ?2, ?3, ?4)
+INSERT INTO users (tenant, name, active, properties, seal) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (tenant, name) DO UPDATE SET active = excluded.active, properties = excluded.properties
 WHERE users.active <> excluded.active OR users.properties <> excluded.properties
 `
@@ -37,6 +37,7 @@ type SetUserParams struct {
 	Name       string
 	Active     int64
 	Properties string
+	Seal       string
 }
 
 func (q *Queries) SetUser(ctx context.Context, arg SetUserParams) (int64, error) {
@@ -45,6 +46,7 @@ func (q *Queries) SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 		arg.Name,
 		arg.Active,
 		arg.Properties,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err
@@ -53,7 +55,7 @@ func (q *Queries) SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 }
 
 const user = `-- name: User :one
-SELECT name, active, properties FROM users WHERE tenant = ?1 AND name = ?2
+SELECT name, active, properties, seal FROM users WHERE tenant = ?1 AND name = ?2
 `
 
 type UserParams struct {
@@ -65,17 +67,23 @@ type UserRow struct {
 	Name       string
 	Active     int64
 	Properties string
+	Seal       string
 }
 
 func (q *Queries) User(ctx context.Context, arg UserParams) (UserRow, error) {
 	row := q.queryRow(ctx, q.userStmt, user, arg.Tenant, arg.Name)
 	var i UserRow
-	err := row.Scan(&i.Name, &i.Active, &i.Properties)
+	err := row.Scan(
+		&i.Name,
+		&i.Active,
+		&i.Properties,
+		&i.Seal,
+	)
 	return i, err
 }
 
 const users = `-- name: Users :many
-SELECT name, active, properties FROM users
+SELECT name, active, properties, seal FROM users
 WHERE tenant = ?1 AND name > ?2
 ORDER BY name
 LIMIT CAST(?3 AS bigint)
@@ -91,6 +99,7 @@ type UsersRow struct {
 	Name       string
 	Active     int64
 	Properties string
+	Seal       string
 }
 
 func (q *Queries) Users(ctx context.Context, arg UsersParams) ([]UsersRow, error) {
@@ -102,7 +111,12 @@ func (q *Queries) Users(ctx context.Context, arg UsersParams) ([]UsersRow, error
 	items := []UsersRow{}
 	for rows.Next() {
 		var i UsersRow
-		if err := rows.Scan(&i.Name, &i.Active, &i.Properties); err != nil {
+		if err := rows.Scan(
+			&i.Name,
+			&i.Active,
+			&i.Properties,
+			&i.Seal,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

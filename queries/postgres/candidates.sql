@@ -82,6 +82,6 @@ SELECT * FROM nodes
 WHERE tenant = @tenant AND type = @type AND id = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(@ids AS text) AS jsonb))));
 
 -- name: UsersNamed :many
-SELECT name, active, properties FROM users
+SELECT name, active, properties, seal FROM users
 WHERE tenant = @tenant AND name = ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST(@names AS text) AS jsonb))))
 ORDER BY name;

@@ -75,6 +75,6 @@ SELECT * FROM nodes
 WHERE tenant = @tenant AND type = @type AND id IN (SELECT value FROM json_each(CAST(@ids AS text)));
 
 -- name: UsersNamed :many
-SELECT name, active, properties FROM users
+SELECT name, active, properties, seal FROM users
 WHERE tenant = @tenant AND name IN (SELECT value FROM json_each(CAST(@names AS text)))
 ORDER BY name;

@@ -26,6 +26,9 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
+// nowMicros is micros of this process's clock.
+func nowMicros() int64 { return micros(time.Now()) }
+
 // endMicros is micros for the end of a window, where the zero time is none. An end
 // before 1970 counts as the moment after it began, for it must not read as none.
 func endMicros(t time.Time) int64 {

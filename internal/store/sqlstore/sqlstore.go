@@ -31,12 +31,15 @@ type Config struct {
 	// without it Open refuses such a schema. SQLite files are always brought up to
 	// date.
 	AutoMigrate bool
+	// Encryption says what the process can open of a sealed database.
+	Encryption Encryption
 }
 
 // Store is a store.Store in a SQL database.
 type Store struct {
 	db      database
 	dialect string
+	vault   *vault
 }
 
 var _ store.Store = (*Store)(nil)
@@ -84,13 +87,13 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Store{db: db, dialect: target.dialect}, nil
+		return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
 	}
 	db, err := openPostgres(ctx, target.location, config.AutoMigrate)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dialect: target.dialect}, nil
+	return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
 }
 
 // Dialect names the engine: "sqlite" or "postgresql".
@@ -113,6 +116,10 @@ func (s *Store) Read(tenant string) store.Reader {
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) error) error {
 	return s.db.view(ctx, func(q postgres.Querier) error {
+		q, err := s.vault.reading(ctx, q, tenant)
+		if err != nil {
+			return err
+		}
 		return fn(reader{queries: q, tenant: tenant})
 	})
 }

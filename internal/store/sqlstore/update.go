@@ -45,12 +45,13 @@ func (s *Store) updateOnce(ctx context.Context, tenant string, fn func(store.Tx)
 	// This also ends the transaction when fn panics.
 	defer tx.rollback(ctx)
 
-	revision, err := tx.RaiseRevision(ctx, postgres.RaiseRevisionParams{
-		Tenant:    tenant,
-		CreatedAt: micros(time.Now()),
-	})
+	raised, err := tx.RaiseRevision(ctx, postgres.RaiseRevisionParams{Tenant: tenant, CreatedAt: nowMicros()})
 	if err != nil {
 		return 0, classify(ctx, err, "raise the revision")
+	}
+	revision := raised.Revision
+	if tx, err = s.vault.inState(ctx, tx, tenant, sealingOf(raised.SealedWith, raised.SealedAlso)); err != nil {
+		return 0, err
 	}
 	if revision == 1 {
 		for _, role := range []string{authz.Owner, authz.Everyone} {

@@ -1,0 +1,129 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/seal"
+)
+
+// This file seals registered users.
+
+var usersName = seal.Column{Table: "users", Name: "name"}
+
+// userContent is what is only read back of a user.
+type userContent struct {
+	Properties string `json:"properties"`
+}
+
+func userIdentity(name string, active int64) []string {
+	return []string{name, strconv.FormatInt(active, 10)}
+}
+
+// openUser opens a row of users.
+func (q *sealed) openUser(row postgres.UserRow) (postgres.UserRow, error) {
+	name, err := q.openName(usersName, row.Name, row.Seal)
+	if err != nil {
+		return postgres.UserRow{}, err
+	}
+	content := userContent{Properties: row.Properties}
+	if err := q.openRow(usersName.Table, userIdentity(name, row.Active), row.Seal, &content); err != nil {
+		return postgres.UserRow{}, err
+	}
+	row.Name, row.Properties, row.Seal = name, content.Properties, ""
+	return row, nil
+}
+
+func (q *sealed) SetUser(ctx context.Context, user postgres.SetUserParams) (int64, error) {
+	before, err := q.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: user.Name})
+	switch {
+	case err == nil && before.Active == user.Active && before.Properties == user.Properties:
+		return 0, nil
+	case err == nil:
+		if _, err := q.DeleteUser(ctx, postgres.DeleteUserParams{Tenant: user.Tenant, Name: user.Name}); err != nil {
+			return 0, err
+		}
+	case !isNoRows(err):
+		return 0, err
+	}
+	name := user.Name
+	if user.Name, err = q.name(usersName, name); err != nil {
+		return 0, err
+	}
+	if user.Seal, err = q.rowSeal(usersName.Table, userIdentity(name, user.Active), userContent{Properties: user.Properties}); err != nil {
+		return 0, err
+	}
+	if user.Seal != "" {
+		user.Properties = ""
+	}
+	return q.Querier.SetUser(ctx, user)
+}
+
+func (q *sealed) DeleteUser(ctx context.Context, user postgres.DeleteUserParams) (int64, error) {
+	return q.each(usersName, user.Name, func(form string) (int64, error) {
+		return q.Querier.DeleteUser(ctx, postgres.DeleteUserParams{Tenant: user.Tenant, Name: form})
+	})
+}
+
+func (q *sealed) User(ctx context.Context, user postgres.UserParams) (postgres.UserRow, error) {
+	forms, err := q.names(usersName, user.Name)
+	if err != nil {
+		return postgres.UserRow{}, err
+	}
+	for i, form := range forms {
+		row, err := q.Querier.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: form})
+		if isNoRows(err) && i < len(forms)-1 {
+			continue
+		}
+		if err != nil {
+			return postgres.UserRow{}, err
+		}
+		return q.openUser(row)
+	}
+	panic("a name has at least one form")
+}
+
+// Users reads all users of the tenant to put them in order.
+func (q *sealed) Users(ctx context.Context, page postgres.UsersParams) ([]postgres.UsersRow, error) {
+	var found first[postgres.UsersRow]
+	found.max, found.compare = page.MaxRows, func(a, b postgres.UsersRow) int { return strings.Compare(a.Name, b.Name) }
+	for after := ""; ; {
+		rows, err := q.Querier.Users(ctx, postgres.UsersParams{Tenant: page.Tenant, After: after, MaxRows: scanRows})
+		if err != nil || len(rows) == 0 {
+			return found.list(), err
+		}
+		after = rows[len(rows)-1].Name
+		for _, row := range rows {
+			user, err := q.openUser(postgres.UserRow(row))
+			if err != nil {
+				return nil, err
+			}
+			if user.Name > page.After {
+				found.add(postgres.UsersRow(user))
+			}
+		}
+	}
+}
+
+func (q *sealed) UsersNamed(ctx context.Context, users postgres.UsersNamedParams) ([]postgres.UsersNamedRow, error) {
+	forms, err := q.allNames(usersName, namesOf(users.Names))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.Querier.UsersNamed(ctx, postgres.UsersNamedParams{Tenant: users.Tenant, Names: forms})
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		user, err := q.openUser(postgres.UserRow(row))
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = postgres.UsersNamedRow(user)
+	}
+	slices.SortFunc(rows, func(a, b postgres.UsersNamedRow) int { return strings.Compare(a.Name, b.Name) })
+	return rows, nil
+}

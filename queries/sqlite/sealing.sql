@@ -1,0 +1,13 @@
+-- PostgreSQL locks rows. A write transaction of SQLite has no other beside it.
+
+-- name: HoldTenantSealing :one
+SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
+
+-- name: LockTenantSealing :one
+SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
+
+-- name: HoldEncryption :one
+SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;
+
+-- name: LockEncryption :one
+SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;

@@ -1,0 +1,71 @@
+-- +goose Up
+
+-- Sealed values begin with the id of their key (see internal/seal). A looked-up name is
+-- sealed in its column; what is only read back stands in seal, all of it together and
+-- bound to the row, and its own columns are empty then. A plain row has an empty seal.
+-- The key that each server writes new values of the installation with, and the salt.
+CREATE TABLE encryption (
+    id          bigint NOT NULL PRIMARY KEY CHECK (id = 1),
+    -- Of the installation's own values and of new tenants; empty leaves them plain.
+    sealed_with text COLLATE "C" NOT NULL,
+    -- The ids of other keys that the installation's own values may still be sealed
+    -- with, between commas; 'plain' for those that are not.
+    sealed_also text COLLATE "C" NOT NULL,
+    salt        text COLLATE "C" NOT NULL
+);
+
+INSERT INTO encryption (id, sealed_with, sealed_also, salt) VALUES (1, '', '', '');
+
+CREATE TABLE encryption_keys (
+    number      bigint NOT NULL PRIMARY KEY,
+    iterations  bigint NOT NULL,
+    -- Tells whether a secret is the key's.
+    check_value text COLLATE "C" NOT NULL,
+    created_at  bigint NOT NULL,
+    -- 0 while a value may be sealed with the key.
+    retired_at  bigint NOT NULL
+);
+
+-- As in encryption, of the tenant's values.
+ALTER TABLE tenants ADD COLUMN sealed_with text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE tenants ADD COLUMN sealed_also text COLLATE "C" NOT NULL DEFAULT '';
+
+ALTER TABLE roles ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE grants ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE memberships ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE users ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE user_groups ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE group_members ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE nodes ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE tools ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE tool_permissions ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE changes ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE session_users ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE signing_keys ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE audit_events ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+
+-- Sealed, a group's name differs between the two columns.
+ALTER TABLE group_members DROP CONSTRAINT group_members_tenant_group_name_fkey;
+
+-- +goose Down
+ALTER TABLE group_members ADD CONSTRAINT group_members_tenant_group_name_fkey
+    FOREIGN KEY (tenant, group_name) REFERENCES user_groups (tenant, name);
+ALTER TABLE audit_events DROP COLUMN seal;
+ALTER TABLE signing_keys DROP COLUMN seal;
+ALTER TABLE session_users DROP COLUMN seal;
+ALTER TABLE sessions DROP COLUMN seal;
+ALTER TABLE changes DROP COLUMN seal;
+ALTER TABLE tool_permissions DROP COLUMN seal;
+ALTER TABLE tools DROP COLUMN seal;
+ALTER TABLE nodes DROP COLUMN seal;
+ALTER TABLE group_members DROP COLUMN seal;
+ALTER TABLE user_groups DROP COLUMN seal;
+ALTER TABLE users DROP COLUMN seal;
+ALTER TABLE memberships DROP COLUMN seal;
+ALTER TABLE grants DROP COLUMN seal;
+ALTER TABLE roles DROP COLUMN seal;
+ALTER TABLE tenants DROP COLUMN sealed_also;
+ALTER TABLE tenants DROP COLUMN sealed_with;
+DROP TABLE encryption_keys;
+DROP TABLE encryption;
