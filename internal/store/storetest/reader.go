@@ -69,11 +69,15 @@ func (r viewing) Group(ctx context.Context, name string) (authz.Group, bool, err
 }
 
 func (r viewing) Nodes(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]store.NodeRecord, error) {
-	return read(ctx, r, func(reader store.Reader) ([]store.NodeRecord, error) { return reader.Nodes(ctx, nodeType, parent, after, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]store.NodeRecord, error) {
+		return reader.Nodes(ctx, nodeType, parent, after, limit)
+	})
 }
 
 func (r viewing) Memberships(ctx context.Context, node authz.Node, after authz.Membership, limit int) ([]authz.Membership, error) {
-	return read(ctx, r, func(reader store.Reader) ([]authz.Membership, error) { return reader.Memberships(ctx, node, after, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]authz.Membership, error) {
+		return reader.Memberships(ctx, node, after, limit)
+	})
 }
 
 func (r viewing) Groups(ctx context.Context, after string, limit int) ([]authz.Group, error) {
@@ -81,7 +85,9 @@ func (r viewing) Groups(ctx context.Context, after string, limit int) ([]authz.G
 }
 
 func (r viewing) GroupMembers(ctx context.Context, group string, after authz.SubjectRef, limit int) ([]authz.SubjectRef, error) {
-	return read(ctx, r, func(reader store.Reader) ([]authz.SubjectRef, error) { return reader.GroupMembers(ctx, group, after, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]authz.SubjectRef, error) {
+		return reader.GroupMembers(ctx, group, after, limit)
+	})
 }
 
 func (r viewing) Users(ctx context.Context, after string, limit int) ([]authz.User, error) {
@@ -133,7 +139,9 @@ func (r viewing) Holders(ctx context.Context, query store.HoldersQuery, after st
 }
 
 func (r viewing) Subjects(ctx context.Context, users []string, at []authz.Node) (map[string]store.SubjectRecord, error) {
-	return read(ctx, r, func(reader store.Reader) (map[string]store.SubjectRecord, error) { return reader.Subjects(ctx, users, at) })
+	return read(ctx, r, func(reader store.Reader) (map[string]store.SubjectRecord, error) {
+		return reader.Subjects(ctx, users, at)
+	})
 }
 
 func (r viewing) NodesOfType(ctx context.Context, nodeType, after string, limit int) ([]string, error) {
@@ -141,7 +149,9 @@ func (r viewing) NodesOfType(ctx context.Context, nodeType, after string, limit 
 }
 
 func (r viewing) NodesOwned(ctx context.Context, nodeType, owner, after string, limit int) ([]string, error) {
-	return read(ctx, r, func(reader store.Reader) ([]string, error) { return reader.NodesOwned(ctx, nodeType, owner, after, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]string, error) {
+		return reader.NodesOwned(ctx, nodeType, owner, after, limit)
+	})
 }
 
 func (r viewing) NodesWithin(ctx context.Context, query store.WithinQuery, after string, limit int) ([]string, error) {
@@ -157,5 +167,7 @@ func (r viewing) Changes(ctx context.Context, after int64, limit int) ([]authz.C
 }
 
 func (r viewing) AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error) {
-	return read(ctx, r, func(reader store.Reader) ([]audit.Event, error) { return reader.AuditEvents(ctx, filter, before, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]audit.Event, error) {
+		return reader.AuditEvents(ctx, filter, before, limit)
+	})
 }
