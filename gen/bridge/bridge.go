@@ -627,6 +627,47 @@ func (q SQLite) RotateSession(ctx context.Context, arg postgres.RotateSessionPar
 	return q.Queries.RotateSession(ctx, sqlite.RotateSessionParams(arg))
 }
 
+func (q SQLite) SealedGrants(ctx context.Context, arg postgres.SealedGrantsParams) ([]postgres.Grant, error) {
+	rows, err := q.Queries.SealedGrants(ctx, sqlite.SealedGrantsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Grant, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Grant(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedNodesOwned(ctx context.Context, arg postgres.SealedNodesOwnedParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.SealedNodesOwned(ctx, sqlite.SealedNodesOwnedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedToolPermission(ctx context.Context, arg postgres.SealedToolPermissionParams) (postgres.ToolPermission, error) {
+	row, err := q.Queries.SealedToolPermission(ctx, sqlite.SealedToolPermissionParams(arg))
+	return postgres.ToolPermission(row), err
+}
+
+func (q SQLite) SealedToolPermissions(ctx context.Context, arg postgres.SealedToolPermissionsParams) ([]postgres.ToolPermission, error) {
+	rows, err := q.Queries.SealedToolPermissions(ctx, sqlite.SealedToolPermissionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.ToolPermission, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.ToolPermission(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgres.SessionRow, error) {
 	row, err := q.Queries.Session(ctx, sqlite.SessionParams(arg))
 	return postgres.SessionRow(row), err

@@ -158,6 +158,12 @@ type Querier interface {
 	// Sets no column that an index holds. A recovery since the row was read has changed
 	// recent, which must not be lost.
 	RotateSession(ctx context.Context, arg RotateSessionParams) (int64, error)
+	// Grants and tools' permissions in no order that means anything, to find permissions by
+	// more than their whole names.
+	SealedGrants(ctx context.Context, arg SealedGrantsParams) ([]Grant, error)
+	SealedNodesOwned(ctx context.Context, arg SealedNodesOwnedParams) ([]Node, error)
+	SealedToolPermission(ctx context.Context, arg SealedToolPermissionParams) (ToolPermission, error)
+	SealedToolPermissions(ctx context.Context, arg SealedToolPermissionsParams) ([]ToolPermission, error)
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
@@ -169,11 +175,14 @@ type Querier interface {
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
 	SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error)
+	// No two seals are alike, and plain rows have none.
 	SetNode(ctx context.Context, arg SetNodeParams) (int64, error)
+	// No two seals are alike, and plain rows have none.
 	SetRole(ctx context.Context, arg SetRoleParams) (int64, error)
 	SetRoleDescription(ctx context.Context, arg SetRoleDescriptionParams) (int64, error)
 	SetSettings(ctx context.Context, arg SetSettingsParams) (int64, error)
 	SetTenantSealing(ctx context.Context, arg SetTenantSealingParams) error
+	// No two seals are alike, and plain rows have none.
 	SetTool(ctx context.Context, arg SetToolParams) (int64, error)
 	SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error)
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)

@@ -312,6 +312,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.rotateSessionStmt, err = db.PrepareContext(ctx, rotateSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RotateSession: %w", err)
 	}
+	if q.sealedGrantsStmt, err = db.PrepareContext(ctx, sealedGrants); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedGrants: %w", err)
+	}
+	if q.sealedNodesOwnedStmt, err = db.PrepareContext(ctx, sealedNodesOwned); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedNodesOwned: %w", err)
+	}
+	if q.sealedToolPermissionStmt, err = db.PrepareContext(ctx, sealedToolPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedToolPermission: %w", err)
+	}
+	if q.sealedToolPermissionsStmt, err = db.PrepareContext(ctx, sealedToolPermissions); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedToolPermissions: %w", err)
+	}
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
@@ -872,6 +884,26 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rotateSessionStmt: %w", cerr)
 		}
 	}
+	if q.sealedGrantsStmt != nil {
+		if cerr := q.sealedGrantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedGrantsStmt: %w", cerr)
+		}
+	}
+	if q.sealedNodesOwnedStmt != nil {
+		if cerr := q.sealedNodesOwnedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedNodesOwnedStmt: %w", cerr)
+		}
+	}
+	if q.sealedToolPermissionStmt != nil {
+		if cerr := q.sealedToolPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedToolPermissionStmt: %w", cerr)
+		}
+	}
+	if q.sealedToolPermissionsStmt != nil {
+		if cerr := q.sealedToolPermissionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedToolPermissionsStmt: %w", cerr)
+		}
+	}
 	if q.sessionStmt != nil {
 		if cerr := q.sessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
@@ -1132,6 +1164,10 @@ type Queries struct {
 	rolesStmt                      *sql.Stmt
 	rolesAboveStmt                 *sql.Stmt
 	rotateSessionStmt              *sql.Stmt
+	sealedGrantsStmt               *sql.Stmt
+	sealedNodesOwnedStmt           *sql.Stmt
+	sealedToolPermissionStmt       *sql.Stmt
+	sealedToolPermissionsStmt      *sql.Stmt
 	sessionStmt                    *sql.Stmt
 	sessionsStmt                   *sql.Stmt
 	sessionsOfUserStmt             *sql.Stmt
@@ -1259,6 +1295,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		rolesStmt:                      q.rolesStmt,
 		rolesAboveStmt:                 q.rolesAboveStmt,
 		rotateSessionStmt:              q.rotateSessionStmt,
+		sealedGrantsStmt:               q.sealedGrantsStmt,
+		sealedNodesOwnedStmt:           q.sealedNodesOwnedStmt,
+		sealedToolPermissionStmt:       q.sealedToolPermissionStmt,
+		sealedToolPermissionsStmt:      q.sealedToolPermissionsStmt,
 		sessionStmt:                    q.sessionStmt,
 		sessionsStmt:                   q.sessionsStmt,
 		sessionsOfUserStmt:             q.sessionsOfUserStmt,

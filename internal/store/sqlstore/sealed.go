@@ -88,6 +88,20 @@ func (q *sealed) each(column seal.Column, name string, run func(form string) (in
 	return found, nil
 }
 
+// byName looks a row up by each of a name's forms in turn.
+func byName[R any](q *sealed, column seal.Column, name string, find func(form string) (R, error)) (row R, err error) {
+	forms, err := q.names(column, name)
+	if err != nil {
+		return row, err
+	}
+	for _, form := range forms {
+		if row, err = find(form); !isNoRows(err) {
+			return row, err
+		}
+	}
+	return row, err
+}
+
 // openName opens a name of a row with the given seal: a row without one is plain, which
 // it must not be where all are sealed.
 func (q *sealed) openName(column seal.Column, value, rowSeal string) (string, error) {
