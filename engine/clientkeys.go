@@ -209,11 +209,11 @@ func (e *Engine) CreateClientKey(ctx context.Context, options ClientKeyOptions) 
 		if err := authz.ValidateID(options.Tenant); err != nil {
 			return "", ClientKey{}, invalid("tenant", err)
 		}
-		revision, err := e.store.Read(options.Tenant).Revision(ctx)
+		revisions, err := e.store.Revisions(ctx, []string{options.Tenant})
 		if err != nil {
 			return "", ClientKey{}, err
 		}
-		if revision == 0 {
+		if revisions[options.Tenant] == 0 {
 			return "", ClientKey{}, fault.NotFound("tenant %q does not exist", options.Tenant)
 		}
 	}

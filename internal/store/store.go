@@ -24,10 +24,6 @@ var ErrRetry = errors.New("the transaction must be run again")
 type Store interface {
 	Sessions
 
-	// Read returns a Reader outside any transaction: each call is one statement
-	// and sees its own snapshot.
-	Read(tenant string) Reader
-
 	// View runs fn in a read-only transaction: its Reader sees one snapshot.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
 

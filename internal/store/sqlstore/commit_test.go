@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
 )
 
 // TestPostgreSQLFailures has the server fail an update in its middle or in its
@@ -80,7 +81,7 @@ func TestPostgreSQLFailures(t *testing.T) {
 			} else if err == nil || fault.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.detail) {
 				t.Errorf("got error %v, want code %v with %q", err, c.code, c.detail)
 			}
-			if got, err := s.Read("tenant").Revision(ctx); err != nil || got != want {
+			if got, err := storetest.Read(s, "tenant").Revision(ctx); err != nil || got != want {
 				t.Errorf("got revision %d, error %v; want %d", got, err, want)
 			}
 		})
@@ -139,7 +140,7 @@ func BenchmarkHoldings(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := s.Read("tenant").Holdings(ctx, "user5"); err != nil {
+				if _, err := storetest.Read(s, "tenant").Holdings(ctx, "user5"); err != nil {
 					b.Fatal(err)
 				}
 			}

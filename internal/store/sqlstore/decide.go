@@ -10,29 +10,18 @@ import (
 
 // This file reads what decisions are made of.
 
-// Policy implements store.Reader. It reads three lists on one snapshot.
-func (r reader) Policy(ctx context.Context) (specs []authz.RoleSpec, err error) {
-	if r.view == nil {
-		return readPolicy(ctx, r.queries, r.tenant)
-	}
-	err = r.view(ctx, func(q postgres.Querier) error {
-		specs, err = readPolicy(ctx, q, r.tenant)
-		return err
-	})
-	return specs, err
-}
-
-func readPolicy(ctx context.Context, q postgres.Querier, tenant string) ([]authz.RoleSpec, error) {
+// Policy implements store.Reader.
+func (r reader) Policy(ctx context.Context) ([]authz.RoleSpec, error) {
 	const doing = "read the policy"
-	names, err := q.AllRoles(ctx, postgres.AllRolesParams{Tenant: tenant})
+	names, err := r.queries.AllRoles(ctx, postgres.AllRolesParams{Tenant: r.tenant})
 	if err != nil {
 		return nil, classify(ctx, err, doing)
 	}
-	parents, err := q.AllRoleParents(ctx, postgres.AllRoleParentsParams{Tenant: tenant})
+	parents, err := r.queries.AllRoleParents(ctx, postgres.AllRoleParentsParams{Tenant: r.tenant})
 	if err != nil {
 		return nil, classify(ctx, err, doing)
 	}
-	grants, err := q.AllGrants(ctx, postgres.AllGrantsParams{Tenant: tenant})
+	grants, err := r.queries.AllGrants(ctx, postgres.AllGrantsParams{Tenant: r.tenant})
 	if err != nil {
 		return nil, classify(ctx, err, doing)
 	}

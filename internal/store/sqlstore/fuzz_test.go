@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
 )
 
 // The words of a program. Few, so that operations meet; odd, so that the engines'
@@ -265,7 +266,7 @@ func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error
 }
 
 func (m *machine) read(ctx context.Context) (string, outcome) {
-	r := m.store.Read(m.tenant)
+	r := storetest.Read(m.store, m.tenant)
 	role, user, node := pick(m, fuzzRoles), pick(m, fuzzUsers), pick(m, fuzzNodes)
 	after, limit := pick(m, fuzzUsers), m.next(5)
 	answer := func(name string, value any, err error) (string, outcome) {

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
 	"github.com/gatehouse/gatehouse/schema"
 )
 
@@ -99,7 +100,7 @@ func TestMigrateKeepsData(t *testing.T) {
 		if from, to, err := sqlstore.Migrate(ctx, url); err != nil || from != 1 || to != latest {
 			t.Fatalf("got %d to %d, error %v; want 1 to %d", from, to, err, latest)
 		}
-		r := open(t, sqlstore.Config{URL: url}).Read("t")
+		r := storetest.Read(open(t, sqlstore.Config{URL: url}), "t")
 		revision, err := r.Revision(ctx)
 		if err != nil || revision != 7 {
 			t.Errorf("got revision %d, %v; want 7", revision, err)

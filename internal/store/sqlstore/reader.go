@@ -18,13 +18,10 @@ import (
 // builtinPrefix begins the names of the built-in roles and of no others.
 const builtinPrefix = "@"
 
-// reader implements store.Reader: over the pool, a snapshot or a transaction.
+// reader implements store.Reader, over a snapshot or a transaction.
 type reader struct {
 	queries postgres.Querier
 	tenant  string
-	// view makes a snapshot for what takes several statements; nil where queries
-	// run in one already.
-	view func(ctx context.Context, fn func(postgres.Querier) error) error
 }
 
 var _ store.Reader = reader{}

@@ -18,6 +18,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/session"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
 )
 
 var signInTime = time.Date(2026, time.November, 21, 12, 0, 0, 0, time.UTC)
@@ -117,7 +118,7 @@ func TestTwoStoresSweep(t *testing.T) {
 		if got := total.Load(); got != sessions {
 			t.Errorf("got %d sessions expired, want %d", got, sessions)
 		}
-		events, err := stores[1].Read("tenant").AuditEvents(t.Context(), audit.Filter{}, "", 2*sessions)
+		events, err := storetest.Read(stores[1], "tenant").AuditEvents(t.Context(), audit.Filter{}, "", 2*sessions)
 		if err != nil {
 			t.Fatal(err)
 		}

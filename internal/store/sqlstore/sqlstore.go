@@ -108,11 +108,6 @@ func (s *Store) Ping(ctx context.Context) error {
 // fault.CodeUnavailable.
 func (s *Store) Close() error { return s.db.close() }
 
-// Read implements store.Store.
-func (s *Store) Read(tenant string) store.Reader {
-	return reader{queries: s.db.queries(), tenant: tenant, view: s.db.view}
-}
-
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) error) error {
 	return s.db.view(ctx, func(q postgres.Querier) error {

@@ -14,6 +14,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
 )
 
 // patience is far longer than anything here takes, but for what does not happen.
@@ -97,7 +98,7 @@ func TestPoolOfOneConnectionCarriesBothWritesAndNotifications(t *testing.T) {
 		write(t, s, fmt.Sprint("role", n))
 	}
 	nextPayload(t, all)
-	if got, err := s.Read("tenant").Revision(t.Context()); err != nil || got != 50 {
+	if got, err := storetest.Read(s, "tenant").Revision(t.Context()); err != nil || got != 50 {
 		t.Errorf("got revision %d, %v, want 50", got, err)
 	}
 }
