@@ -24,17 +24,36 @@ func userIdentity(name string, active int64) []string {
 }
 
 // openUser opens a row of users.
-func (q *sealed) openUser(row postgres.UserRow) (postgres.UserRow, error) {
+func (q *sealed) openUser(row postgres.User) (postgres.User, error) {
 	name, err := q.openName(usersName, row.Name, row.Seal)
 	if err != nil {
-		return postgres.UserRow{}, err
+		return postgres.User{}, err
 	}
 	content := userContent{Properties: row.Properties}
 	if err := q.openRow(usersName.Table, userIdentity(name, row.Active), row.Seal, &content); err != nil {
-		return postgres.UserRow{}, err
+		return postgres.User{}, err
 	}
 	row.Name, row.Properties, row.Seal = name, content.Properties, ""
 	return row, nil
+}
+
+// sealUser is a row of users as it is written.
+func (q *sealed) sealUser(row postgres.User) (postgres.User, error) {
+	var err error
+	if row.Seal, err = q.rowSeal(usersName.Table, userIdentity(row.Name, row.Active), userContent{Properties: row.Properties}); err != nil {
+		return postgres.User{}, err
+	}
+	if row.Seal != "" {
+		row.Properties = ""
+	}
+	row.Name, err = q.name(usersName, row.Name)
+	return row, err
+}
+
+// openUserRow opens what queries read of a row of users.
+func (q *sealed) openUserRow(row postgres.UserRow) (postgres.UserRow, error) {
+	user, err := q.openUser(postgres.User{Name: row.Name, Active: row.Active, Properties: row.Properties, Seal: row.Seal})
+	return postgres.UserRow{Name: user.Name, Active: user.Active, Properties: user.Properties, Seal: user.Seal}, err
 }
 
 func (q *sealed) SetUser(ctx context.Context, user postgres.SetUserParams) (int64, error) {
@@ -49,17 +68,11 @@ func (q *sealed) SetUser(ctx context.Context, user postgres.SetUserParams) (int6
 	case !isNoRows(err):
 		return 0, err
 	}
-	name := user.Name
-	if user.Name, err = q.name(usersName, name); err != nil {
+	row, err := q.sealUser(postgres.User(user))
+	if err != nil {
 		return 0, err
 	}
-	if user.Seal, err = q.rowSeal(usersName.Table, userIdentity(name, user.Active), userContent{Properties: user.Properties}); err != nil {
-		return 0, err
-	}
-	if user.Seal != "" {
-		user.Properties = ""
-	}
-	return q.Querier.SetUser(ctx, user)
+	return q.Querier.SetUser(ctx, postgres.SetUserParams(row))
 }
 
 func (q *sealed) DeleteUser(ctx context.Context, user postgres.DeleteUserParams) (int64, error) {
@@ -81,7 +94,7 @@ func (q *sealed) User(ctx context.Context, user postgres.UserParams) (postgres.U
 		if err != nil {
 			return postgres.UserRow{}, err
 		}
-		return q.openUser(row)
+		return q.openUserRow(row)
 	}
 	panic("a name has at least one form")
 }
@@ -97,7 +110,7 @@ func (q *sealed) Users(ctx context.Context, page postgres.UsersParams) ([]postgr
 		}
 		after = rows[len(rows)-1].Name
 		for _, row := range rows {
-			user, err := q.openUser(postgres.UserRow(row))
+			user, err := q.openUserRow(postgres.UserRow(row))
 			if err != nil {
 				return nil, err
 			}
@@ -118,7 +131,7 @@ func (q *sealed) UsersNamed(ctx context.Context, users postgres.UsersNamedParams
 		return nil, err
 	}
 	for i, row := range rows {
-		user, err := q.openUser(postgres.UserRow(row))
+		user, err := q.openUserRow(postgres.UserRow(row))
 		if err != nil {
 			return nil, err
 		}
