@@ -22,9 +22,6 @@ ON CONFLICT (tenant, member_type, member, group_name) DO NOTHING;
 DELETE FROM group_members
 WHERE tenant = @tenant AND member_type = @member_type AND member = @member AND group_name = @group_name;
 
--- name: DeleteMembersOfGroup :execrows
-DELETE FROM group_members WHERE tenant = @tenant AND group_name = @group_name;
-
 -- name: LeaveGroups :execrows
 DELETE FROM group_members WHERE tenant = @tenant AND member_type = @member_type AND member = @member;
 

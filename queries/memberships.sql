@@ -14,9 +14,6 @@ DELETE FROM memberships
 WHERE tenant = @tenant AND subject_type = @subject_type AND subject = @subject
   AND node_type = @node_type AND node_id = @node_id AND role = @role;
 
--- name: DeleteMembershipsOfRole :execrows
-DELETE FROM memberships WHERE tenant = @tenant AND role = @role;
-
 -- name: DeleteMembershipsOfSubject :execrows
 DELETE FROM memberships WHERE tenant = @tenant AND subject_type = @subject_type AND subject = @subject;
 

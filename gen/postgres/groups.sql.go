@@ -70,23 +70,6 @@ func (q *Queries) DeleteGroup(ctx context.Context, arg DeleteGroupParams) (int64
 	return result.RowsAffected(), nil
 }
 
-const deleteMembersOfGroup = `-- name: DeleteMembersOfGroup :execrows
-DELETE FROM group_members WHERE tenant = $1 AND group_name = $2
-`
-
-type DeleteMembersOfGroupParams struct {
-	Tenant    string
-	GroupName string
-}
-
-func (q *Queries) DeleteMembersOfGroup(ctx context.Context, arg DeleteMembersOfGroupParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMembersOfGroup, arg.Tenant, arg.GroupName)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const group = `-- name: Group :one
 SELECT name, description FROM user_groups WHERE tenant = $1 AND name = $2
 `

@@ -73,23 +73,6 @@ func (q *Queries) DeleteMembership(ctx context.Context, arg DeleteMembershipPara
 	return result.RowsAffected(), nil
 }
 
-const deleteMembershipsOfRole = `-- name: DeleteMembershipsOfRole :execrows
-DELETE FROM memberships WHERE tenant = $1 AND role = $2
-`
-
-type DeleteMembershipsOfRoleParams struct {
-	Tenant string
-	Role   string
-}
-
-func (q *Queries) DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembershipsOfRoleParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMembershipsOfRole, arg.Tenant, arg.Role)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const deleteMembershipsOfSubject = `-- name: DeleteMembershipsOfSubject :execrows
 DELETE FROM memberships WHERE tenant = $1 AND subject_type = $2 AND subject = $3
 `

@@ -53,6 +53,7 @@ type Querier interface {
 	DeleteMembersOfGroup(ctx context.Context, arg DeleteMembersOfGroupParams) (int64, error)
 	DeleteMembership(ctx context.Context, arg DeleteMembershipParams) (int64, error)
 	DeleteMembershipsAt(ctx context.Context, arg DeleteMembershipsAtParams) (int64, error)
+	// Apart from SQLite's, which must be told the index.
 	DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembershipsOfRoleParams) (int64, error)
 	DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMembershipsOfSubjectParams) (int64, error)
 	// The ids of the nodes of one type travel as one JSON array, which each engine
