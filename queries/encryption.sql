@@ -1,8 +1,9 @@
 -- name: Encryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
 
 -- name: SetEncryption :exec
-UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt WHERE id = 1;
+-- A turn is a change of the key that is aimed at: who works for an earlier one stops.
+UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt, turn = turn + 1 WHERE id = 1;
 
 -- name: EncryptionKeys :many
 SELECT * FROM encryption_keys ORDER BY number;
@@ -11,8 +12,8 @@ SELECT * FROM encryption_keys ORDER BY number;
 INSERT INTO encryption_keys (number, iterations, check_value, created_at, retired_at)
 VALUES (@number, @iterations, @check_value, @created_at, 0);
 
--- name: RetireEncryptionKey :exec
-UPDATE encryption_keys SET retired_at = @retired_at WHERE number = @number;
+-- name: RetireEncryptionKeys :exec
+UPDATE encryption_keys SET retired_at = @retired_at WHERE retired_at = 0 AND number <> @except_number;
 
 -- name: TenantSealing :one
 SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
@@ -26,5 +27,11 @@ INSERT INTO tenants (id, revision, created_at, sealed_with)
 VALUES (@tenant, 0, @created_at, (SELECT e.sealed_with FROM encryption e))
 ON CONFLICT (id) DO NOTHING;
 
--- name: AnyTenant :one
-SELECT CAST(count(*) AS bigint) FROM (SELECT t.id FROM tenants t LIMIT 1) one;
+-- name: AnythingSealable :one
+SELECT CAST(count(*) AS bigint) FROM (
+    SELECT id FROM (SELECT t.id FROM tenants t LIMIT 1) a
+    UNION ALL SELECT id FROM (SELECT k.id FROM signing_keys k LIMIT 1) b
+    UNION ALL SELECT id FROM (SELECT e.id FROM audit_events e LIMIT 1) c
+    UNION ALL SELECT id FROM (SELECT s.id FROM sessions s LIMIT 1) d
+    UNION ALL SELECT id FROM (SELECT u.name AS id FROM session_users u LIMIT 1) f
+) anything;

@@ -10,19 +10,25 @@ import (
 )
 
 const holdEncryption = `-- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR KEY SHARE
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR KEY SHARE
 `
 
 type HoldEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) HoldEncryption(ctx context.Context) (HoldEncryptionRow, error) {
 	row := q.db.QueryRow(ctx, holdEncryption)
 	var i HoldEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -50,19 +56,25 @@ func (q *Queries) HoldTenantSealing(ctx context.Context, arg HoldTenantSealingPa
 }
 
 const lockEncryption = `-- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR UPDATE
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR UPDATE
 `
 
 type LockEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) LockEncryption(ctx context.Context) (LockEncryptionRow, error) {
 	row := q.db.QueryRow(ctx, lockEncryption)
 	var i LockEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 

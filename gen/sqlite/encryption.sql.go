@@ -9,12 +9,18 @@ import (
 	"context"
 )
 
-const anyTenant = `-- name: AnyTenant :one
-SELECT CAST(count(*) AS bigint) FROM (SELECT t.id FROM tenants t LIMIT 1) one
+const anythingSealable = `-- name: AnythingSealable :one
+SELECT CAST(count(*) AS bigint) FROM (
+    SELECT id FROM (SELECT t.id FROM tenants t LIMIT 1) a
+    UNION ALL SELECT id FROM (SELECT k.id FROM signing_keys k LIMIT 1) b
+    UNION ALL SELECT id FROM (SELECT e.id FROM audit_events e LIMIT 1) c
+    UNION ALL SELECT id FROM (SELECT s.id FROM sessions s LIMIT 1) d
+    UNION ALL SELECT id FROM (SELECT u.name AS id FROM session_users u LIMIT 1) f
+) anything
 `
 
-func (q *Queries) AnyTenant(ctx context.Context) (int64, error) {
-	row := q.queryRow(ctx, q.anyTenantStmt, anyTenant)
+func (q *Queries) AnythingSealable(ctx context.Context) (int64, error) {
+	row := q.queryRow(ctx, q.anythingSealableStmt, anythingSealable)
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -60,19 +66,25 @@ func (q *Queries) CreateUnwrittenTenant(ctx context.Context, arg CreateUnwritten
 }
 
 const encryption = `-- name: Encryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type EncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) Encryption(ctx context.Context) (EncryptionRow, error) {
 	row := q.queryRow(ctx, q.encryptionStmt, encryption)
 	var i EncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -109,22 +121,22 @@ func (q *Queries) EncryptionKeys(ctx context.Context) ([]EncryptionKey, error) {
 	return items, nil
 }
 
-const retireEncryptionKey = `-- name: RetireEncryptionKey :exec
-UPDATE encryption_keys SET retired_at = ?1 WHERE number = ?2
+const retireEncryptionKeys = `-- name: RetireEncryptionKeys :exec
+UPDATE encryption_keys SET retired_at = ?1 WHERE retired_at = 0 AND number <> ?2
 `
 
-type RetireEncryptionKeyParams struct {
-	RetiredAt int64
-	Number    int64
+type RetireEncryptionKeysParams struct {
+	RetiredAt    int64
+	ExceptNumber int64
 }
 
-func (q *Queries) RetireEncryptionKey(ctx context.Context, arg RetireEncryptionKeyParams) error {
-	_, err := q.exec(ctx, q.retireEncryptionKeyStmt, retireEncryptionKey, arg.RetiredAt, arg.Number)
+func (q *Queries) RetireEncryptionKeys(ctx context.Context, arg RetireEncryptionKeysParams) error {
+	_, err := q.exec(ctx, q.retireEncryptionKeysStmt, retireEncryptionKeys, arg.RetiredAt, arg.ExceptNumber)
 	return err
 }
 
 const setEncryption = `-- name: SetEncryption :exec
-UPDATE encryption SET sealed_with = ?1, sealed_also = ?2, salt = ?3 WHERE id = 1
+UPDATE encryption SET sealed_with = ?1, sealed_also = ?2, salt = ?3, turn = turn + 1 WHERE id = 1
 `
 
 type SetEncryptionParams struct {
@@ -133,6 +145,7 @@ type SetEncryptionParams struct {
 	Salt       string
 }
 
+// A turn is a change of the key that is aimed at: who works for an earlier one stops.
 func (q *Queries) SetEncryption(ctx context.Context, arg SetEncryptionParams) error {
 	_, err := q.exec(ctx, q.setEncryptionStmt, setEncryption, arg.SealedWith, arg.SealedAlso, arg.Salt)
 	return err

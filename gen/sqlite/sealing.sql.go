@@ -10,19 +10,25 @@ import (
 )
 
 const holdEncryption = `-- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type HoldEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) HoldEncryption(ctx context.Context) (HoldEncryptionRow, error) {
 	row := q.queryRow(ctx, q.holdEncryptionStmt, holdEncryption)
 	var i HoldEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -49,19 +55,25 @@ func (q *Queries) HoldTenantSealing(ctx context.Context, arg HoldTenantSealingPa
 }
 
 const lockEncryption = `-- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type LockEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) LockEncryption(ctx context.Context) (LockEncryptionRow, error) {
 	row := q.queryRow(ctx, q.lockEncryptionStmt, lockEncryption)
 	var i LockEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 

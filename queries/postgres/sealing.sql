@@ -8,7 +8,7 @@ SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant FOR KEY SHARE;
 SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant FOR UPDATE;
 
 -- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR KEY SHARE;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR KEY SHARE;
 
 -- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR UPDATE;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR UPDATE;

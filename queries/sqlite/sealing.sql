@@ -7,7 +7,7 @@ SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
 SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
 
 -- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
 
 -- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;

@@ -119,6 +119,35 @@ func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) e
 	})
 }
 
+// read runs fn, which reads once, on what opens a tenant's values.
+func (s *Store) read(ctx context.Context, tenant string, fn func(postgres.Querier) error) error {
+	open := func(q postgres.Querier) error {
+		q, err := s.vault.reading(ctx, q, tenant)
+		if err != nil {
+			return err
+		}
+		return fn(q)
+	}
+	if !s.vault.opens() {
+		return open(s.db.queries())
+	}
+	return s.db.view(ctx, open)
+}
+
+// readInstallation is read for the installation's own values.
+func (s *Store) readInstallation(ctx context.Context, fn func(postgres.Querier) error) error {
+	return s.db.view(ctx, func(q postgres.Querier) error {
+		row, err := q.Encryption(ctx)
+		if err != nil {
+			return classify(ctx, err, "find out how the installation is sealed")
+		}
+		if q, err = s.vault.queries(ctx, q, "", sealingOf(row.SealedWith, row.SealedAlso)); err != nil {
+			return err
+		}
+		return fn(q)
+	})
+}
+
 // Revisions implements store.Store.
 func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int64, error) {
 	rows, err := s.db.queries().Revisions(ctx, postgres.RevisionsParams{Tenants: jsonList(tenants)})
@@ -138,8 +167,17 @@ func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Even
 	if err != nil {
 		return err
 	}
-	return retry(ctx, func() error {
-		return classify(ctx, s.db.statements().CreateAuditEvent(ctx, row), "append an audit event")
+	const doing = "append an audit event"
+	if !s.vault.opens() {
+		_, err := s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return 1, q.CreateAuditEvent(ctx, row) })
+		return err
+	}
+	return s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
+		tx, err := s.vault.hold(ctx, tx, tenant)
+		if err != nil {
+			return false, err
+		}
+		return true, classify(ctx, tx.CreateAuditEvent(ctx, row), doing)
 	})
 }
 
