@@ -2,8 +2,7 @@
 SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
 
 -- name: SetEncryption :exec
--- A turn is a change of the key that is aimed at: who works for an earlier one stops.
-UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt, turn = turn + 1 WHERE id = 1;
+UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt, turn = @turn WHERE id = 1;
 
 -- name: EncryptionKeys :many
 SELECT * FROM encryption_keys ORDER BY number;
@@ -23,8 +22,8 @@ UPDATE tenants SET sealed_with = @sealed_with, sealed_also = @sealed_also WHERE 
 
 -- name: CreateUnwrittenTenant :exec
 -- For what is kept of a tenant that no policy was written of yet.
-INSERT INTO tenants (id, revision, created_at, sealed_with)
-VALUES (@tenant, 0, @created_at, (SELECT e.sealed_with FROM encryption e))
+INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
+VALUES (@tenant, 0, @created_at, (SELECT e.sealed_with FROM encryption e), (SELECT e.sealed_also FROM encryption e))
 ON CONFLICT (id) DO NOTHING;
 
 -- name: AnythingSealable :one
@@ -35,3 +34,6 @@ SELECT CAST(count(*) AS bigint) FROM (
     UNION ALL SELECT id FROM (SELECT s.id FROM sessions s LIMIT 1) d
     UNION ALL SELECT id FROM (SELECT u.name AS id FROM session_users u LIMIT 1) f
 ) anything;
+
+-- name: CountUnsealedTenants :one
+SELECT CAST(count(*) AS bigint) FROM tenants WHERE sealed_with <> @sealed_with OR sealed_also <> '';

@@ -99,6 +99,22 @@ func (q SQLite) AuditEventsBehind(ctx context.Context, arg postgres.AuditEventsB
 	return items, nil
 }
 
+func (q SQLite) AwaitEventWriters(ctx context.Context) error {
+	return q.Queries.AwaitEventWriters(ctx)
+}
+
+func (q SQLite) AwaitSessionUserWriters(ctx context.Context) error {
+	return q.Queries.AwaitSessionUserWriters(ctx)
+}
+
+func (q SQLite) AwaitSessionWriters(ctx context.Context) error {
+	return q.Queries.AwaitSessionWriters(ctx)
+}
+
+func (q SQLite) AwaitTenantWriters(ctx context.Context) error {
+	return q.Queries.AwaitTenantWriters(ctx)
+}
+
 func (q SQLite) Catalogue(ctx context.Context, arg postgres.CatalogueParams) ([]postgres.CatalogueRow, error) {
 	rows, err := q.Queries.Catalogue(ctx, sqlite.CatalogueParams(arg))
 	if err != nil {
@@ -167,6 +183,10 @@ func (q SQLite) CountMembers(ctx context.Context, arg postgres.CountMembersParam
 
 func (q SQLite) CountReplay(ctx context.Context, arg postgres.CountReplayParams) (int64, error) {
 	return q.Queries.CountReplay(ctx, sqlite.CountReplayParams(arg))
+}
+
+func (q SQLite) CountUnsealedTenants(ctx context.Context, arg postgres.CountUnsealedTenantsParams) (int64, error) {
+	return q.Queries.CountUnsealedTenants(ctx, sqlite.CountUnsealedTenantsParams(arg))
 }
 
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
@@ -1077,4 +1097,8 @@ func (q SQLite) UsersNamed(ctx context.Context, arg postgres.UsersNamedParams) (
 		items[i] = postgres.UsersNamedRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) WaitAtMost(ctx context.Context, arg postgres.WaitAtMostParams) error {
+	return q.Queries.WaitAtMost(ctx, sqlite.WaitAtMostParams(arg))
 }

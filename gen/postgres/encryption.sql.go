@@ -26,6 +26,21 @@ func (q *Queries) AnythingSealable(ctx context.Context) (int64, error) {
 	return column_1, err
 }
 
+const countUnsealedTenants = `-- name: CountUnsealedTenants :one
+SELECT CAST(count(*) AS bigint) FROM tenants WHERE sealed_with <> $1 OR sealed_also <> ''
+`
+
+type CountUnsealedTenantsParams struct {
+	SealedWith string
+}
+
+func (q *Queries) CountUnsealedTenants(ctx context.Context, arg CountUnsealedTenantsParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countUnsealedTenants, arg.SealedWith)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const createEncryptionKey = `-- name: CreateEncryptionKey :exec
 INSERT INTO encryption_keys (number, iterations, check_value, created_at, retired_at)
 VALUES ($1, $2, $3, $4, 0)
@@ -49,8 +64,8 @@ func (q *Queries) CreateEncryptionKey(ctx context.Context, arg CreateEncryptionK
 }
 
 const createUnwrittenTenant = `-- name: CreateUnwrittenTenant :exec
-INSERT INTO tenants (id, revision, created_at, sealed_with)
-VALUES ($1, 0, $2, (SELECT e.sealed_with FROM encryption e))
+INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
+VALUES ($1, 0, $2, (SELECT e.sealed_with FROM encryption e), (SELECT e.sealed_also FROM encryption e))
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -133,18 +148,23 @@ func (q *Queries) RetireEncryptionKeys(ctx context.Context, arg RetireEncryption
 }
 
 const setEncryption = `-- name: SetEncryption :exec
-UPDATE encryption SET sealed_with = $1, sealed_also = $2, salt = $3, turn = turn + 1 WHERE id = 1
+UPDATE encryption SET sealed_with = $1, sealed_also = $2, salt = $3, turn = $4 WHERE id = 1
 `
 
 type SetEncryptionParams struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
-// A turn is a change of the key that is aimed at: who works for an earlier one stops.
 func (q *Queries) SetEncryption(ctx context.Context, arg SetEncryptionParams) error {
-	_, err := q.db.Exec(ctx, setEncryption, arg.SealedWith, arg.SealedAlso, arg.Salt)
+	_, err := q.db.Exec(ctx, setEncryption,
+		arg.SealedWith,
+		arg.SealedAlso,
+		arg.Salt,
+		arg.Turn,
+	)
 	return err
 }
 

@@ -20,6 +20,12 @@ type Querier interface {
 	// Newest first. An empty filter matches everything.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
 	AuditEventsBehind(ctx context.Context, arg AuditEventsBehindParams) ([]AuditEvent, error)
+	AwaitEventWriters(ctx context.Context) error
+	AwaitSessionUserWriters(ctx context.Context) error
+	AwaitSessionWriters(ctx context.Context) error
+	// Waits for all transactions that have written to the table, and keeps others out until
+	// this one ends. What such a transaction read before is then committed, or gone.
+	AwaitTenantWriters(ctx context.Context) error
 	// One row for each role that is granted a permission, and one without where there
 	// is none; max_rows counts permissions.
 	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
@@ -33,6 +39,7 @@ type Querier interface {
 	ConfirmSession(ctx context.Context, arg ConfirmSessionParams) (int64, error)
 	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
 	CountReplay(ctx context.Context, arg CountReplayParams) (int64, error)
+	CountUnsealedTenants(ctx context.Context, arg CountUnsealedTenantsParams) (int64, error)
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
@@ -205,7 +212,6 @@ type Querier interface {
 	// Apart from SQLite's, which must be told the index.
 	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
-	// A turn is a change of the key that is aimed at: who works for an earlier one stops.
 	SetEncryption(ctx context.Context, arg SetEncryptionParams) error
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
@@ -241,6 +247,8 @@ type Querier interface {
 	// where it still is what was read.
 	UsersBehind(ctx context.Context, arg UsersBehindParams) ([]User, error)
 	UsersNamed(ctx context.Context, arg UsersNamedParams) ([]UsersNamedRow, error)
+	// Bounds how long the transaction waits for a lock, as in '1s'.
+	WaitAtMost(ctx context.Context, arg WaitAtMostParams) error
 }
 
 var _ Querier = (*Queries)(nil)

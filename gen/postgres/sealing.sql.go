@@ -9,6 +9,44 @@ import (
 	"context"
 )
 
+const awaitEventWriters = `-- name: AwaitEventWriters :exec
+LOCK TABLE audit_events IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitEventWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitEventWriters)
+	return err
+}
+
+const awaitSessionUserWriters = `-- name: AwaitSessionUserWriters :exec
+LOCK TABLE session_users IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitSessionUserWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitSessionUserWriters)
+	return err
+}
+
+const awaitSessionWriters = `-- name: AwaitSessionWriters :exec
+LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitSessionWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitSessionWriters)
+	return err
+}
+
+const awaitTenantWriters = `-- name: AwaitTenantWriters :exec
+LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE
+`
+
+// Waits for all transactions that have written to the table, and keeps others out until
+// this one ends. What such a transaction read before is then committed, or gone.
+func (q *Queries) AwaitTenantWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitTenantWriters)
+	return err
+}
+
 const holdEncryption = `-- name: HoldEncryption :one
 SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR KEY SHARE
 `
@@ -96,4 +134,18 @@ func (q *Queries) LockTenantSealing(ctx context.Context, arg LockTenantSealingPa
 	var i LockTenantSealingRow
 	err := row.Scan(&i.SealedWith, &i.SealedAlso)
 	return i, err
+}
+
+const waitAtMost = `-- name: WaitAtMost :exec
+SELECT set_config('lock_timeout', $1, true)
+`
+
+type WaitAtMostParams struct {
+	Bound string
+}
+
+// Bounds how long the transaction waits for a lock, as in '1s'.
+func (q *Queries) WaitAtMost(ctx context.Context, arg WaitAtMostParams) error {
+	_, err := q.db.Exec(ctx, waitAtMost, arg.Bound)
+	return err
 }

@@ -51,6 +51,18 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.auditEventsBehindStmt, err = db.PrepareContext(ctx, auditEventsBehind); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEventsBehind: %w", err)
 	}
+	if q.awaitEventWritersStmt, err = db.PrepareContext(ctx, awaitEventWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitEventWriters: %w", err)
+	}
+	if q.awaitSessionUserWritersStmt, err = db.PrepareContext(ctx, awaitSessionUserWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitSessionUserWriters: %w", err)
+	}
+	if q.awaitSessionWritersStmt, err = db.PrepareContext(ctx, awaitSessionWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitSessionWriters: %w", err)
+	}
+	if q.awaitTenantWritersStmt, err = db.PrepareContext(ctx, awaitTenantWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitTenantWriters: %w", err)
+	}
 	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
 		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
 	}
@@ -77,6 +89,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.countReplayStmt, err = db.PrepareContext(ctx, countReplay); err != nil {
 		return nil, fmt.Errorf("error preparing query CountReplay: %w", err)
+	}
+	if q.countUnsealedTenantsStmt, err = db.PrepareContext(ctx, countUnsealedTenants); err != nil {
+		return nil, fmt.Errorf("error preparing query CountUnsealedTenants: %w", err)
 	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
@@ -507,6 +522,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.usersNamedStmt, err = db.PrepareContext(ctx, usersNamed); err != nil {
 		return nil, fmt.Errorf("error preparing query UsersNamed: %w", err)
 	}
+	if q.waitAtMostStmt, err = db.PrepareContext(ctx, waitAtMost); err != nil {
+		return nil, fmt.Errorf("error preparing query WaitAtMost: %w", err)
+	}
 	return &q, nil
 }
 
@@ -557,6 +575,26 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing auditEventsBehindStmt: %w", cerr)
 		}
 	}
+	if q.awaitEventWritersStmt != nil {
+		if cerr := q.awaitEventWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitEventWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitSessionUserWritersStmt != nil {
+		if cerr := q.awaitSessionUserWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitSessionUserWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitSessionWritersStmt != nil {
+		if cerr := q.awaitSessionWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitSessionWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitTenantWritersStmt != nil {
+		if cerr := q.awaitTenantWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitTenantWritersStmt: %w", cerr)
+		}
+	}
 	if q.catalogueStmt != nil {
 		if cerr := q.catalogueStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing catalogueStmt: %w", cerr)
@@ -600,6 +638,11 @@ func (q *Queries) Close() error {
 	if q.countReplayStmt != nil {
 		if cerr := q.countReplayStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countReplayStmt: %w", cerr)
+		}
+	}
+	if q.countUnsealedTenantsStmt != nil {
+		if cerr := q.countUnsealedTenantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countUnsealedTenantsStmt: %w", cerr)
 		}
 	}
 	if q.createAuditEventStmt != nil {
@@ -1317,6 +1360,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing usersNamedStmt: %w", cerr)
 		}
 	}
+	if q.waitAtMostStmt != nil {
+		if cerr := q.waitAtMostStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing waitAtMostStmt: %w", cerr)
+		}
+	}
 	return err
 }
 
@@ -1365,6 +1413,10 @@ type Queries struct {
 	anythingSealableStmt           *sql.Stmt
 	auditEventsStmt                *sql.Stmt
 	auditEventsBehindStmt          *sql.Stmt
+	awaitEventWritersStmt          *sql.Stmt
+	awaitSessionUserWritersStmt    *sql.Stmt
+	awaitSessionWritersStmt        *sql.Stmt
+	awaitTenantWritersStmt         *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
 	changesBehindStmt              *sql.Stmt
@@ -1374,6 +1426,7 @@ type Queries struct {
 	confirmSessionStmt             *sql.Stmt
 	countMembersStmt               *sql.Stmt
 	countReplayStmt                *sql.Stmt
+	countUnsealedTenantsStmt       *sql.Stmt
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
@@ -1517,6 +1570,7 @@ type Queries struct {
 	usersStmt                      *sql.Stmt
 	usersBehindStmt                *sql.Stmt
 	usersNamedStmt                 *sql.Stmt
+	waitAtMostStmt                 *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -1532,6 +1586,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		anythingSealableStmt:           q.anythingSealableStmt,
 		auditEventsStmt:                q.auditEventsStmt,
 		auditEventsBehindStmt:          q.auditEventsBehindStmt,
+		awaitEventWritersStmt:          q.awaitEventWritersStmt,
+		awaitSessionUserWritersStmt:    q.awaitSessionUserWritersStmt,
+		awaitSessionWritersStmt:        q.awaitSessionWritersStmt,
+		awaitTenantWritersStmt:         q.awaitTenantWritersStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
 		changesBehindStmt:              q.changesBehindStmt,
@@ -1541,6 +1599,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		confirmSessionStmt:             q.confirmSessionStmt,
 		countMembersStmt:               q.countMembersStmt,
 		countReplayStmt:                q.countReplayStmt,
+		countUnsealedTenantsStmt:       q.countUnsealedTenantsStmt,
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
@@ -1684,5 +1743,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		usersStmt:                      q.usersStmt,
 		usersBehindStmt:                q.usersBehindStmt,
 		usersNamedStmt:                 q.usersNamedStmt,
+		waitAtMostStmt:                 q.waitAtMostStmt,
 	}
 }

@@ -11,3 +11,18 @@ SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
 
 -- name: LockEncryption :one
 SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
+
+-- name: AwaitTenantWriters :exec
+SELECT 1;
+
+-- name: AwaitSessionWriters :exec
+SELECT 1;
+
+-- name: AwaitSessionUserWriters :exec
+SELECT 1;
+
+-- name: AwaitEventWriters :exec
+SELECT 1;
+
+-- name: WaitAtMost :exec
+SELECT CAST(@bound AS text);

@@ -9,6 +9,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -40,6 +41,10 @@ type Store struct {
 	db      database
 	dialect string
 	vault   *vault
+	// rotationDue is RotationDue.
+	rotationDue bool
+	// grace is how long EnableEncryption waits for processes without secrets.
+	grace time.Duration
 }
 
 var _ store.Store = (*Store)(nil)
@@ -76,24 +81,29 @@ type transaction interface {
 }
 
 // Open connects to the database and makes sure that its schema is the one that
-// this program knows. A schema newer than that is refused.
+// this program knows, and that it is sealed as the settings say. A schema newer than
+// that is refused.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	target, err := parseURL(config.URL)
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission}
 	if target.dialect == dialectSQLite {
-		db, err := openSQLite(ctx, target.location)
-		if err != nil {
-			return nil, err
-		}
-		return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
+		s.db, err = openSQLite(ctx, target.location)
+	} else {
+		s.db, err = openPostgres(ctx, target.location, config.AutoMigrate)
 	}
-	db, err := openPostgres(ctx, target.location, config.AutoMigrate)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
+	if config.Encryption.Unfit {
+		return s, nil
+	}
+	if err := s.fit(ctx, config.Encryption.Enabled); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Dialect names the engine: "sqlite" or "postgresql".

@@ -18,8 +18,11 @@ import (
 // Encryption says what this process can open of a sealed database. What is sealed, and
 // with which key, is the database's to say: see sealing.
 type Encryption struct {
-	// Enabled says that the database is to be sealed.
+	// Enabled says that the database is to be sealed. An empty one is sealed by Open.
 	Enabled bool
+	// Unfit has Open take a database that is not sealed as Enabled says, for what makes
+	// it fit.
+	Unfit bool
 	// Secret is the secret of the key that seals, Previous are those of others that only
 	// open.
 	Secret   string
@@ -31,9 +34,13 @@ type Encryption struct {
 // vault holds the keys that this process has secrets for. It meets new ones in the
 // database by itself.
 type vault struct {
-	// secrets are Secret and Previous, in this order; none for a process without.
+	// current is Encryption.Secret; secrets are it and Previous, in this order, none for
+	// a process without.
+	current string
 	secrets []string
-	ring    atomic.Pointer[seal.Ring]
+	// iterations is Encryption.Iterations.
+	iterations int
+	ring       atomic.Pointer[seal.Ring]
 
 	// admitted is when a process without secrets last found that nothing is sealed, since
 	// started.
@@ -52,7 +59,7 @@ type stretching struct {
 }
 
 func newVault(config Encryption) *vault {
-	v := &vault{started: time.Now(), stretched: map[stretching]seal.Secret{}}
+	v := &vault{current: config.Secret, iterations: config.Iterations, started: time.Now(), stretched: map[stretching]seal.Secret{}}
 	v.admitted.Store(-int64(admission))
 	for _, secret := range append([]string{config.Secret}, config.Previous...) {
 		if secret != "" && !slices.Contains(v.secrets, secret) {
@@ -132,6 +139,17 @@ func (s sealing) alsoText() string {
 // live are the ids of all keys that a value may be sealed with; the one that seals comes
 // first.
 func (s sealing) live() []string { return append([]string{s.with}, s.also...) }
+
+// towards is s from when on new values are sealed with another key.
+func (s sealing) towards(id string) sealing {
+	next := sealing{with: id}
+	for _, former := range s.live() {
+		if former != id && !slices.Contains(next.also, former) {
+			next.also = append(next.also, former)
+		}
+	}
+	return next
+}
 
 // plain reports whether no value is sealed.
 func (s sealing) plain() bool { return s.with == seal.Plain && len(s.also) == 0 }
