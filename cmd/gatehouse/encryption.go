@@ -20,7 +20,11 @@ type encryptionCommand struct {
 
 // Help implements kong.HelpProvider.
 func (encryptionCommand) Help() string {
-	return `Names and personal data are sealed with a key that derives from AUTH_ENCRYPTION_KEY; ids and types of resources, roles and times are not. A command that is stopped, in whatever way, has done no harm: run it again, and it goes on where it was. Servers answer meanwhile, provided that they have the secrets.` + exitCodes
+	return `Names and personal data are sealed with a key that derives from AUTH_ENCRYPTION_KEY; ids and types of resources, roles and times are not. A command that is stopped, in whatever way, has done no harm: run it again, and it goes on where it was. Servers answer meanwhile, provided that they have the secrets.
+
+Example:
+
+    gatehouse encryption status` + exitCodes
 }
 
 type encryptionStatusCommand struct{}
