@@ -162,9 +162,28 @@ type Querier interface {
 	// Grants and tools' permissions in no order that means anything, to find permissions by
 	// more than their whole names.
 	SealedGrants(ctx context.Context, arg SealedGrantsParams) ([]Grant, error)
+	// What is asked of sealed groups: names are one sealed form.
+	SealedGroupMember(ctx context.Context, arg SealedGroupMemberParams) (GroupMember, error)
+	// The groups that are in some groups themselves.
+	SealedGroupsIn(ctx context.Context, arg SealedGroupsInParams) ([]GroupMember, error)
+	// Not shared, as trees.sql is not. Names travel in all of their sealed forms, and a subject
+	// as a list of its type and one form.
+	// The groups that some users or groups are in themselves.
+	SealedGroupsOf(ctx context.Context, arg SealedGroupsOfParams) ([]GroupMember, error)
+	SealedMembersOfGroup(ctx context.Context, arg SealedMembersOfGroupParams) ([]GroupMember, error)
+	// What is asked of sealed memberships: a subject is one sealed form.
+	SealedMembership(ctx context.Context, arg SealedMembershipParams) (Membership, error)
+	SealedMembershipsAt(ctx context.Context, arg SealedMembershipsAtParams) ([]Membership, error)
+	SealedMembershipsOf(ctx context.Context, arg SealedMembershipsOfParams) ([]Membership, error)
+	// A node is a list of its type and its id.
+	SealedMembershipsOfAt(ctx context.Context, arg SealedMembershipsOfAtParams) ([]Membership, error)
+	SealedMembershipsOfRole(ctx context.Context, arg SealedMembershipsOfRoleParams) ([]Membership, error)
+	SealedMembershipsOfUsers(ctx context.Context, arg SealedMembershipsOfUsersParams) ([]Membership, error)
 	SealedNodesOwned(ctx context.Context, arg SealedNodesOwnedParams) ([]Node, error)
+	SealedOwnedNodes(ctx context.Context, arg SealedOwnedNodesParams) ([]Node, error)
 	SealedToolPermission(ctx context.Context, arg SealedToolPermissionParams) (ToolPermission, error)
 	SealedToolPermissions(ctx context.Context, arg SealedToolPermissionsParams) ([]ToolPermission, error)
+	SealedUsersInGroups(ctx context.Context, arg SealedUsersInGroupsParams) ([]GroupMember, error)
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)

@@ -95,7 +95,7 @@ func (r reader) Group(ctx context.Context, name string) (authz.Group, bool, erro
 	if err != nil {
 		return authz.Group{}, false, unlessNoRows(ctx, err, "read a group")
 	}
-	return authz.Group(row), true, nil
+	return authz.Group{Name: row.Name, Description: row.Description}, true, nil
 }
 
 func (r reader) Nodes(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]store.NodeRecord, error) {
