@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,6 +34,8 @@ type sealed struct {
 	sealing
 }
 
+var errSealedName = errors.New("a name is asked for in its sealed form")
+
 // damaged is the error for a row that does not open. The log may name its table; the value
 // itself tells nothing.
 func damaged(table string, err error) error {
@@ -48,6 +51,12 @@ func (q *sealed) name(column seal.Column, name string) (string, error) {
 func (q *sealed) names(column seal.Column, name string) ([]string, error) {
 	forms := make([]string, 0, 1+len(q.also))
 	for _, id := range q.live() {
+		if id == seal.Plain {
+			// In plain, a name that is what another is sealed as would find the other.
+			if _, err := q.seals.OpenName(column, name); err == nil {
+				return nil, damaged(column.Table, errSealedName)
+			}
+		}
 		form, err := q.seals.Name(id, column, name)
 		if err != nil {
 			return nil, err
