@@ -1,5 +1,5 @@
 -- name: SetGrant :execrows
-INSERT INTO grants (tenant, role, permission, condition) VALUES (@tenant, @role, @permission, @condition)
+INSERT INTO grants (tenant, role, permission, condition, seal) VALUES (@tenant, @role, @permission, @condition, @seal)
 ON CONFLICT (tenant, role, permission) DO UPDATE SET condition = excluded.condition
 WHERE grants.condition <> excluded.condition;
 
@@ -10,16 +10,16 @@ DELETE FROM grants WHERE tenant = @tenant AND role = @role AND permission = @per
 DELETE FROM grants WHERE tenant = @tenant AND role = @role;
 
 -- name: Grant :one
-SELECT permission, condition FROM grants
+SELECT permission, condition, seal FROM grants
 WHERE tenant = @tenant AND role = @role AND permission = @permission;
 
 -- name: Grants :many
-SELECT permission, condition FROM grants
+SELECT permission, condition, seal FROM grants
 WHERE tenant = @tenant AND role = @role AND permission > @after
 ORDER BY permission
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: AllGrants :many
-SELECT role, permission, condition FROM grants
+SELECT role, permission, condition, seal FROM grants
 WHERE tenant = @tenant
 ORDER BY role, permission;

@@ -1,9 +1,9 @@
 -- name: CreateGroup :execrows
-INSERT INTO user_groups (tenant, name, description) VALUES (@tenant, @name, '')
+INSERT INTO user_groups (tenant, name, description, seal) VALUES (@tenant, @name, '', @seal)
 ON CONFLICT (tenant, name) DO NOTHING;
 
 -- name: SetGroup :execrows
-INSERT INTO user_groups (tenant, name, description) VALUES (@tenant, @name, @description)
+INSERT INTO user_groups (tenant, name, description, seal) VALUES (@tenant, @name, @description, @seal)
 ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description
 WHERE user_groups.description <> excluded.description;
 
@@ -11,25 +11,22 @@ WHERE user_groups.description <> excluded.description;
 DELETE FROM user_groups WHERE tenant = @tenant AND name = @name;
 
 -- name: Group :one
-SELECT name, description FROM user_groups WHERE tenant = @tenant AND name = @name;
+SELECT name, description, seal FROM user_groups WHERE tenant = @tenant AND name = @name;
 
 -- name: AddGroupMember :execrows
-INSERT INTO group_members (tenant, member_type, member, group_name)
-VALUES (@tenant, @member_type, @member, @group_name)
+INSERT INTO group_members (tenant, member_type, member, group_name, seal)
+VALUES (@tenant, @member_type, @member, @group_name, @seal)
 ON CONFLICT (tenant, member_type, member, group_name) DO NOTHING;
 
 -- name: RemoveGroupMember :execrows
 DELETE FROM group_members
 WHERE tenant = @tenant AND member_type = @member_type AND member = @member AND group_name = @group_name;
 
--- name: DeleteMembersOfGroup :execrows
-DELETE FROM group_members WHERE tenant = @tenant AND group_name = @group_name;
-
 -- name: LeaveGroups :execrows
 DELETE FROM group_members WHERE tenant = @tenant AND member_type = @member_type AND member = @member;
 
 -- name: Groups :many
-SELECT name, description FROM user_groups
+SELECT name, description, seal FROM user_groups
 WHERE tenant = @tenant AND name > @after
 ORDER BY name
 LIMIT CAST(@max_rows AS bigint);

@@ -1,6 +1,6 @@
 -- name: CreateMembership :execrows
-INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at)
-VALUES (@tenant, @subject_type, @subject, @node_type, @node_id, @role, @not_before, @expires_at)
+INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at, seal)
+VALUES (@tenant, @subject_type, @subject, @node_type, @node_id, @role, @not_before, @expires_at, @seal)
 ON CONFLICT (tenant, subject_type, subject, node_type, node_id, role) DO NOTHING;
 
 -- name: SetMembershipWindow :execrows
@@ -14,15 +14,12 @@ DELETE FROM memberships
 WHERE tenant = @tenant AND subject_type = @subject_type AND subject = @subject
   AND node_type = @node_type AND node_id = @node_id AND role = @role;
 
--- name: DeleteMembershipsOfRole :execrows
-DELETE FROM memberships WHERE tenant = @tenant AND role = @role;
-
 -- name: DeleteMembershipsOfSubject :execrows
 DELETE FROM memberships WHERE tenant = @tenant AND subject_type = @subject_type AND subject = @subject;
 
 -- name: MembershipOutside :one
 -- The kinds of node stand in one text, a comma before and after each.
-SELECT subject_type, subject, node_type, node_id, role, not_before, expires_at FROM memberships
+SELECT subject_type, subject, node_type, node_id, role, not_before, expires_at, seal FROM memberships
 WHERE tenant = @tenant AND role = @role
   AND CAST(@kinds AS text) NOT LIKE '%,' || CASE
     WHEN node_type = 'tenant' AND node_id = '' THEN 'tenant'

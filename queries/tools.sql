@@ -1,13 +1,15 @@
 -- name: SetTool :execrows
-INSERT INTO tools (tenant, name, description) VALUES (@tenant, @name, @description)
-ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description
-WHERE tools.description <> excluded.description;
+-- No two seals are alike, and plain rows have none.
+INSERT INTO tools (tenant, name, description, seal) VALUES (@tenant, @name, @description, @seal)
+ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description, seal = excluded.seal
+WHERE tools.description <> excluded.description OR tools.seal <> excluded.seal;
 
 -- name: DeleteTool :execrows
 DELETE FROM tools WHERE tenant = @tenant AND name = @name;
 
 -- name: SetToolPermission :execrows
-INSERT INTO tool_permissions (tenant, permission, tool, description) VALUES (@tenant, @permission, @tool, @description)
+INSERT INTO tool_permissions (tenant, permission, tool, description, seal)
+VALUES (@tenant, @permission, @tool, @description, @seal)
 ON CONFLICT (tenant, permission) DO UPDATE SET description = excluded.description
 WHERE tool_permissions.tool = excluded.tool AND tool_permissions.description <> excluded.description;
 
@@ -19,18 +21,18 @@ DELETE FROM tool_permissions WHERE tenant = @tenant AND tool = @tool;
 
 -- name: Tool :many
 -- One row for each permission, and one without where there is none.
-SELECT t.name, t.description, CAST(coalesce(p.permission, '') AS text) AS permission,
-    CAST(coalesce(p.description, '') AS text) AS permission_description
+SELECT t.name, t.description, t.seal, CAST(coalesce(p.permission, '') AS text) AS permission,
+    CAST(coalesce(p.description, '') AS text) AS permission_description, CAST(coalesce(p.seal, '') AS text) AS permission_seal
 FROM tools t LEFT JOIN tool_permissions p ON p.tenant = t.tenant AND p.tool = t.name
 WHERE t.tenant = @tenant AND t.name = @name
 ORDER BY permission;
 
 -- name: Tools :many
 -- The rows of each tool are as in Tool; max_rows counts tools.
-SELECT t.name, t.description, CAST(coalesce(p.permission, '') AS text) AS permission,
-    CAST(coalesce(p.description, '') AS text) AS permission_description
+SELECT t.name, t.description, t.seal, CAST(coalesce(p.permission, '') AS text) AS permission,
+    CAST(coalesce(p.description, '') AS text) AS permission_description, CAST(coalesce(p.seal, '') AS text) AS permission_seal
 FROM (
-    SELECT tools.tenant, tools.name, tools.description FROM tools
+    SELECT tools.tenant, tools.name, tools.description, tools.seal FROM tools
     WHERE tools.tenant = @tenant AND tools.name > @after
     ORDER BY tools.name LIMIT CAST(@max_rows AS bigint)) t
 LEFT JOIN tool_permissions p ON p.tenant = t.tenant AND p.tool = t.name

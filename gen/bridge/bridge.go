@@ -846,6 +846,177 @@ func (q SQLite) RotateSessionInPlace(ctx context.Context, arg postgres.RotateSes
 	return q.Queries.RotateSessionInPlace(ctx, sqlite.RotateSessionInPlaceParams(arg))
 }
 
+func (q SQLite) SealedGrants(ctx context.Context, arg postgres.SealedGrantsParams) ([]postgres.Grant, error) {
+	rows, err := q.Queries.SealedGrants(ctx, sqlite.SealedGrantsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Grant, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Grant(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedGroupMember(ctx context.Context, arg postgres.SealedGroupMemberParams) (postgres.GroupMember, error) {
+	row, err := q.Queries.SealedGroupMember(ctx, sqlite.SealedGroupMemberParams(arg))
+	return postgres.GroupMember(row), err
+}
+
+func (q SQLite) SealedGroupsIn(ctx context.Context, arg postgres.SealedGroupsInParams) ([]postgres.GroupMember, error) {
+	rows, err := q.Queries.SealedGroupsIn(ctx, sqlite.SealedGroupsInParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMember, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMember(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedGroupsOf(ctx context.Context, arg postgres.SealedGroupsOfParams) ([]postgres.GroupMember, error) {
+	rows, err := q.Queries.SealedGroupsOf(ctx, sqlite.SealedGroupsOfParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMember, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMember(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembersOfGroup(ctx context.Context, arg postgres.SealedMembersOfGroupParams) ([]postgres.GroupMember, error) {
+	rows, err := q.Queries.SealedMembersOfGroup(ctx, sqlite.SealedMembersOfGroupParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMember, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMember(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembership(ctx context.Context, arg postgres.SealedMembershipParams) (postgres.Membership, error) {
+	row, err := q.Queries.SealedMembership(ctx, sqlite.SealedMembershipParams(arg))
+	return postgres.Membership(row), err
+}
+
+func (q SQLite) SealedMembershipsAt(ctx context.Context, arg postgres.SealedMembershipsAtParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.SealedMembershipsAt(ctx, sqlite.SealedMembershipsAtParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembershipsOf(ctx context.Context, arg postgres.SealedMembershipsOfParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.SealedMembershipsOf(ctx, sqlite.SealedMembershipsOfParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembershipsOfAt(ctx context.Context, arg postgres.SealedMembershipsOfAtParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.SealedMembershipsOfAt(ctx, sqlite.SealedMembershipsOfAtParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembershipsOfRole(ctx context.Context, arg postgres.SealedMembershipsOfRoleParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.SealedMembershipsOfRole(ctx, sqlite.SealedMembershipsOfRoleParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedMembershipsOfUsers(ctx context.Context, arg postgres.SealedMembershipsOfUsersParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.SealedMembershipsOfUsers(ctx, sqlite.SealedMembershipsOfUsersParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedNodesOwned(ctx context.Context, arg postgres.SealedNodesOwnedParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.SealedNodesOwned(ctx, sqlite.SealedNodesOwnedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedOwnedNodes(ctx context.Context, arg postgres.SealedOwnedNodesParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.SealedOwnedNodes(ctx, sqlite.SealedOwnedNodesParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedToolPermission(ctx context.Context, arg postgres.SealedToolPermissionParams) (postgres.ToolPermission, error) {
+	row, err := q.Queries.SealedToolPermission(ctx, sqlite.SealedToolPermissionParams(arg))
+	return postgres.ToolPermission(row), err
+}
+
+func (q SQLite) SealedToolPermissions(ctx context.Context, arg postgres.SealedToolPermissionsParams) ([]postgres.ToolPermission, error) {
+	rows, err := q.Queries.SealedToolPermissions(ctx, sqlite.SealedToolPermissionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.ToolPermission, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.ToolPermission(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SealedUsersInGroups(ctx context.Context, arg postgres.SealedUsersInGroupsParams) ([]postgres.GroupMember, error) {
+	rows, err := q.Queries.SealedUsersInGroups(ctx, sqlite.SealedUsersInGroupsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMember, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMember(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgres.SessionRow, error) {
 	row, err := q.Queries.Session(ctx, sqlite.SessionParams(arg))
 	return postgres.SessionRow(row), err

@@ -10,7 +10,7 @@ import (
 )
 
 const changesAfter = `-- name: ChangesAfter :many
-SELECT revision, kind, key FROM changes
+SELECT revision, position, kind, key, seal FROM changes
 WHERE tenant = $1 AND revision > $2
 ORDER BY revision, position
 LIMIT CAST($3 AS bigint)
@@ -24,8 +24,10 @@ type ChangesAfterParams struct {
 
 type ChangesAfterRow struct {
 	Revision int64
+	Position int64
 	Kind     string
 	Key      string
+	Seal     string
 }
 
 func (q *Queries) ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]ChangesAfterRow, error) {
@@ -37,7 +39,13 @@ func (q *Queries) ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]C
 	items := []ChangesAfterRow{}
 	for rows.Next() {
 		var i ChangesAfterRow
-		if err := rows.Scan(&i.Revision, &i.Kind, &i.Key); err != nil {
+		if err := rows.Scan(
+			&i.Revision,
+			&i.Position,
+			&i.Kind,
+			&i.Key,
+			&i.Seal,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -49,8 +57,8 @@ func (q *Queries) ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]C
 }
 
 const createChange = `-- name: CreateChange :exec
-INSERT INTO changes (tenant, revision, position, kind, key)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO changes (tenant, revision, position, kind, key, seal)
+VALUES ($1, $2, $3, $4, $5, $6)
 `
 
 type CreateChangeParams struct {
@@ -59,6 +67,7 @@ type CreateChangeParams struct {
 	Position int64
 	Kind     string
 	Key      string
+	Seal     string
 }
 
 func (q *Queries) CreateChange(ctx context.Context, arg CreateChangeParams) error {
@@ -68,6 +77,7 @@ func (q *Queries) CreateChange(ctx context.Context, arg CreateChangeParams) erro
 		arg.Position,
 		arg.Kind,
 		arg.Key,
+		arg.Seal,
 	)
 	return err
 }

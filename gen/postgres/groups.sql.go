@@ -10,8 +10,8 @@ import (
 )
 
 const addGroupMember = `-- name: AddGroupMember :execrows
-INSERT INTO group_members (tenant, member_type, member, group_name)
-VALUES ($1, $2, $3, $4)
+INSERT INTO group_members (tenant, member_type, member, group_name, seal)
+VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (tenant, member_type, member, group_name) DO NOTHING
 `
 
@@ -20,6 +20,7 @@ type AddGroupMemberParams struct {
 	MemberType string
 	Member     string
 	GroupName  string
+	Seal       string
 }
 
 func (q *Queries) AddGroupMember(ctx context.Context, arg AddGroupMemberParams) (int64, error) {
@@ -28,6 +29,7 @@ func (q *Queries) AddGroupMember(ctx context.Context, arg AddGroupMemberParams) 
 		arg.MemberType,
 		arg.Member,
 		arg.GroupName,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err
@@ -36,17 +38,18 @@ func (q *Queries) AddGroupMember(ctx context.Context, arg AddGroupMemberParams) 
 }
 
 const createGroup = `-- name: CreateGroup :execrows
-INSERT INTO user_groups (tenant, name, description) VALUES ($1, $2, '')
+INSERT INTO user_groups (tenant, name, description, seal) VALUES ($1, $2, '', $3)
 ON CONFLICT (tenant, name) DO NOTHING
 `
 
 type CreateGroupParams struct {
 	Tenant string
 	Name   string
+	Seal   string
 }
 
 func (q *Queries) CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error) {
-	result, err := q.db.Exec(ctx, createGroup, arg.Tenant, arg.Name)
+	result, err := q.db.Exec(ctx, createGroup, arg.Tenant, arg.Name, arg.Seal)
 	if err != nil {
 		return 0, err
 	}
@@ -70,25 +73,8 @@ func (q *Queries) DeleteGroup(ctx context.Context, arg DeleteGroupParams) (int64
 	return result.RowsAffected(), nil
 }
 
-const deleteMembersOfGroup = `-- name: DeleteMembersOfGroup :execrows
-DELETE FROM group_members WHERE tenant = $1 AND group_name = $2
-`
-
-type DeleteMembersOfGroupParams struct {
-	Tenant    string
-	GroupName string
-}
-
-func (q *Queries) DeleteMembersOfGroup(ctx context.Context, arg DeleteMembersOfGroupParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMembersOfGroup, arg.Tenant, arg.GroupName)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const group = `-- name: Group :one
-SELECT name, description FROM user_groups WHERE tenant = $1 AND name = $2
+SELECT name, description, seal FROM user_groups WHERE tenant = $1 AND name = $2
 `
 
 type GroupParams struct {
@@ -99,12 +85,13 @@ type GroupParams struct {
 type GroupRow struct {
 	Name        string
 	Description string
+	Seal        string
 }
 
 func (q *Queries) Group(ctx context.Context, arg GroupParams) (GroupRow, error) {
 	row := q.db.QueryRow(ctx, group, arg.Tenant, arg.Name)
 	var i GroupRow
-	err := row.Scan(&i.Name, &i.Description)
+	err := row.Scan(&i.Name, &i.Description, &i.Seal)
 	return i, err
 }
 
@@ -166,7 +153,7 @@ func (q *Queries) GroupMembers(ctx context.Context, arg GroupMembersParams) ([]G
 }
 
 const groups = `-- name: Groups :many
-SELECT name, description FROM user_groups
+SELECT name, description, seal FROM user_groups
 WHERE tenant = $1 AND name > $2
 ORDER BY name
 LIMIT CAST($3 AS bigint)
@@ -181,6 +168,7 @@ type GroupsParams struct {
 type GroupsRow struct {
 	Name        string
 	Description string
+	Seal        string
 }
 
 func (q *Queries) Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, error) {
@@ -192,7 +180,7 @@ func (q *Queries) Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, er
 	items := []GroupsRow{}
 	for rows.Next() {
 		var i GroupsRow
-		if err := rows.Scan(&i.Name, &i.Description); err != nil {
+		if err := rows.Scan(&i.Name, &i.Description, &i.Seal); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -247,7 +235,7 @@ func (q *Queries) RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberPa
 }
 
 const setGroup = `-- name: SetGroup :execrows
-INSERT INTO user_groups (tenant, name, description) VALUES ($1, $2, $3)
+INSERT INTO user_groups (tenant, name, description, seal) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description
 WHERE user_groups.description <> excluded.description
 `
@@ -256,10 +244,16 @@ type SetGroupParams struct {
 	Tenant      string
 	Name        string
 	Description string
+	Seal        string
 }
 
 func (q *Queries) SetGroup(ctx context.Context, arg SetGroupParams) (int64, error) {
-	result, err := q.db.Exec(ctx, setGroup, arg.Tenant, arg.Name, arg.Description)
+	result, err := q.db.Exec(ctx, setGroup,
+		arg.Tenant,
+		arg.Name,
+		arg.Description,
+		arg.Seal,
+	)
 	if err != nil {
 		return 0, err
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 const createMembership = `-- name: CreateMembership :execrows
-INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO memberships (tenant, subject_type, subject, node_type, node_id, role, not_before, expires_at, seal)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (tenant, subject_type, subject, node_type, node_id, role) DO NOTHING
 `
 
@@ -24,6 +24,7 @@ type CreateMembershipParams struct {
 	Role        string
 	NotBefore   int64
 	ExpiresAt   int64
+	Seal        string
 }
 
 func (q *Queries) CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error) {
@@ -36,6 +37,7 @@ func (q *Queries) CreateMembership(ctx context.Context, arg CreateMembershipPara
 		arg.Role,
 		arg.NotBefore,
 		arg.ExpiresAt,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err
@@ -73,23 +75,6 @@ func (q *Queries) DeleteMembership(ctx context.Context, arg DeleteMembershipPara
 	return result.RowsAffected(), nil
 }
 
-const deleteMembershipsOfRole = `-- name: DeleteMembershipsOfRole :execrows
-DELETE FROM memberships WHERE tenant = $1 AND role = $2
-`
-
-type DeleteMembershipsOfRoleParams struct {
-	Tenant string
-	Role   string
-}
-
-func (q *Queries) DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembershipsOfRoleParams) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteMembershipsOfRole, arg.Tenant, arg.Role)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const deleteMembershipsOfSubject = `-- name: DeleteMembershipsOfSubject :execrows
 DELETE FROM memberships WHERE tenant = $1 AND subject_type = $2 AND subject = $3
 `
@@ -109,7 +94,7 @@ func (q *Queries) DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMemb
 }
 
 const membershipOutside = `-- name: MembershipOutside :one
-SELECT subject_type, subject, node_type, node_id, role, not_before, expires_at FROM memberships
+SELECT subject_type, subject, node_type, node_id, role, not_before, expires_at, seal FROM memberships
 WHERE tenant = $1 AND role = $2
   AND CAST($3 AS text) NOT LIKE '%,' || CASE
     WHEN node_type = 'tenant' AND node_id = '' THEN 'tenant'
@@ -133,6 +118,7 @@ type MembershipOutsideRow struct {
 	Role        string
 	NotBefore   int64
 	ExpiresAt   int64
+	Seal        string
 }
 
 // The kinds of node stand in one text, a comma before and after each.
@@ -147,6 +133,7 @@ func (q *Queries) MembershipOutside(ctx context.Context, arg MembershipOutsidePa
 		&i.Role,
 		&i.NotBefore,
 		&i.ExpiresAt,
+		&i.Seal,
 	)
 	return i, err
 }

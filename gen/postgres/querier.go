@@ -66,6 +66,7 @@ type Querier interface {
 	DeleteMembersOfGroup(ctx context.Context, arg DeleteMembersOfGroupParams) (int64, error)
 	DeleteMembership(ctx context.Context, arg DeleteMembershipParams) (int64, error)
 	DeleteMembershipsAt(ctx context.Context, arg DeleteMembershipsAtParams) (int64, error)
+	// Apart from SQLite's, which must be told the index.
 	DeleteMembershipsOfRole(ctx context.Context, arg DeleteMembershipsOfRoleParams) (int64, error)
 	DeleteMembershipsOfSubject(ctx context.Context, arg DeleteMembershipsOfSubjectParams) (int64, error)
 	// The ids of the nodes of one type travel as one JSON array, which each engine
@@ -202,6 +203,31 @@ type Querier interface {
 	RotateSession(ctx context.Context, arg RotateSessionParams) (int64, error)
 	// RotateSession for the address and User-Agent that the session has.
 	RotateSessionInPlace(ctx context.Context, arg RotateSessionInPlaceParams) (int64, error)
+	// Grants and tools' permissions in no order that means anything, to find permissions by
+	// more than their whole names.
+	SealedGrants(ctx context.Context, arg SealedGrantsParams) ([]Grant, error)
+	// What is asked of sealed groups: names are one sealed form.
+	SealedGroupMember(ctx context.Context, arg SealedGroupMemberParams) (GroupMember, error)
+	// The groups that are in some groups themselves.
+	SealedGroupsIn(ctx context.Context, arg SealedGroupsInParams) ([]GroupMember, error)
+	// Not shared, as trees.sql is not. Names travel in all of their sealed forms, and a subject
+	// as a list of its type and one form.
+	// The groups that some users or groups are in themselves.
+	SealedGroupsOf(ctx context.Context, arg SealedGroupsOfParams) ([]GroupMember, error)
+	SealedMembersOfGroup(ctx context.Context, arg SealedMembersOfGroupParams) ([]GroupMember, error)
+	// What is asked of sealed memberships: a subject is one sealed form.
+	SealedMembership(ctx context.Context, arg SealedMembershipParams) (Membership, error)
+	SealedMembershipsAt(ctx context.Context, arg SealedMembershipsAtParams) ([]Membership, error)
+	SealedMembershipsOf(ctx context.Context, arg SealedMembershipsOfParams) ([]Membership, error)
+	// A node is a list of its type and its id.
+	SealedMembershipsOfAt(ctx context.Context, arg SealedMembershipsOfAtParams) ([]Membership, error)
+	SealedMembershipsOfRole(ctx context.Context, arg SealedMembershipsOfRoleParams) ([]Membership, error)
+	SealedMembershipsOfUsers(ctx context.Context, arg SealedMembershipsOfUsersParams) ([]Membership, error)
+	SealedNodesOwned(ctx context.Context, arg SealedNodesOwnedParams) ([]Node, error)
+	SealedOwnedNodes(ctx context.Context, arg SealedOwnedNodesParams) ([]Node, error)
+	SealedToolPermission(ctx context.Context, arg SealedToolPermissionParams) (ToolPermission, error)
+	SealedToolPermissions(ctx context.Context, arg SealedToolPermissionsParams) ([]ToolPermission, error)
+	SealedUsersInGroups(ctx context.Context, arg SealedUsersInGroupsParams) ([]GroupMember, error)
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
@@ -216,11 +242,14 @@ type Querier interface {
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
 	SetMembershipWindow(ctx context.Context, arg SetMembershipWindowParams) (int64, error)
+	// No two seals are alike, and plain rows have none.
 	SetNode(ctx context.Context, arg SetNodeParams) (int64, error)
+	// No two seals are alike, and plain rows have none.
 	SetRole(ctx context.Context, arg SetRoleParams) (int64, error)
 	SetRoleDescription(ctx context.Context, arg SetRoleDescriptionParams) (int64, error)
 	SetSettings(ctx context.Context, arg SetSettingsParams) (int64, error)
 	SetTenantSealing(ctx context.Context, arg SetTenantSealingParams) error
+	// No two seals are alike, and plain rows have none.
 	SetTool(ctx context.Context, arg SetToolParams) (int64, error)
 	SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error)
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)

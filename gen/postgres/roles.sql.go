@@ -73,7 +73,7 @@ func (q *Queries) AllRoles(ctx context.Context, arg AllRolesParams) ([]string, e
 }
 
 const createRole = `-- name: CreateRole :execrows
-INSERT INTO roles (tenant, name, description) VALUES ($1, $2, $3)
+INSERT INTO roles (tenant, name, description, seal) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, name) DO NOTHING
 `
 
@@ -81,10 +81,16 @@ type CreateRoleParams struct {
 	Tenant      string
 	Name        string
 	Description string
+	Seal        string
 }
 
 func (q *Queries) CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error) {
-	result, err := q.db.Exec(ctx, createRole, arg.Tenant, arg.Name, arg.Description)
+	result, err := q.db.Exec(ctx, createRole,
+		arg.Tenant,
+		arg.Name,
+		arg.Description,
+		arg.Seal,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -180,7 +186,7 @@ func (q *Queries) DeleteRoleParent(ctx context.Context, arg DeleteRoleParentPara
 }
 
 const role = `-- name: Role :many
-SELECT r.description, r.scopes, CAST(coalesce(p.parent, '') AS text) AS parent
+SELECT r.description, r.scopes, r.seal, CAST(coalesce(p.parent, '') AS text) AS parent
 FROM roles r LEFT JOIN role_parents p ON p.tenant = r.tenant AND p.role = r.name
 WHERE r.tenant = $1 AND r.name = $2
 ORDER BY parent
@@ -194,6 +200,7 @@ type RoleParams struct {
 type RoleRow struct {
 	Description string
 	Scopes      string
+	Seal        string
 	Parent      string
 }
 
@@ -207,7 +214,12 @@ func (q *Queries) Role(ctx context.Context, arg RoleParams) ([]RoleRow, error) {
 	items := []RoleRow{}
 	for rows.Next() {
 		var i RoleRow
-		if err := rows.Scan(&i.Description, &i.Scopes, &i.Parent); err != nil {
+		if err := rows.Scan(
+			&i.Description,
+			&i.Scopes,
+			&i.Seal,
+			&i.Parent,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -219,7 +231,7 @@ func (q *Queries) Role(ctx context.Context, arg RoleParams) ([]RoleRow, error) {
 }
 
 const roles = `-- name: Roles :many
-SELECT name, description FROM roles
+SELECT name, description, scopes, seal FROM roles
 WHERE tenant = $1 AND name > $2 AND substr(name, 1, 1) <> CAST($3 AS text)
 ORDER BY name
 LIMIT CAST($4 AS bigint)
@@ -235,6 +247,8 @@ type RolesParams struct {
 type RolesRow struct {
 	Name        string
 	Description string
+	Scopes      string
+	Seal        string
 }
 
 // Built-in roles, whose names begin with an at sign, are not listed.
@@ -252,7 +266,12 @@ func (q *Queries) Roles(ctx context.Context, arg RolesParams) ([]RolesRow, error
 	items := []RolesRow{}
 	for rows.Next() {
 		var i RolesRow
-		if err := rows.Scan(&i.Name, &i.Description); err != nil {
+		if err := rows.Scan(
+			&i.Name,
+			&i.Description,
+			&i.Scopes,
+			&i.Seal,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -264,9 +283,9 @@ func (q *Queries) Roles(ctx context.Context, arg RolesParams) ([]RolesRow, error
 }
 
 const setRole = `-- name: SetRole :execrows
-INSERT INTO roles (tenant, name, description, scopes) VALUES ($1, $2, $3, $4)
-ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description, scopes = excluded.scopes
-WHERE roles.description <> excluded.description OR roles.scopes <> excluded.scopes
+INSERT INTO roles (tenant, name, description, scopes, seal) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description, scopes = excluded.scopes, seal = excluded.seal
+WHERE roles.description <> excluded.description OR roles.scopes <> excluded.scopes OR roles.seal <> excluded.seal
 `
 
 type SetRoleParams struct {
@@ -274,14 +293,17 @@ type SetRoleParams struct {
 	Name        string
 	Description string
 	Scopes      string
+	Seal        string
 }
 
+// No two seals are alike, and plain rows have none.
 func (q *Queries) SetRole(ctx context.Context, arg SetRoleParams) (int64, error) {
 	result, err := q.db.Exec(ctx, setRole,
 		arg.Tenant,
 		arg.Name,
 		arg.Description,
 		arg.Scopes,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err

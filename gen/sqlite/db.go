@@ -420,6 +420,54 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.rotateSessionInPlaceStmt, err = db.PrepareContext(ctx, rotateSessionInPlace); err != nil {
 		return nil, fmt.Errorf("error preparing query RotateSessionInPlace: %w", err)
 	}
+	if q.sealedGrantsStmt, err = db.PrepareContext(ctx, sealedGrants); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedGrants: %w", err)
+	}
+	if q.sealedGroupMemberStmt, err = db.PrepareContext(ctx, sealedGroupMember); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedGroupMember: %w", err)
+	}
+	if q.sealedGroupsInStmt, err = db.PrepareContext(ctx, sealedGroupsIn); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedGroupsIn: %w", err)
+	}
+	if q.sealedGroupsOfStmt, err = db.PrepareContext(ctx, sealedGroupsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedGroupsOf: %w", err)
+	}
+	if q.sealedMembersOfGroupStmt, err = db.PrepareContext(ctx, sealedMembersOfGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembersOfGroup: %w", err)
+	}
+	if q.sealedMembershipStmt, err = db.PrepareContext(ctx, sealedMembership); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembership: %w", err)
+	}
+	if q.sealedMembershipsAtStmt, err = db.PrepareContext(ctx, sealedMembershipsAt); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembershipsAt: %w", err)
+	}
+	if q.sealedMembershipsOfStmt, err = db.PrepareContext(ctx, sealedMembershipsOf); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembershipsOf: %w", err)
+	}
+	if q.sealedMembershipsOfAtStmt, err = db.PrepareContext(ctx, sealedMembershipsOfAt); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembershipsOfAt: %w", err)
+	}
+	if q.sealedMembershipsOfRoleStmt, err = db.PrepareContext(ctx, sealedMembershipsOfRole); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembershipsOfRole: %w", err)
+	}
+	if q.sealedMembershipsOfUsersStmt, err = db.PrepareContext(ctx, sealedMembershipsOfUsers); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedMembershipsOfUsers: %w", err)
+	}
+	if q.sealedNodesOwnedStmt, err = db.PrepareContext(ctx, sealedNodesOwned); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedNodesOwned: %w", err)
+	}
+	if q.sealedOwnedNodesStmt, err = db.PrepareContext(ctx, sealedOwnedNodes); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedOwnedNodes: %w", err)
+	}
+	if q.sealedToolPermissionStmt, err = db.PrepareContext(ctx, sealedToolPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedToolPermission: %w", err)
+	}
+	if q.sealedToolPermissionsStmt, err = db.PrepareContext(ctx, sealedToolPermissions); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedToolPermissions: %w", err)
+	}
+	if q.sealedUsersInGroupsStmt, err = db.PrepareContext(ctx, sealedUsersInGroups); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedUsersInGroups: %w", err)
+	}
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
@@ -1190,6 +1238,86 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rotateSessionInPlaceStmt: %w", cerr)
 		}
 	}
+	if q.sealedGrantsStmt != nil {
+		if cerr := q.sealedGrantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedGrantsStmt: %w", cerr)
+		}
+	}
+	if q.sealedGroupMemberStmt != nil {
+		if cerr := q.sealedGroupMemberStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedGroupMemberStmt: %w", cerr)
+		}
+	}
+	if q.sealedGroupsInStmt != nil {
+		if cerr := q.sealedGroupsInStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedGroupsInStmt: %w", cerr)
+		}
+	}
+	if q.sealedGroupsOfStmt != nil {
+		if cerr := q.sealedGroupsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedGroupsOfStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembersOfGroupStmt != nil {
+		if cerr := q.sealedMembersOfGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembersOfGroupStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipStmt != nil {
+		if cerr := q.sealedMembershipStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipsAtStmt != nil {
+		if cerr := q.sealedMembershipsAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipsAtStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipsOfStmt != nil {
+		if cerr := q.sealedMembershipsOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipsOfStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipsOfAtStmt != nil {
+		if cerr := q.sealedMembershipsOfAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipsOfAtStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipsOfRoleStmt != nil {
+		if cerr := q.sealedMembershipsOfRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipsOfRoleStmt: %w", cerr)
+		}
+	}
+	if q.sealedMembershipsOfUsersStmt != nil {
+		if cerr := q.sealedMembershipsOfUsersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedMembershipsOfUsersStmt: %w", cerr)
+		}
+	}
+	if q.sealedNodesOwnedStmt != nil {
+		if cerr := q.sealedNodesOwnedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedNodesOwnedStmt: %w", cerr)
+		}
+	}
+	if q.sealedOwnedNodesStmt != nil {
+		if cerr := q.sealedOwnedNodesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedOwnedNodesStmt: %w", cerr)
+		}
+	}
+	if q.sealedToolPermissionStmt != nil {
+		if cerr := q.sealedToolPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedToolPermissionStmt: %w", cerr)
+		}
+	}
+	if q.sealedToolPermissionsStmt != nil {
+		if cerr := q.sealedToolPermissionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedToolPermissionsStmt: %w", cerr)
+		}
+	}
+	if q.sealedUsersInGroupsStmt != nil {
+		if cerr := q.sealedUsersInGroupsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedUsersInGroupsStmt: %w", cerr)
+		}
+	}
 	if q.sessionStmt != nil {
 		if cerr := q.sessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
@@ -1536,6 +1664,22 @@ type Queries struct {
 	rolesBehindStmt                *sql.Stmt
 	rotateSessionStmt              *sql.Stmt
 	rotateSessionInPlaceStmt       *sql.Stmt
+	sealedGrantsStmt               *sql.Stmt
+	sealedGroupMemberStmt          *sql.Stmt
+	sealedGroupsInStmt             *sql.Stmt
+	sealedGroupsOfStmt             *sql.Stmt
+	sealedMembersOfGroupStmt       *sql.Stmt
+	sealedMembershipStmt           *sql.Stmt
+	sealedMembershipsAtStmt        *sql.Stmt
+	sealedMembershipsOfStmt        *sql.Stmt
+	sealedMembershipsOfAtStmt      *sql.Stmt
+	sealedMembershipsOfRoleStmt    *sql.Stmt
+	sealedMembershipsOfUsersStmt   *sql.Stmt
+	sealedNodesOwnedStmt           *sql.Stmt
+	sealedOwnedNodesStmt           *sql.Stmt
+	sealedToolPermissionStmt       *sql.Stmt
+	sealedToolPermissionsStmt      *sql.Stmt
+	sealedUsersInGroupsStmt        *sql.Stmt
 	sessionStmt                    *sql.Stmt
 	sessionUserStmt                *sql.Stmt
 	sessionUsersBehindStmt         *sql.Stmt
@@ -1709,6 +1853,22 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		rolesBehindStmt:                q.rolesBehindStmt,
 		rotateSessionStmt:              q.rotateSessionStmt,
 		rotateSessionInPlaceStmt:       q.rotateSessionInPlaceStmt,
+		sealedGrantsStmt:               q.sealedGrantsStmt,
+		sealedGroupMemberStmt:          q.sealedGroupMemberStmt,
+		sealedGroupsInStmt:             q.sealedGroupsInStmt,
+		sealedGroupsOfStmt:             q.sealedGroupsOfStmt,
+		sealedMembersOfGroupStmt:       q.sealedMembersOfGroupStmt,
+		sealedMembershipStmt:           q.sealedMembershipStmt,
+		sealedMembershipsAtStmt:        q.sealedMembershipsAtStmt,
+		sealedMembershipsOfStmt:        q.sealedMembershipsOfStmt,
+		sealedMembershipsOfAtStmt:      q.sealedMembershipsOfAtStmt,
+		sealedMembershipsOfRoleStmt:    q.sealedMembershipsOfRoleStmt,
+		sealedMembershipsOfUsersStmt:   q.sealedMembershipsOfUsersStmt,
+		sealedNodesOwnedStmt:           q.sealedNodesOwnedStmt,
+		sealedOwnedNodesStmt:           q.sealedOwnedNodesStmt,
+		sealedToolPermissionStmt:       q.sealedToolPermissionStmt,
+		sealedToolPermissionsStmt:      q.sealedToolPermissionsStmt,
+		sealedUsersInGroupsStmt:        q.sealedUsersInGroupsStmt,
 		sessionStmt:                    q.sessionStmt,
 		sessionUserStmt:                q.sessionUserStmt,
 		sessionUsersBehindStmt:         q.sessionUsersBehindStmt,

@@ -10,7 +10,7 @@ import (
 )
 
 const allGrants = `-- name: AllGrants :many
-SELECT role, permission, condition FROM grants
+SELECT role, permission, condition, seal FROM grants
 WHERE tenant = ?1
 ORDER BY role, permission
 `
@@ -23,6 +23,7 @@ type AllGrantsRow struct {
 	Role       string
 	Permission string
 	Condition  string
+	Seal       string
 }
 
 func (q *Queries) AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error) {
@@ -34,7 +35,12 @@ func (q *Queries) AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGran
 	items := []AllGrantsRow{}
 	for rows.Next() {
 		var i AllGrantsRow
-		if err := rows.Scan(&i.Role, &i.Permission, &i.Condition); err != nil {
+		if err := rows.Scan(
+			&i.Role,
+			&i.Permission,
+			&i.Condition,
+			&i.Seal,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -84,7 +90,7 @@ func (q *Queries) DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRole
 }
 
 const grant = `-- name: Grant :one
-SELECT permission, condition FROM grants
+SELECT permission, condition, seal FROM grants
 WHERE tenant = ?1 AND role = ?2 AND permission = ?3
 `
 
@@ -97,17 +103,18 @@ type GrantParams struct {
 type GrantRow struct {
 	Permission string
 	Condition  string
+	Seal       string
 }
 
 func (q *Queries) Grant(ctx context.Context, arg GrantParams) (GrantRow, error) {
 	row := q.queryRow(ctx, q.grantStmt, grant, arg.Tenant, arg.Role, arg.Permission)
 	var i GrantRow
-	err := row.Scan(&i.Permission, &i.Condition)
+	err := row.Scan(&i.Permission, &i.Condition, &i.Seal)
 	return i, err
 }
 
 const grants = `-- name: Grants :many
-SELECT permission, condition FROM grants
+SELECT permission, condition, seal FROM grants
 WHERE tenant = ?1 AND role = ?2 AND permission > ?3
 ORDER BY permission
 LIMIT CAST(?4 AS bigint)
@@ -123,6 +130,7 @@ type GrantsParams struct {
 type GrantsRow struct {
 	Permission string
 	Condition  string
+	Seal       string
 }
 
 func (q *Queries) Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error) {
@@ -139,7 +147,7 @@ func (q *Queries) Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, er
 	items := []GrantsRow{}
 	for rows.Next() {
 		var i GrantsRow
-		if err := rows.Scan(&i.Permission, &i.Condition); err != nil {
+		if err := rows.Scan(&i.Permission, &i.Condition, &i.Seal); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -154,7 +162,7 @@ func (q *Queries) Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, er
 }
 
 const setGrant = `-- name: SetGrant :execrows
-INSERT INTO grants (tenant, role, permission, condition) VALUES (?1, ?2, ?3, ?4)
+INSERT INTO grants (tenant, role, permission, condition, seal) VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (tenant, role, permission) DO UPDATE SET condition = excluded.condition
 WHERE grants.condition <> excluded.condition
 `
@@ -164,6 +172,7 @@ type SetGrantParams struct {
 	Role       string
 	Permission string
 	Condition  string
+	Seal       string
 }
 
 func (q *Queries) SetGrant(ctx context.Context, arg SetGrantParams) (int64, error) {
@@ -172,6 +181,7 @@ func (q *Queries) SetGrant(ctx context.Context, arg SetGrantParams) (int64, erro
 		arg.Role,
 		arg.Permission,
 		arg.Condition,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err

@@ -89,13 +89,14 @@ func (q *Queries) Nodes(ctx context.Context, arg NodesParams) ([]Node, error) {
 }
 
 const setNode = `-- name: SetNode :execrows
-INSERT INTO nodes (tenant, type, id, parent_type, parent_id, name, owner, properties)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+INSERT INTO nodes (tenant, type, id, parent_type, parent_id, name, owner, properties, seal)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
 ON CONFLICT (tenant, type, id) DO UPDATE SET
     parent_type = excluded.parent_type, parent_id = excluded.parent_id,
-    name = excluded.name, owner = excluded.owner, properties = excluded.properties
+    name = excluded.name, owner = excluded.owner, properties = excluded.properties, seal = excluded.seal
 WHERE nodes.parent_type <> excluded.parent_type OR nodes.parent_id <> excluded.parent_id
    OR nodes.name <> excluded.name OR nodes.owner <> excluded.owner OR nodes.properties <> excluded.properties
+   OR nodes.seal <> excluded.seal
 `
 
 type SetNodeParams struct {
@@ -107,8 +108,10 @@ type SetNodeParams struct {
 	Name       string
 	Owner      string
 	Properties string
+	Seal       string
 }
 
+// No two seals are alike, and plain rows have none.
 func (q *Queries) SetNode(ctx context.Context, arg SetNodeParams) (int64, error) {
 	result, err := q.exec(ctx, q.setNodeStmt, setNode,
 		arg.Tenant,
@@ -119,6 +122,7 @@ func (q *Queries) SetNode(ctx context.Context, arg SetNodeParams) (int64, error)
 		arg.Name,
 		arg.Owner,
 		arg.Properties,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err

@@ -142,19 +142,26 @@ func (q *Queries) DeleteToolPermission(ctx context.Context, arg DeleteToolPermis
 }
 
 const setTool = `-- name: SetTool :execrows
-INSERT INTO tools (tenant, name, description) VALUES (?1, ?2, ?3)
-ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description
-WHERE tools.description <> excluded.description
+INSERT INTO tools (tenant, name, description, seal) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (tenant, name) DO UPDATE SET description = excluded.description, seal = excluded.seal
+WHERE tools.description <> excluded.description OR tools.seal <> excluded.seal
 `
 
 type SetToolParams struct {
 	Tenant      string
 	Name        string
 	Description string
+	Seal        string
 }
 
+// No two seals are alike, and plain rows have none.
 func (q *Queries) SetTool(ctx context.Context, arg SetToolParams) (int64, error) {
-	result, err := q.exec(ctx, q.setToolStmt, setTool, arg.Tenant, arg.Name, arg.Description)
+	result, err := q.exec(ctx, q.setToolStmt, setTool,
+		arg.Tenant,
+		arg.Name,
+		arg.Description,
+		arg.Seal,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -162,7 +169,8 @@ func (q *Queries) SetTool(ctx context.Context, arg SetToolParams) (int64, error)
 }
 
 const setToolPermission = `-- name: SetToolPermission :execrows
-INSERT INTO tool_permissions (tenant, permission, tool, description) VALUES (?1, ?2, ?3, ?4)
+INSERT INTO tool_permissions (tenant, permission, tool, description, seal)
+VALUES (?1, ?2, ?3, ?4, ?5)
 ON CONFLICT (tenant, permission) DO UPDATE SET description = excluded.description
 WHERE tool_permissions.tool = excluded.tool AND tool_permissions.description <> excluded.description
 `
@@ -172,6 +180,7 @@ type SetToolPermissionParams struct {
 	Permission  string
 	Tool        string
 	Description string
+	Seal        string
 }
 
 func (q *Queries) SetToolPermission(ctx context.Context, arg SetToolPermissionParams) (int64, error) {
@@ -180,6 +189,7 @@ func (q *Queries) SetToolPermission(ctx context.Context, arg SetToolPermissionPa
 		arg.Permission,
 		arg.Tool,
 		arg.Description,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err
@@ -188,8 +198,8 @@ func (q *Queries) SetToolPermission(ctx context.Context, arg SetToolPermissionPa
 }
 
 const tool = `-- name: Tool :many
-SELECT t.name, t.description, CAST(coalesce(p.permission, '') AS text) AS permission,
-    CAST(coalesce(p.description, '') AS text) AS permission_description
+SELECT t.name, t.description, t.seal, CAST(coalesce(p.permission, '') AS text) AS permission,
+    CAST(coalesce(p.description, '') AS text) AS permission_description, CAST(coalesce(p.seal, '') AS text) AS permission_seal
 FROM tools t LEFT JOIN tool_permissions p ON p.tenant = t.tenant AND p.tool = t.name
 WHERE t.tenant = ?1 AND t.name = ?2
 ORDER BY permission
@@ -203,8 +213,10 @@ type ToolParams struct {
 type ToolRow struct {
 	Name                  string
 	Description           string
+	Seal                  string
 	Permission            string
 	PermissionDescription string
+	PermissionSeal        string
 }
 
 // One row for each permission, and one without where there is none.
@@ -220,8 +232,10 @@ func (q *Queries) Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error) {
 		if err := rows.Scan(
 			&i.Name,
 			&i.Description,
+			&i.Seal,
 			&i.Permission,
 			&i.PermissionDescription,
+			&i.PermissionSeal,
 		); err != nil {
 			return nil, err
 		}
@@ -237,10 +251,10 @@ func (q *Queries) Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error) {
 }
 
 const tools = `-- name: Tools :many
-SELECT t.name, t.description, CAST(coalesce(p.permission, '') AS text) AS permission,
-    CAST(coalesce(p.description, '') AS text) AS permission_description
+SELECT t.name, t.description, t.seal, CAST(coalesce(p.permission, '') AS text) AS permission,
+    CAST(coalesce(p.description, '') AS text) AS permission_description, CAST(coalesce(p.seal, '') AS text) AS permission_seal
 FROM (
-    SELECT tools.tenant, tools.name, tools.description FROM tools
+    SELECT tools.tenant, tools.name, tools.description, tools.seal FROM tools
     WHERE tools.tenant = ?1 AND tools.name > ?2
     ORDER BY tools.name LIMIT CAST(?3 AS bigint)) t
 LEFT JOIN tool_permissions p ON p.tenant = t.tenant AND p.tool = t.name
@@ -256,8 +270,10 @@ type ToolsParams struct {
 type ToolsRow struct {
 	Name                  string
 	Description           string
+	Seal                  string
 	Permission            string
 	PermissionDescription string
+	PermissionSeal        string
 }
 
 // The rows of each tool are as in Tool; max_rows counts tools.
@@ -273,8 +289,10 @@ func (q *Queries) Tools(ctx context.Context, arg ToolsParams) ([]ToolsRow, error
 		if err := rows.Scan(
 			&i.Name,
 			&i.Description,
+			&i.Seal,
 			&i.Permission,
 			&i.PermissionDescription,
+			&i.PermissionSeal,
 		); err != nil {
 			return nil, err
 		}

@@ -22,6 +22,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"strings"
 )
@@ -136,7 +137,7 @@ type Tenant struct {
 // tenantKey holds a tenant's keys, by purpose.
 type tenantKey struct {
 	names cipher.Block
-	ivs   []byte
+	ivs   hash.Hash
 	rows  cipher.AEAD
 }
 
@@ -179,10 +180,10 @@ func (t *Tenant) OpenName(column Column, value string) (string, error) {
 // iv is the HMAC of a name and where it stands, cut to the length of an initialization
 // vector.
 func (k *tenantKey) iv(tenant string, column Column, name []byte) []byte {
-	mac := hmac.New(sha256.New, k.ivs)
-	mac.Write(joined(tenant, column.Table, column.Name))
-	mac.Write(name)
-	return mac.Sum(nil)[:ivBytes]
+	k.ivs.Reset()
+	k.ivs.Write(joined(tenant, column.Table, column.Name))
+	k.ivs.Write(name)
+	return k.ivs.Sum(nil)[:ivBytes]
 }
 
 // Row seals content, which belongs to the row of a table that identity tells from all
@@ -249,7 +250,7 @@ func (t *Tenant) key(id string) (*tenantKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	key := &tenantKey{names: names, ivs: master.derive("ivs", t.tenant), rows: sealer}
+	key := &tenantKey{names: names, ivs: hmac.New(sha256.New, master.derive("ivs", t.tenant)), rows: sealer}
 	t.keys[id] = key
 	return key, nil
 }

@@ -81,7 +81,7 @@ func TestPostgreSQLFailures(t *testing.T) {
 			} else if err == nil || fault.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.detail) {
 				t.Errorf("got error %v, want code %v with %q", err, c.code, c.detail)
 			}
-			if got, err := storetest.Read(s, "tenant").Revision(ctx); err != nil || got != want {
+			if got, err := storetest.Reader(s, "tenant").Revision(ctx); err != nil || got != want {
 				t.Errorf("got revision %d, error %v; want %d", got, err, want)
 			}
 		})
@@ -140,7 +140,7 @@ func BenchmarkHoldings(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := storetest.Read(s, "tenant").Holdings(ctx, "user5"); err != nil {
+				if _, err := storetest.Reader(s, "tenant").Holdings(ctx, "user5"); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,7 +10,7 @@ import (
 
 // This file reads what decisions are made of.
 
-// Policy implements store.Reader.
+// Policy implements store.Reader. It reads three lists.
 func (r reader) Policy(ctx context.Context) ([]authz.RoleSpec, error) {
 	const doing = "read the policy"
 	names, err := r.queries.AllRoles(ctx, postgres.AllRolesParams{Tenant: r.tenant})

@@ -1,6 +1,51 @@
 package sqlstore
 
-import "time"
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"time"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/seal"
+)
+
+// RegisterKeys makes a key of each secret, and has new tenants sealed with the first.
+func (s *Store) RegisterKeys(ctx context.Context, secrets ...string) error {
+	salt := make([]byte, seal.SaltBytes)
+	rand.Read(salt)
+	tx, err := s.db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.rollback(ctx)
+	err = tx.SetEncryption(ctx, postgres.SetEncryptionParams{SealedWith: "k1", Salt: base64.RawURLEncoding.EncodeToString(salt)})
+	if err != nil {
+		return err
+	}
+	for i, secret := range secrets {
+		stretched, err := seal.Stretch(secret, salt, seal.MinIterations)
+		if err != nil {
+			return err
+		}
+		err = tx.CreateEncryptionKey(ctx, postgres.CreateEncryptionKeyParams{
+			Number: int64(i + 1), Iterations: seal.MinIterations, CheckValue: stretched.Check(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return tx.commit(ctx)
+}
+
+// SetSealing says which key a tenant's values are sealed with from now on, and which
+// others they may still be sealed with.
+func (s *Store) SetSealing(ctx context.Context, tenant, with string, also ...string) error {
+	state := sealing{with: with, also: also}
+	return classify(ctx, s.db.statements().SetTenantSealing(ctx, postgres.SetTenantSealingParams{
+		Tenant: tenant, SealedWith: state.with, SealedAlso: state.alsoText(),
+	}), "say how a tenant is sealed")
+}
 
 // SetGrace replaces what EnableEncryption waits for processes without secrets.
 func (s *Store) SetGrace(grace time.Duration) { s.grace = grace }

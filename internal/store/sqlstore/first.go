@@ -44,3 +44,24 @@ func namesOf(list string) []string {
 	}
 	return names
 }
+
+// scan reads a list of sealed rows in batches, each from behind the last row of the one
+// before.
+func scan[R any](read func(last R) ([]R, error), use func(R) error) error {
+	var last R
+	for {
+		rows, err := read(last)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := use(row); err != nil {
+				return err
+			}
+		}
+		if len(rows) < scanRows {
+			return nil
+		}
+		last = rows[len(rows)-1]
+	}
+}

@@ -266,7 +266,7 @@ func (m *machine) write(tx store.Tx) (string, func(context.Context) (bool, error
 }
 
 func (m *machine) read(ctx context.Context) (string, outcome) {
-	r := storetest.Read(m.store, m.tenant)
+	r := storetest.Reader(m.store, m.tenant)
 	role, user, node := pick(m, fuzzRoles), pick(m, fuzzUsers), pick(m, fuzzNodes)
 	after, limit := pick(m, fuzzUsers), m.next(5)
 	answer := func(name string, value any, err error) (string, outcome) {

@@ -100,7 +100,7 @@ func TestMigrateKeepsData(t *testing.T) {
 		if from, to, err := sqlstore.Migrate(ctx, url); err != nil || from != 1 || to != latest {
 			t.Fatalf("got %d to %d, error %v; want 1 to %d", from, to, err, latest)
 		}
-		r := storetest.Read(open(t, sqlstore.Config{URL: url}), "t")
+		r := storetest.Reader(open(t, sqlstore.Config{URL: url}), "t")
 		revision, err := r.Revision(ctx)
 		if err != nil || revision != 7 {
 			t.Errorf("got revision %d, %v; want 7", revision, err)

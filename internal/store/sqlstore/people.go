@@ -16,7 +16,7 @@ func (r reader) Groups(ctx context.Context, after string, limit int) ([]authz.Gr
 	}
 	groups := make([]authz.Group, len(rows))
 	for i, row := range rows {
-		groups[i] = authz.Group(row)
+		groups[i] = authz.Group{Name: row.Name, Description: row.Description}
 	}
 	return groups, nil
 }

@@ -18,7 +18,7 @@ import (
 // builtinPrefix begins the names of the built-in roles and of no others.
 const builtinPrefix = "@"
 
-// reader implements store.Reader, over a snapshot or a transaction.
+// reader implements store.Reader, on a snapshot or in a transaction.
 type reader struct {
 	queries postgres.Querier
 	tenant  string
@@ -46,7 +46,7 @@ func (r reader) Roles(ctx context.Context, after string, limit int) ([]authz.Rol
 	}
 	roles := make([]authz.Role, len(rows))
 	for i, row := range rows {
-		roles[i] = authz.Role(row)
+		roles[i] = authz.Role{Name: row.Name, Description: row.Description}
 	}
 	return roles, nil
 }
@@ -70,7 +70,7 @@ func (r reader) Grant(ctx context.Context, role, permission string) (authz.Grant
 	if err != nil {
 		return authz.Grant{}, false, unlessNoRows(ctx, err, "read a grant")
 	}
-	return authz.Grant(row), true, nil
+	return authz.Grant{Permission: row.Permission, Condition: row.Condition}, true, nil
 }
 
 func (r reader) Grants(ctx context.Context, role, after string, limit int) ([]authz.Grant, error) {
@@ -85,7 +85,7 @@ func (r reader) Grants(ctx context.Context, role, after string, limit int) ([]au
 	}
 	grants := make([]authz.Grant, len(rows))
 	for i, row := range rows {
-		grants[i] = authz.Grant(row)
+		grants[i] = authz.Grant{Permission: row.Permission, Condition: row.Condition}
 	}
 	return grants, nil
 }
@@ -95,7 +95,7 @@ func (r reader) Group(ctx context.Context, name string) (authz.Group, bool, erro
 	if err != nil {
 		return authz.Group{}, false, unlessNoRows(ctx, err, "read a group")
 	}
-	return authz.Group(row), true, nil
+	return authz.Group{Name: row.Name, Description: row.Description}, true, nil
 }
 
 func (r reader) Nodes(ctx context.Context, nodeType string, parent authz.Node, after string, limit int) ([]store.NodeRecord, error) {
@@ -196,7 +196,7 @@ func (r reader) Changes(ctx context.Context, after int64, limit int) ([]authz.Ch
 	}
 	changes := make([]authz.Change, len(rows))
 	for i, row := range rows {
-		changes[i] = authz.Change(row)
+		changes[i] = authz.Change{Revision: row.Revision, Kind: row.Kind, Key: row.Key}
 	}
 	return changes, nil
 }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -33,6 +34,8 @@ type sealed struct {
 	sealing
 }
 
+var errSealedName = errors.New("a name is asked for in its sealed form")
+
 // damaged is the error for a row that does not open. The log may name its table; the value
 // itself tells nothing.
 func damaged(table string, err error) error {
@@ -48,6 +51,12 @@ func (q *sealed) name(column seal.Column, name string) (string, error) {
 func (q *sealed) names(column seal.Column, name string) ([]string, error) {
 	forms := make([]string, 0, 1+len(q.also))
 	for _, id := range q.live() {
+		if id == seal.Plain {
+			// In plain, a name that is what another is sealed as would find the other.
+			if _, err := q.seals.OpenName(column, name); err == nil {
+				return nil, damaged(column.Table, errSealedName)
+			}
+		}
 		form, err := q.seals.Name(id, column, name)
 		if err != nil {
 			return nil, err
@@ -86,6 +95,31 @@ func (q *sealed) each(column seal.Column, name string, run func(form string) (in
 		found += rows
 	}
 	return found, nil
+}
+
+// inTurn are the forms of a name, to be asked for by one statement after another. Where
+// each sees a snapshot of its own, and nothing locks out who seals rows anew, a row may
+// go from another form to that which is written between two: so that one comes twice.
+func (q *sealed) inTurn(column seal.Column, name string) ([]string, error) {
+	forms, err := q.names(column, name)
+	if len(forms) > 1 {
+		forms = append(forms, forms[0])
+	}
+	return forms, err
+}
+
+// byName looks a row up by each of a name's forms in turn.
+func byName[R any](q *sealed, column seal.Column, name string, find func(form string) (R, error)) (row R, err error) {
+	forms, err := q.inTurn(column, name)
+	if err != nil {
+		return row, err
+	}
+	for _, form := range forms {
+		if row, err = find(form); !isNoRows(err) {
+			return row, err
+		}
+	}
+	return row, err
 }
 
 // openName opens a name of a row with the given seal: a row without one is plain, which

@@ -129,7 +129,7 @@ func (q *sealed) Session(ctx context.Context, session postgres.SessionParams) (p
 	case !isNoRows(err):
 		return postgres.SessionRow{}, err
 	}
-	switch user, _, err := q.sessionUser(row.Subject, func(form string) (postgres.SessionUser, error) {
+	switch _, user, err := q.sessionUser(row.Subject, func(form string) (postgres.SessionUser, error) {
 		return q.Querier.SessionUser(ctx, postgres.SessionUserParams{Tenant: session.Tenant, Name: form})
 	}); {
 	case err == nil:
@@ -161,7 +161,7 @@ func (q *sealed) LiveSessionsOfUser(ctx context.Context, page postgres.LiveSessi
 // sessionsOf reads a page of a user's sessions for each form of the user's name, and
 // makes one of them.
 func (q *sealed) sessionsOf(user string, maxRows int64, read func(form string) ([]postgres.Session, error)) ([]postgres.Session, error) {
-	forms, err := q.names(sessionsSubject, user)
+	forms, err := q.inTurn(sessionsSubject, user)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +174,7 @@ func (q *sealed) sessionsOf(user string, maxRows int64, read func(form string) (
 		all = append(all, rows...)
 	}
 	slices.SortFunc(all, func(a, b postgres.Session) int { return strings.Compare(a.ID, b.ID) })
+	all = slices.CompactFunc(all, func(a, b postgres.Session) bool { return a.ID == b.ID })
 	return all[:min(int64(len(all)), maxRows)], nil
 }
 
@@ -322,7 +323,7 @@ func (q *sealed) lockSessionUser(ctx context.Context, tenant, name string) (stor
 	if err := q.Querier.LockNumber(ctx, postgres.LockNumberParams{Number: userNumber(tenant, name)}); err != nil {
 		return stored, row, err
 	}
-	row, stored, err = q.sessionUser(name, func(form string) (postgres.SessionUser, error) {
+	stored, row, err = q.sessionUser(name, func(form string) (postgres.SessionUser, error) {
 		return q.Querier.LockStoredSessionUser(ctx, postgres.LockStoredSessionUserParams{Tenant: tenant, Name: form})
 	})
 	if !isNoRows(err) {
@@ -341,26 +342,14 @@ func userNumber(tenant, name string) int64 {
 	return int64(binary.BigEndian.Uint64(sum[:8]))
 }
 
-// sessionUser reads a user's row by any form of the name, and returns it opened and as it
-// is stored. Outside a snapshot it may be sealed anew between two reads, in the form
-// that is written: so that one is asked for twice.
-func (q *sealed) sessionUser(name string, read func(form string) (postgres.SessionUser, error)) (row, stored postgres.SessionUser, err error) {
-	forms, err := q.names(sessionUsersName, name)
-	if err != nil {
-		return row, stored, err
+// sessionUser reads a user's row by any form of the name, and returns it as it is stored
+// and opened.
+func (q *sealed) sessionUser(name string, read func(form string) (postgres.SessionUser, error)) (stored, row postgres.SessionUser, err error) {
+	stored, err = byName(q, sessionUsersName, name, read)
+	if err == nil {
+		row, err = q.openSessionUser(stored)
 	}
-	if len(forms) > 1 {
-		forms = append(forms, forms[0])
-	}
-	for _, form := range forms {
-		if stored, err = read(form); err == nil {
-			row, err = q.openSessionUser(stored)
-		}
-		if !isNoRows(err) {
-			break
-		}
-	}
-	return row, stored, err
+	return stored, row, err
 }
 
 func resealSessionUser(ctx context.Context, q postgres.Querier, stored, row postgres.SessionUser) (int64, error) {

@@ -39,7 +39,7 @@ func (r reader) Holders(ctx context.Context, query store.HoldersQuery, after str
 }
 
 // Subjects implements store.Reader in two statements, however many users there
-// are: on one snapshot only where the reader has one.
+// are.
 func (r reader) Subjects(ctx context.Context, users []string, at []authz.Node) (map[string]store.SubjectRecord, error) {
 	const doing = "read what users hold"
 	names := jsonList(users)

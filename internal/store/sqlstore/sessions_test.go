@@ -118,7 +118,7 @@ func TestTwoStoresSweep(t *testing.T) {
 		if got := total.Load(); got != sessions {
 			t.Errorf("got %d sessions expired, want %d", got, sessions)
 		}
-		events, err := storetest.Read(stores[1], "tenant").AuditEvents(t.Context(), audit.Filter{}, "", 2*sessions)
+		events, err := storetest.Reader(stores[1], "tenant").AuditEvents(t.Context(), audit.Filter{}, "", 2*sessions)
 		if err != nil {
 			t.Fatal(err)
 		}

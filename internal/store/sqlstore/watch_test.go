@@ -98,7 +98,7 @@ func TestPoolOfOneConnectionCarriesBothWritesAndNotifications(t *testing.T) {
 		write(t, s, fmt.Sprint("role", n))
 	}
 	nextPayload(t, all)
-	if got, err := storetest.Read(s, "tenant").Revision(t.Context()); err != nil || got != 50 {
+	if got, err := storetest.Reader(s, "tenant").Revision(t.Context()); err != nil || got != 50 {
 		t.Errorf("got revision %d, %v, want 50", got, err)
 	}
 }

@@ -111,7 +111,7 @@ func testSettings(t *testing.T, f fixture) {
 		equal(t, "the settings", get(f.reader().Settings(ctx))(t), want)
 	}
 	f.write(t, func(tx store.Tx) { get(tx.SetSettings(ctx, authz.Settings{StrictUsers: true}))(t) })
-	equal(t, "another tenant's", get(Read(f.Store, f.tenant+"x").Settings(ctx))(t), authz.Settings{})
+	equal(t, "another tenant's", get(Reader(f, f.tenant+"x").Settings(ctx))(t), authz.Settings{})
 }
 
 // testPeople lists users, groups and their members page by page.

@@ -143,7 +143,7 @@ type fixture struct {
 	open   func(t *testing.T) store.Store
 }
 
-func (f fixture) reader() store.Reader { return Read(f.Store, f.tenant) }
+func (f fixture) reader() store.Reader { return Reader(f, f.tenant) }
 
 // write makes a change that must succeed, and returns its revision.
 func (f fixture) write(t *testing.T, fn func(store.Tx)) int64 {
@@ -320,7 +320,7 @@ func testClose(t *testing.T, f fixture) {
 	if err := <-closed; err != nil {
 		t.Fatalf("Close: %v", err)
 	}
-	_, err = Read(s, f.tenant).Revision(t.Context())
+	_, err = Reader(s, f.tenant).Revision(t.Context())
 	hasCode(t, "Revision", err, fault.CodeUnavailable)
 	_, err = s.Update(t.Context(), f.tenant, func(store.Tx) error { return nil })
 	hasCode(t, "Update", err, fault.CodeUnavailable)

@@ -1,0 +1,203 @@
+package sqlstore_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+)
+
+// treatment says what sealed does with a query.
+type treatment string
+
+const (
+	// answered is for a query that asks for a sealed column or gives one.
+	answered treatment = "answered by sealed"
+	// passedOn is for one that does neither.
+	passedOn treatment = "passed on"
+	// toCome is for one that sealed is yet to answer.
+	toCome treatment = "to come"
+)
+
+// treatments holds every query. Those named Sealed… are asked by sealed itself.
+var treatments = map[string]treatment{
+	"AddGroupMember":             answered,
+	"AllGrants":                  answered,
+	"AllRoleParents":             passedOn,
+	"AllRoles":                   answered,
+	"AnyTenant":                  passedOn,
+	"AuditEvents":                toCome,
+	"Catalogue":                  answered,
+	"ChangesAfter":               answered,
+	"ClientKeyByFingerprint":     passedOn,
+	"ClientKeyByHash":            passedOn,
+	"ClientKeys":                 passedOn,
+	"ConfirmSession":             passedOn,
+	"CountMembers":               answered,
+	"CountReplay":                passedOn,
+	"CreateAuditEvent":           toCome,
+	"CreateChange":               answered,
+	"CreateClientKey":            passedOn,
+	"CreateEncryptionKey":        passedOn,
+	"CreateGroup":                answered,
+	"CreateMembership":           answered,
+	"CreateRole":                 answered,
+	"CreateRoleParent":           passedOn,
+	"CreateSession":              toCome,
+	"CreateSigningKey":           toCome,
+	"CreateUnwrittenTenant":      passedOn,
+	"DatabaseTime":               passedOn,
+	"DefiningTool":               answered,
+	"DeleteChildrenOfRole":       passedOn,
+	"DeleteGrant":                answered,
+	"DeleteGrantsOfRole":         passedOn,
+	"DeleteGroup":                answered,
+	"DeleteMembersOfGroup":       answered,
+	"DeleteMembership":           answered,
+	"DeleteMembershipsAt":        passedOn,
+	"DeleteMembershipsOfRole":    passedOn,
+	"DeleteMembershipsOfSubject": answered,
+	"DeleteNodes":                passedOn,
+	"DeleteParentsOfRole":        passedOn,
+	"DeletePermissionsOfTool":    passedOn,
+	"DeleteRole":                 passedOn,
+	"DeleteRoleParent":           passedOn,
+	"DeleteSession":              passedOn,
+	"DeleteSigningKeys":          passedOn,
+	"DeleteTool":                 passedOn,
+	"DeleteToolPermission":       answered,
+	"DeleteUser":                 answered,
+	"DisownNodes":                answered,
+	"DueSessions":                toCome,
+	"Encryption":                 passedOn,
+	"EncryptionKeys":             passedOn,
+	"EndOldestSessions":          toCome,
+	"EndSession":                 passedOn,
+	"EndSessionsOfUser":          toCome,
+	"Grant":                      answered,
+	"Grants":                     answered,
+	"Group":                      answered,
+	"GroupMembers":               answered,
+	"Groups":                     answered,
+	"GroupsAbove":                answered,
+	"HoldEncryption":             passedOn,
+	"HoldTenantSealing":          passedOn,
+	"Holders":                    answered,
+	"Holdings":                   answered,
+	"HoldingsOf":                 answered,
+	"KnownPermissions":           answered,
+	"KnownUsers":                 answered,
+	"LeaveGroups":                answered,
+	"LiveSessionsOfUser":         toCome,
+	"LockEncryption":             passedOn,
+	"LockSessionUser":            toCome,
+	"LockTenantSealing":          passedOn,
+	"Members":                    answered,
+	"MembershipOutside":          answered,
+	"Memberships":                answered,
+	"MoveSession":                toCome,
+	"Node":                       answered,
+	"Nodes":                      answered,
+	"NodesBelow":                 passedOn,
+	"NodesNamed":                 answered,
+	"NodesOfType":                passedOn,
+	"NodesOwned":                 answered,
+	"NodesUnder":                 answered,
+	"NodesWithin":                passedOn,
+	"PostponeSweep":              passedOn,
+	"RaiseRevision":              passedOn,
+	"RaiseSessionEpoch":          toCome,
+	"RecoverSession":             passedOn,
+	"RemoveGroupMember":          answered,
+	"RetireEncryptionKey":        passedOn,
+	"Revision":                   passedOn,
+	"Revisions":                  passedOn,
+	"RevokeClientKey":            passedOn,
+	"Role":                       answered,
+	"Roles":                      answered,
+	"RolesAbove":                 passedOn,
+	"RotateSession":              toCome,
+	"Session":                    toCome,
+	"Sessions":                   toCome,
+	"SessionsOfUser":             toCome,
+	"SetClientKeyExpiry":         passedOn,
+	"SetEncryption":              passedOn,
+	"SetGrant":                   answered,
+	"SetGroup":                   answered,
+	"SetMembershipWindow":        answered,
+	"SetNode":                    answered,
+	"SetRole":                    answered,
+	"SetRoleDescription":         answered,
+	"SetSettings":                passedOn,
+	"SetTenantSealing":           passedOn,
+	"SetTool":                    answered,
+	"SetToolPermission":          answered,
+	"SetUser":                    answered,
+	"Settings":                   passedOn,
+	"SigningKeys":                toCome,
+	"StaleSessions":              passedOn,
+	"TenantSealing":              passedOn,
+	"Tool":                       answered,
+	"Tools":                      answered,
+	"User":                       answered,
+	"Users":                      answered,
+	"UsersNamed":                 answered,
+}
+
+// TestSealedQueries holds every query to what sealed does with it, so that none is
+// forgotten.
+func TestSealedQueries(t *testing.T) {
+	t.Parallel()
+	methods := methodsOf(t, "sealed")
+	queries := reflect.TypeFor[postgres.Querier]()
+	for i := range queries.NumMethod() {
+		name := queries.Method(i).Name
+		want, known := treatments[name]
+		if strings.HasPrefix(name, "Sealed") {
+			want, known = passedOn, true
+		}
+		if !known {
+			t.Errorf("%s is not among the treatments", name)
+		} else if methods[name] != (want == answered) {
+			t.Errorf("%s: got %t for a method of sealed, but it is to be %s", name, methods[name], want)
+		}
+	}
+	for name := range treatments {
+		if _, ok := queries.MethodByName(name); !ok {
+			t.Errorf("%s is no query", name)
+		}
+	}
+}
+
+// methodsOf reads the names of a type's own methods from the package's files.
+func methodsOf(t *testing.T, typeName string) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	methods := map[string]bool{}
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			method, ok := decl.(*ast.FuncDecl)
+			if !ok || method.Recv == nil {
+				continue
+			}
+			if pointer, ok := method.Recv.List[0].Type.(*ast.StarExpr); ok {
+				if receiver, ok := pointer.X.(*ast.Ident); ok && receiver.Name == typeName {
+					methods[method.Name.Name] = true
+				}
+			}
+		}
+	}
+	return methods
+}
