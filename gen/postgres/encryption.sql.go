@@ -10,13 +10,13 @@ import (
 )
 
 const anythingSealable = `-- name: AnythingSealable :one
-SELECT CAST(count(*) AS bigint) FROM (
-    SELECT id FROM (SELECT t.id FROM tenants t LIMIT 1) a
-    UNION ALL SELECT id FROM (SELECT k.id FROM signing_keys k LIMIT 1) b
-    UNION ALL SELECT id FROM (SELECT e.id FROM audit_events e LIMIT 1) c
-    UNION ALL SELECT id FROM (SELECT s.id FROM sessions s LIMIT 1) d
-    UNION ALL SELECT id FROM (SELECT u.name AS id FROM session_users u LIMIT 1) f
-) anything
+SELECT CAST(count(known.id) AS bigint) FROM (
+    SELECT min(t.id) AS id FROM tenants t
+    UNION ALL SELECT min(k.purpose) FROM signing_keys k
+    UNION ALL SELECT min(a.tenant) FROM audit_events a
+    UNION ALL SELECT min(sessions.tenant) FROM sessions
+    UNION ALL SELECT min(session_users.tenant) FROM session_users
+) known
 `
 
 func (q *Queries) AnythingSealable(ctx context.Context) (int64, error) {
@@ -65,7 +65,7 @@ func (q *Queries) CreateEncryptionKey(ctx context.Context, arg CreateEncryptionK
 
 const createUnwrittenTenant = `-- name: CreateUnwrittenTenant :exec
 INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
-VALUES ($1, 0, $2, (SELECT e.sealed_with FROM encryption e), (SELECT e.sealed_also FROM encryption e))
+VALUES ($1, 0, $2, (SELECT i.sealed_with FROM encryption i), (SELECT i.sealed_also FROM encryption i))
 ON CONFLICT (id) DO NOTHING
 `
 
