@@ -46,6 +46,9 @@ type Config struct {
 	// write. Without it only keys made by CreateClientKey authenticate.
 	OpenRegistration bool
 
+	// Encryption says how the database is sealed; the zero value leaves it plain.
+	Encryption EncryptionConfig
+
 	// DisableAudit leaves the audit log unwritten.
 	DisableAudit bool
 
@@ -123,17 +126,17 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		audit:            !cfg.DisableAudit,
 		maxStaleness:     cfg.MaxStaleness,
 		clock:            cfg.Now,
-		log:              cfg.Logger,
+		log:              logger(cfg),
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
 	}
-	if e.log == nil {
-		e.log = slog.Default()
+	encryption, err := cfg.Encryption.forStore()
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	if e.sessions, err = cfg.Sessions.withDefaults(); err != nil {
 		return nil, err
 	}
@@ -148,8 +151,12 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate}); err != nil {
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
 		return nil, err
+	}
+	warnOfSecret(e.log, encryption.Secret)
+	if e.store.RotationDue() {
+		e.log.Warn("the database is sealed with a previous secret: run `gatehouse encryption rotate`")
 	}
 	if cfg.pollEvery == 0 && e.store.Dialect() == "sqlite" {
 		cfg.pollEvery = sqlitePollEvery
@@ -167,6 +174,13 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.start()
 	return e, nil
+}
+
+func logger(cfg Config) *slog.Logger {
+	if cfg.Logger == nil {
+		return slog.Default()
+	}
+	return cfg.Logger
 }
 
 // Migrate brings a database to this release's schema and returns the schema

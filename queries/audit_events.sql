@@ -1,6 +1,6 @@
 -- name: CreateAuditEvent :exec
-INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision)
-VALUES (@tenant, @id, @occurred_at, @actor, @action, @resource, @subject, @outcome, @details, @ip, @user_agent, @request_id, @revision);
+INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, seal)
+VALUES (@tenant, @id, @occurred_at, @actor, @action, @resource, @subject, @outcome, @details, @ip, @user_agent, @request_id, @revision, @seal);
 
 -- name: AuditEvents :many
 -- Newest first. An empty filter matches everything.

@@ -1,8 +1,8 @@
 -- name: Encryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1;
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1;
 
 -- name: SetEncryption :exec
-UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt WHERE id = 1;
+UPDATE encryption SET sealed_with = @sealed_with, sealed_also = @sealed_also, salt = @salt, turn = @turn WHERE id = 1;
 
 -- name: EncryptionKeys :many
 SELECT * FROM encryption_keys ORDER BY number;
@@ -11,8 +11,8 @@ SELECT * FROM encryption_keys ORDER BY number;
 INSERT INTO encryption_keys (number, iterations, check_value, created_at, retired_at)
 VALUES (@number, @iterations, @check_value, @created_at, 0);
 
--- name: RetireEncryptionKey :exec
-UPDATE encryption_keys SET retired_at = @retired_at WHERE number = @number;
+-- name: RetireEncryptionKeys :exec
+UPDATE encryption_keys SET retired_at = @retired_at WHERE retired_at = 0 AND number <> @except_number;
 
 -- name: TenantSealing :one
 SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
@@ -22,9 +22,18 @@ UPDATE tenants SET sealed_with = @sealed_with, sealed_also = @sealed_also WHERE 
 
 -- name: CreateUnwrittenTenant :exec
 -- For what is kept of a tenant that no policy was written of yet.
-INSERT INTO tenants (id, revision, created_at, sealed_with)
-VALUES (@tenant, 0, @created_at, (SELECT e.sealed_with FROM encryption e))
+INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
+VALUES (@tenant, 0, @created_at, (SELECT i.sealed_with FROM encryption i), (SELECT i.sealed_also FROM encryption i))
 ON CONFLICT (id) DO NOTHING;
 
--- name: AnyTenant :one
-SELECT CAST(count(*) AS bigint) FROM (SELECT t.id FROM tenants t LIMIT 1) one;
+-- name: AnythingSealable :one
+SELECT CAST(count(known.id) AS bigint) FROM (
+    SELECT min(t.id) AS id FROM tenants t
+    UNION ALL SELECT min(k.purpose) FROM signing_keys k
+    UNION ALL SELECT min(a.tenant) FROM audit_events a
+    UNION ALL SELECT min(sessions.tenant) FROM sessions
+    UNION ALL SELECT min(session_users.tenant) FROM session_users
+) known;
+
+-- name: CountUnsealedTenants :one
+SELECT CAST(count(*) AS bigint) FROM tenants WHERE sealed_with <> @sealed_with OR sealed_also <> '';

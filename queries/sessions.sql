@@ -5,9 +5,9 @@
 
 -- name: CreateSession :exec
 INSERT INTO sessions (tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays,
-    created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason)
+    created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal)
 VALUES (@tenant, @id, @subject, @epoch, @generation, @recent, @confirmed, @recovered, @replays,
-    @created_at, @rotated_at, @idle_expires_at, @expires_at, @ip, @user_agent, @binding, @ended_at, @sweep_at, @end_reason);
+    @created_at, @rotated_at, @idle_expires_at, @expires_at, @ip, @user_agent, @binding, @ended_at, @sweep_at, @end_reason, @seal);
 
 -- name: RotateSession :execrows
 -- Sets no column that an index holds. A recovery since the row was read has changed
@@ -63,3 +63,20 @@ UPDATE sessions SET sweep_at = idle_expires_at WHERE tenant = @tenant AND id = @
 
 -- name: DeleteSession :exec
 DELETE FROM sessions WHERE tenant = @tenant AND id = @id;
+
+-- name: SessionUser :one
+SELECT * FROM session_users WHERE tenant = @tenant AND name = @name;
+
+-- name: CreateSessionUser :exec
+INSERT INTO session_users (tenant, name, epoch, seal) VALUES (@tenant, @name, @epoch, @seal);
+
+-- name: RotateSessionInPlace :execrows
+-- RotateSession for the address and User-Agent that the session has.
+UPDATE sessions SET generation = @generation, recent = @recent, confirmed = @confirmed,
+    replays = @replays, rotated_at = @rotated_at, idle_expires_at = @idle_expires_at
+WHERE tenant = @tenant AND id = @id AND generation = @from_generation AND recovered = @recovered
+  AND ip = @ip AND user_agent = @user_agent AND seal = @seal AND ended_at >= 9223372036854775807;
+
+-- name: MarkSessionMoved :execrows
+UPDATE sessions SET confirmed = generation
+WHERE tenant = @tenant AND id = @id AND generation = @generation AND ended_at >= 9223372036854775807;

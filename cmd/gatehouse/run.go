@@ -31,16 +31,17 @@ Settings come from AUTH_ variables in the environment and, where it does not set
 
 // commandLine is what the program can be told to do.
 type commandLine struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server until it is told to stop."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to this release's schema."`
-	Client  clientCommand  `cmd:"" help:"Make, list, rotate and revoke client keys."`
-	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
-	Check   checkCommand   `cmd:"" help:"Ask whether a user may do something, and why."`
-	Import  importCommand  `cmd:"" help:"Write a policy file into the database."`
-	Export  exportCommand  `cmd:"" help:"Write a policy file of what the database holds."`
-	Test    testCommand    `cmd:"" help:"Try the tests of a policy file."`
-	Health  healthCommand  `cmd:"" help:"Ask the server on this machine how it is."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" help:"Run the server until it is told to stop."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database to this release's schema."`
+	Client     clientCommand     `cmd:"" help:"Make, list, rotate and revoke client keys."`
+	Keys       keysCommand       `cmd:"" help:"List and rotate the keys that sign tokens."`
+	Encryption encryptionCommand `cmd:"" help:"Seal the database, change its key, or say what is sealed."`
+	Check      checkCommand      `cmd:"" help:"Ask whether a user may do something, and why."`
+	Import     importCommand     `cmd:"" help:"Write a policy file into the database."`
+	Export     exportCommand     `cmd:"" help:"Write a policy file of what the database holds."`
+	Test       testCommand       `cmd:"" help:"Try the tests of a policy file."`
+	Health     healthCommand     `cmd:"" help:"Ask the server on this machine how it is."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // program is what a command has of the world around it.
@@ -150,6 +151,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 	e, err := engine.Open(ctx, engine.Config{
 		Database:         s.database.url,
 		AutoMigrate:      s.AutoMigrate,
+		Encryption:       s.encryption(),
 		OpenRegistration: s.openRegistration(),
 		DisableAudit:     !s.EnableAuditLogging,
 		MaxStaleness:     s.MaxStaleness,

@@ -68,9 +68,9 @@ type settings struct {
 	SessionBinding     string        `env:"AUTH_SESSION_BINDING" envDefault:"standard" enum:"strict,standard,off" help:"How a session is bound to its browser and address, unless it says so itself."`
 	SessionMaxPerUser  int           `env:"AUTH_SESSION_MAX_PER_USER" envDefault:"0" min:"0" max:"1000000" help:"Sessions per user, beyond which the oldest ends; 0: no limit."`
 
-	EnableEncryption       bool   `group:"Encryption" env:"AUTH_ENABLE_ENCRYPTION" envDefault:"false" later:"fields are stored in plain text" help:"Encrypt names and personal data at rest. Needs AUTH_ENCRYPTION_KEY."`
-	EncryptionKey          string `env:"AUTH_ENCRYPTION_KEY" form:"any text" secret:"true" later:"fields are stored in plain text" help:"The secret that field keys are derived from; 32 random characters or more are advised."`
-	EncryptionPreviousKeys list   `env:"AUTH_ENCRYPTION_PREVIOUS_KEYS" form:"comma-separated texts" secret:"true" later:"fields are stored in plain text" help:"Former values of AUTH_ENCRYPTION_KEY, for reading only."`
+	EnableEncryption       bool   `group:"Encryption" env:"AUTH_ENABLE_ENCRYPTION" envDefault:"false" help:"Seal names and personal data at rest. Needs AUTH_ENCRYPTION_KEY, and for a database that is in use 'gatehouse encryption enable'."`
+	EncryptionKey          string `env:"AUTH_ENCRYPTION_KEY" form:"any text" secret:"true" help:"The secret that keys are derived from; 32 random characters or more are advised. Without AUTH_ENABLE_ENCRYPTION it opens what is sealed meanwhile."`
+	EncryptionPreviousKeys list   `env:"AUTH_ENCRYPTION_PREVIOUS_KEYS" form:"comma-separated texts" secret:"true" help:"Former values of AUTH_ENCRYPTION_KEY, until 'gatehouse encryption rotate' has ended."`
 
 	EnableAuditLogging  bool     `group:"Audit" env:"AUTH_ENABLE_AUDIT_LOGGING" envDefault:"true" help:"Keep an audit event of every change and refusal."`
 	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" later:"decisions are not logged" help:"Which decisions go to the decision log."`
@@ -138,6 +138,11 @@ func (s settings) sessions() engine.SessionConfig {
 		Binding:     authz.SessionBinding(s.SessionBinding),
 		MaxPerUser:  s.SessionMaxPerUser,
 	}
+}
+
+// encryption says how the database is sealed.
+func (s settings) encryption() engine.EncryptionConfig {
+	return engine.EncryptionConfig{Enabled: s.EnableEncryption, Secret: s.EncryptionKey, Previous: s.EncryptionPreviousKeys}
 }
 
 // openRegistration tells whether an unknown client key opens a tenant. Unless

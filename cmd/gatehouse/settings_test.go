@@ -319,7 +319,6 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	for line, environ := range map[string][]string{
-		"AUTH_ENABLE_ENCRYPTION is not in use yet: fields are stored in plain text":      {"AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k"},
 		"AUTH_TLS_CERT_FILE is not in use yet: plain HTTP is served":                     {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
 		"AUTH_TLS_KEY_FILE is not in use yet: plain HTTP is served":                      {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
 		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":      {"AUTH_POSTGRESQL_URL=postgres://h/db"},

@@ -47,8 +47,32 @@ func (q SQLite) AllRoles(ctx context.Context, arg postgres.AllRolesParams) ([]st
 	return q.Queries.AllRoles(ctx, sqlite.AllRolesParams(arg))
 }
 
-func (q SQLite) AnyTenant(ctx context.Context) (int64, error) {
-	return q.Queries.AnyTenant(ctx)
+func (q SQLite) AllSealedRows(ctx context.Context) ([]postgres.AllSealedRowsRow, error) {
+	rows, err := q.Queries.AllSealedRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AllSealedRowsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AllSealedRowsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AllSigningKeys(ctx context.Context) ([]postgres.SigningKey, error) {
+	rows, err := q.Queries.AllSigningKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.SigningKey, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.SigningKey(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AnythingSealable(ctx context.Context) (int64, error) {
+	return q.Queries.AnythingSealable(ctx)
 }
 
 func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
@@ -61,6 +85,34 @@ func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams)
 		items[i] = postgres.AuditEvent(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) AuditEventsBehind(ctx context.Context, arg postgres.AuditEventsBehindParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsBehind(ctx, sqlite.AuditEventsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AwaitEventWriters(ctx context.Context) error {
+	return q.Queries.AwaitEventWriters(ctx)
+}
+
+func (q SQLite) AwaitSessionUserWriters(ctx context.Context) error {
+	return q.Queries.AwaitSessionUserWriters(ctx)
+}
+
+func (q SQLite) AwaitSessionWriters(ctx context.Context) error {
+	return q.Queries.AwaitSessionWriters(ctx)
+}
+
+func (q SQLite) AwaitTenantWriters(ctx context.Context) error {
+	return q.Queries.AwaitTenantWriters(ctx)
 }
 
 func (q SQLite) Catalogue(ctx context.Context, arg postgres.CatalogueParams) ([]postgres.CatalogueRow, error) {
@@ -83,6 +135,18 @@ func (q SQLite) ChangesAfter(ctx context.Context, arg postgres.ChangesAfterParam
 	items := make([]postgres.ChangesAfterRow, len(rows))
 	for i, row := range rows {
 		items[i] = postgres.ChangesAfterRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) ChangesBehind(ctx context.Context, arg postgres.ChangesBehindParams) ([]postgres.Change, error) {
+	rows, err := q.Queries.ChangesBehind(ctx, sqlite.ChangesBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Change, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Change(row)
 	}
 	return items, nil
 }
@@ -121,6 +185,10 @@ func (q SQLite) CountReplay(ctx context.Context, arg postgres.CountReplayParams)
 	return q.Queries.CountReplay(ctx, sqlite.CountReplayParams(arg))
 }
 
+func (q SQLite) CountUnsealedTenants(ctx context.Context, arg postgres.CountUnsealedTenantsParams) (int64, error) {
+	return q.Queries.CountUnsealedTenants(ctx, sqlite.CountUnsealedTenantsParams(arg))
+}
+
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
 	return q.Queries.CreateAuditEvent(ctx, sqlite.CreateAuditEventParams(arg))
 }
@@ -155,6 +223,10 @@ func (q SQLite) CreateRoleParent(ctx context.Context, arg postgres.CreateRolePar
 
 func (q SQLite) CreateSession(ctx context.Context, arg postgres.CreateSessionParams) error {
 	return q.Queries.CreateSession(ctx, sqlite.CreateSessionParams(arg))
+}
+
+func (q SQLite) CreateSessionUser(ctx context.Context, arg postgres.CreateSessionUserParams) error {
+	return q.Queries.CreateSessionUser(ctx, sqlite.CreateSessionUserParams(arg))
 }
 
 func (q SQLite) CreateSigningKey(ctx context.Context, arg postgres.CreateSigningKeyParams) (int64, error) {
@@ -327,6 +399,18 @@ func (q SQLite) Grants(ctx context.Context, arg postgres.GrantsParams) ([]postgr
 	return items, nil
 }
 
+func (q SQLite) GrantsBehind(ctx context.Context, arg postgres.GrantsBehindParams) ([]postgres.Grant, error) {
+	rows, err := q.Queries.GrantsBehind(ctx, sqlite.GrantsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Grant, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Grant(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Group(ctx context.Context, arg postgres.GroupParams) (postgres.GroupRow, error) {
 	row, err := q.Queries.Group(ctx, sqlite.GroupParams(arg))
 	return postgres.GroupRow(row), err
@@ -340,6 +424,18 @@ func (q SQLite) GroupMembers(ctx context.Context, arg postgres.GroupMembersParam
 	items := make([]postgres.GroupMembersRow, len(rows))
 	for i, row := range rows {
 		items[i] = postgres.GroupMembersRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) GroupMembersBehind(ctx context.Context, arg postgres.GroupMembersBehindParams) ([]postgres.GroupMember, error) {
+	rows, err := q.Queries.GroupMembersBehind(ctx, sqlite.GroupMembersBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.GroupMember, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.GroupMember(row)
 	}
 	return items, nil
 }
@@ -435,13 +531,36 @@ func (q SQLite) LockEncryption(ctx context.Context) (postgres.LockEncryptionRow,
 	return postgres.LockEncryptionRow(row), err
 }
 
+func (q SQLite) LockNumber(ctx context.Context, arg postgres.LockNumberParams) error {
+	return q.Queries.LockNumber(ctx, sqlite.LockNumberParams(arg))
+}
+
+func (q SQLite) LockSession(ctx context.Context, arg postgres.LockSessionParams) (postgres.Session, error) {
+	row, err := q.Queries.LockSession(ctx, sqlite.LockSessionParams(arg))
+	return postgres.Session(row), err
+}
+
 func (q SQLite) LockSessionUser(ctx context.Context, arg postgres.LockSessionUserParams) (int64, error) {
 	return q.Queries.LockSessionUser(ctx, sqlite.LockSessionUserParams(arg))
+}
+
+func (q SQLite) LockStoredSessionUser(ctx context.Context, arg postgres.LockStoredSessionUserParams) (postgres.SessionUser, error) {
+	row, err := q.Queries.LockStoredSessionUser(ctx, sqlite.LockStoredSessionUserParams(arg))
+	return postgres.SessionUser(row), err
+}
+
+func (q SQLite) LockTenant(ctx context.Context, arg postgres.LockTenantParams) (postgres.LockTenantRow, error) {
+	row, err := q.Queries.LockTenant(ctx, sqlite.LockTenantParams(arg))
+	return postgres.LockTenantRow(row), err
 }
 
 func (q SQLite) LockTenantSealing(ctx context.Context, arg postgres.LockTenantSealingParams) (postgres.LockTenantSealingRow, error) {
 	row, err := q.Queries.LockTenantSealing(ctx, sqlite.LockTenantSealingParams(arg))
 	return postgres.LockTenantSealingRow(row), err
+}
+
+func (q SQLite) MarkSessionMoved(ctx context.Context, arg postgres.MarkSessionMovedParams) (int64, error) {
+	return q.Queries.MarkSessionMoved(ctx, sqlite.MarkSessionMovedParams(arg))
 }
 
 func (q SQLite) Members(ctx context.Context, arg postgres.MembersParams) ([]postgres.MembersRow, error) {
@@ -473,6 +592,18 @@ func (q SQLite) Memberships(ctx context.Context, arg postgres.MembershipsParams)
 	return items, nil
 }
 
+func (q SQLite) MembershipsBehind(ctx context.Context, arg postgres.MembershipsBehindParams) ([]postgres.Membership, error) {
+	rows, err := q.Queries.MembershipsBehind(ctx, sqlite.MembershipsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Membership, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Membership(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) MoveSession(ctx context.Context, arg postgres.MoveSessionParams) (int64, error) {
 	return q.Queries.MoveSession(ctx, sqlite.MoveSessionParams(arg))
 }
@@ -482,8 +613,24 @@ func (q SQLite) Node(ctx context.Context, arg postgres.NodeParams) (postgres.Nod
 	return postgres.Node(row), err
 }
 
+func (q SQLite) NodeTypeBehind(ctx context.Context, arg postgres.NodeTypeBehindParams) (string, error) {
+	return q.Queries.NodeTypeBehind(ctx, sqlite.NodeTypeBehindParams(arg))
+}
+
 func (q SQLite) Nodes(ctx context.Context, arg postgres.NodesParams) ([]postgres.Node, error) {
 	rows, err := q.Queries.Nodes(ctx, sqlite.NodesParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Node, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Node(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) NodesBehind(ctx context.Context, arg postgres.NodesBehindParams) ([]postgres.Node, error) {
+	rows, err := q.Queries.NodesBehind(ctx, sqlite.NodesBehindParams(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -563,8 +710,64 @@ func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupM
 	return q.Queries.RemoveGroupMember(ctx, sqlite.RemoveGroupMemberParams(arg))
 }
 
-func (q SQLite) RetireEncryptionKey(ctx context.Context, arg postgres.RetireEncryptionKeyParams) error {
-	return q.Queries.RetireEncryptionKey(ctx, sqlite.RetireEncryptionKeyParams(arg))
+func (q SQLite) ResealAuditEvent(ctx context.Context, arg postgres.ResealAuditEventParams) (int64, error) {
+	return q.Queries.ResealAuditEvent(ctx, sqlite.ResealAuditEventParams(arg))
+}
+
+func (q SQLite) ResealChange(ctx context.Context, arg postgres.ResealChangeParams) (int64, error) {
+	return q.Queries.ResealChange(ctx, sqlite.ResealChangeParams(arg))
+}
+
+func (q SQLite) ResealGrant(ctx context.Context, arg postgres.ResealGrantParams) (int64, error) {
+	return q.Queries.ResealGrant(ctx, sqlite.ResealGrantParams(arg))
+}
+
+func (q SQLite) ResealGroupMember(ctx context.Context, arg postgres.ResealGroupMemberParams) (int64, error) {
+	return q.Queries.ResealGroupMember(ctx, sqlite.ResealGroupMemberParams(arg))
+}
+
+func (q SQLite) ResealMembership(ctx context.Context, arg postgres.ResealMembershipParams) (int64, error) {
+	return q.Queries.ResealMembership(ctx, sqlite.ResealMembershipParams(arg))
+}
+
+func (q SQLite) ResealNode(ctx context.Context, arg postgres.ResealNodeParams) (int64, error) {
+	return q.Queries.ResealNode(ctx, sqlite.ResealNodeParams(arg))
+}
+
+func (q SQLite) ResealRole(ctx context.Context, arg postgres.ResealRoleParams) (int64, error) {
+	return q.Queries.ResealRole(ctx, sqlite.ResealRoleParams(arg))
+}
+
+func (q SQLite) ResealSession(ctx context.Context, arg postgres.ResealSessionParams) (int64, error) {
+	return q.Queries.ResealSession(ctx, sqlite.ResealSessionParams(arg))
+}
+
+func (q SQLite) ResealSessionUser(ctx context.Context, arg postgres.ResealSessionUserParams) (int64, error) {
+	return q.Queries.ResealSessionUser(ctx, sqlite.ResealSessionUserParams(arg))
+}
+
+func (q SQLite) ResealSigningKey(ctx context.Context, arg postgres.ResealSigningKeyParams) (int64, error) {
+	return q.Queries.ResealSigningKey(ctx, sqlite.ResealSigningKeyParams(arg))
+}
+
+func (q SQLite) ResealTool(ctx context.Context, arg postgres.ResealToolParams) (int64, error) {
+	return q.Queries.ResealTool(ctx, sqlite.ResealToolParams(arg))
+}
+
+func (q SQLite) ResealToolPermission(ctx context.Context, arg postgres.ResealToolPermissionParams) (int64, error) {
+	return q.Queries.ResealToolPermission(ctx, sqlite.ResealToolPermissionParams(arg))
+}
+
+func (q SQLite) ResealUser(ctx context.Context, arg postgres.ResealUserParams) (int64, error) {
+	return q.Queries.ResealUser(ctx, sqlite.ResealUserParams(arg))
+}
+
+func (q SQLite) ResealUserGroup(ctx context.Context, arg postgres.ResealUserGroupParams) (int64, error) {
+	return q.Queries.ResealUserGroup(ctx, sqlite.ResealUserGroupParams(arg))
+}
+
+func (q SQLite) RetireEncryptionKeys(ctx context.Context, arg postgres.RetireEncryptionKeysParams) error {
+	return q.Queries.RetireEncryptionKeys(ctx, sqlite.RetireEncryptionKeysParams(arg))
 }
 
 func (q SQLite) Revision(ctx context.Context, arg postgres.RevisionParams) (int64, error) {
@@ -623,8 +826,24 @@ func (q SQLite) RolesAbove(ctx context.Context, arg postgres.RolesAboveParams) (
 	return items, nil
 }
 
+func (q SQLite) RolesBehind(ctx context.Context, arg postgres.RolesBehindParams) ([]postgres.Role, error) {
+	rows, err := q.Queries.RolesBehind(ctx, sqlite.RolesBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Role, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Role(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) RotateSession(ctx context.Context, arg postgres.RotateSessionParams) (int64, error) {
 	return q.Queries.RotateSession(ctx, sqlite.RotateSessionParams(arg))
+}
+
+func (q SQLite) RotateSessionInPlace(ctx context.Context, arg postgres.RotateSessionInPlaceParams) (int64, error) {
+	return q.Queries.RotateSessionInPlace(ctx, sqlite.RotateSessionInPlaceParams(arg))
 }
 
 func (q SQLite) SealedGrants(ctx context.Context, arg postgres.SealedGrantsParams) ([]postgres.Grant, error) {
@@ -803,8 +1022,37 @@ func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgr
 	return postgres.SessionRow(row), err
 }
 
+func (q SQLite) SessionUser(ctx context.Context, arg postgres.SessionUserParams) (postgres.SessionUser, error) {
+	row, err := q.Queries.SessionUser(ctx, sqlite.SessionUserParams(arg))
+	return postgres.SessionUser(row), err
+}
+
+func (q SQLite) SessionUsersBehind(ctx context.Context, arg postgres.SessionUsersBehindParams) ([]postgres.SessionUser, error) {
+	rows, err := q.Queries.SessionUsersBehind(ctx, sqlite.SessionUsersBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.SessionUser, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.SessionUser(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Sessions(ctx context.Context, arg postgres.SessionsParams) ([]postgres.Session, error) {
 	rows, err := q.Queries.Sessions(ctx, sqlite.SessionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Session, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Session(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) SessionsBehind(ctx context.Context, arg postgres.SessionsBehindParams) ([]postgres.Session, error) {
+	rows, err := q.Queries.SessionsBehind(ctx, sqlite.SessionsBehindParams(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -925,6 +1173,18 @@ func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.T
 	return items, nil
 }
 
+func (q SQLite) ToolPermissionsBehind(ctx context.Context, arg postgres.ToolPermissionsBehindParams) ([]postgres.ToolPermission, error) {
+	rows, err := q.Queries.ToolPermissionsBehind(ctx, sqlite.ToolPermissionsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.ToolPermission, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.ToolPermission(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Tools(ctx context.Context, arg postgres.ToolsParams) ([]postgres.ToolsRow, error) {
 	rows, err := q.Queries.Tools(ctx, sqlite.ToolsParams(arg))
 	if err != nil {
@@ -937,9 +1197,41 @@ func (q SQLite) Tools(ctx context.Context, arg postgres.ToolsParams) ([]postgres
 	return items, nil
 }
 
+func (q SQLite) ToolsBehind(ctx context.Context, arg postgres.ToolsBehindParams) ([]postgres.Tool, error) {
+	rows, err := q.Queries.ToolsBehind(ctx, sqlite.ToolsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Tool, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Tool(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) UnknownTenants(ctx context.Context, arg postgres.UnknownTenantsParams) ([]string, error) {
+	return q.Queries.UnknownTenants(ctx, sqlite.UnknownTenantsParams(arg))
+}
+
+func (q SQLite) UnsealedTenants(ctx context.Context, arg postgres.UnsealedTenantsParams) ([]string, error) {
+	return q.Queries.UnsealedTenants(ctx, sqlite.UnsealedTenantsParams(arg))
+}
+
 func (q SQLite) User(ctx context.Context, arg postgres.UserParams) (postgres.UserRow, error) {
 	row, err := q.Queries.User(ctx, sqlite.UserParams(arg))
 	return postgres.UserRow(row), err
+}
+
+func (q SQLite) UserGroupsBehind(ctx context.Context, arg postgres.UserGroupsBehindParams) ([]postgres.UserGroup, error) {
+	rows, err := q.Queries.UserGroupsBehind(ctx, sqlite.UserGroupsBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.UserGroup, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.UserGroup(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) Users(ctx context.Context, arg postgres.UsersParams) ([]postgres.UsersRow, error) {
@@ -954,6 +1246,18 @@ func (q SQLite) Users(ctx context.Context, arg postgres.UsersParams) ([]postgres
 	return items, nil
 }
 
+func (q SQLite) UsersBehind(ctx context.Context, arg postgres.UsersBehindParams) ([]postgres.User, error) {
+	rows, err := q.Queries.UsersBehind(ctx, sqlite.UsersBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.User, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.User(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) UsersNamed(ctx context.Context, arg postgres.UsersNamedParams) ([]postgres.UsersNamedRow, error) {
 	rows, err := q.Queries.UsersNamed(ctx, sqlite.UsersNamedParams(arg))
 	if err != nil {
@@ -964,4 +1268,8 @@ func (q SQLite) UsersNamed(ctx context.Context, arg postgres.UsersNamedParams) (
 		items[i] = postgres.UsersNamedRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) WaitAtMost(ctx context.Context, arg postgres.WaitAtMostParams) error {
+	return q.Queries.WaitAtMost(ctx, sqlite.WaitAtMostParams(arg))
 }

@@ -13,13 +13,24 @@ type Querier interface {
 	AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error)
 	AllRoleParents(ctx context.Context, arg AllRoleParentsParams) ([]AllRoleParentsRow, error)
 	AllRoles(ctx context.Context, arg AllRolesParams) ([]string, error)
-	AnyTenant(ctx context.Context) (int64, error)
+	// How many rows of each table are sealed with what, which is what their seal begins with.
+	AllSealedRows(ctx context.Context) ([]AllSealedRowsRow, error)
+	AllSigningKeys(ctx context.Context) ([]SigningKey, error)
+	AnythingSealable(ctx context.Context) (int64, error)
 	// Newest first. An empty filter matches everything.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
+	AuditEventsBehind(ctx context.Context, arg AuditEventsBehindParams) ([]AuditEvent, error)
+	AwaitEventWriters(ctx context.Context) error
+	AwaitSessionUserWriters(ctx context.Context) error
+	AwaitSessionWriters(ctx context.Context) error
+	// Waits for all transactions that have written to the table, and keeps others out until
+	// this one ends. What such a transaction read before is then committed, or gone.
+	AwaitTenantWriters(ctx context.Context) error
 	// One row for each role that is granted a permission, and one without where there
 	// is none; max_rows counts permissions.
 	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
 	ChangesAfter(ctx context.Context, arg ChangesAfterParams) ([]ChangesAfterRow, error)
+	ChangesBehind(ctx context.Context, arg ChangesBehindParams) ([]Change, error)
 	ClientKeyByFingerprint(ctx context.Context, arg ClientKeyByFingerprintParams) (ClientKey, error)
 	// The one look-up without a tenant: it is how a caller's tenant becomes known.
 	ClientKeyByHash(ctx context.Context, arg ClientKeyByHashParams) (ClientKey, error)
@@ -28,6 +39,7 @@ type Querier interface {
 	ConfirmSession(ctx context.Context, arg ConfirmSessionParams) (int64, error)
 	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
 	CountReplay(ctx context.Context, arg CountReplayParams) (int64, error)
+	CountUnsealedTenants(ctx context.Context, arg CountUnsealedTenantsParams) (int64, error)
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
@@ -41,6 +53,7 @@ type Querier interface {
 	// What finds its session by id says >= instead, so that PostgreSQL does not take that index
 	// for the shorter way and walk through all live sessions of the tenant.
 	CreateSession(ctx context.Context, arg CreateSessionParams) error
+	CreateSessionUser(ctx context.Context, arg CreateSessionUserParams) error
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
 	// For what is kept of a tenant that no policy was written of yet.
 	CreateUnwrittenTenant(ctx context.Context, arg CreateUnwrittenTenantParams) error
@@ -78,9 +91,11 @@ type Querier interface {
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
+	GrantsBehind(ctx context.Context, arg GrantsBehindParams) ([]Grant, error)
 	Group(ctx context.Context, arg GroupParams) (GroupRow, error)
 	// Users come before groups, and each kind has a keyset of its own.
 	GroupMembers(ctx context.Context, arg GroupMembersParams) ([]GroupMembersRow, error)
+	GroupMembersBehind(ctx context.Context, arg GroupMembersBehindParams) ([]GroupMember, error)
 	Groups(ctx context.Context, arg GroupsParams) ([]GroupsRow, error)
 	// Each way from a group into another, from all groups that it is in.
 	GroupsAbove(ctx context.Context, arg GroupsAboveParams) ([]GroupsAboveRow, error)
@@ -110,10 +125,18 @@ type Querier interface {
 	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
 	LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUserParams) ([]Session, error)
 	LockEncryption(ctx context.Context) (LockEncryptionRow, error)
+	LockNumber(ctx context.Context, arg LockNumberParams) error
+	// PostgreSQL locks rows, and a user's sessions by a number: the user's row may be sealed
+	// in more than one way, or not be there.
+	LockSession(ctx context.Context, arg LockSessionParams) (Session, error)
 	// Locks the user's row until the transaction ends. What decides about the user is read
 	// by another statement: this one may have waited, and sees what was there before.
 	LockSessionUser(ctx context.Context, arg LockSessionUserParams) (int64, error)
+	LockStoredSessionUser(ctx context.Context, arg LockStoredSessionUserParams) (SessionUser, error)
+	// As a change of the tenant's policy does.
+	LockTenant(ctx context.Context, arg LockTenantParams) (LockTenantRow, error)
 	LockTenantSealing(ctx context.Context, arg LockTenantSealingParams) (LockTenantSealingRow, error)
+	MarkSessionMoved(ctx context.Context, arg MarkSessionMovedParams) (int64, error)
 	// A list travels as one JSON array, which each engine unfolds in its own way; that
 	// is why these queries are not shared.
 	// Users who hold a role themselves, and those of the groups that do. The keyset
@@ -124,9 +147,12 @@ type Querier interface {
 	MembershipOutside(ctx context.Context, arg MembershipOutsideParams) (MembershipOutsideRow, error)
 	// Users come before groups, and each kind has a keyset of its own.
 	Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error)
+	MembershipsBehind(ctx context.Context, arg MembershipsBehindParams) ([]Membership, error)
 	MoveSession(ctx context.Context, arg MoveSessionParams) (int64, error)
 	Node(ctx context.Context, arg NodeParams) (Node, error)
+	NodeTypeBehind(ctx context.Context, arg NodeTypeBehindParams) (string, error)
 	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
+	NodesBehind(ctx context.Context, arg NodesBehindParams) ([]Node, error)
 	// All that lies below a node, at any depth.
 	NodesBelow(ctx context.Context, arg NodesBelowParams) ([]NodesBelowRow, error)
 	NodesNamed(ctx context.Context, arg NodesNamedParams) ([]Node, error)
@@ -144,7 +170,22 @@ type Querier interface {
 	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
 	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
-	RetireEncryptionKey(ctx context.Context, arg RetireEncryptionKeyParams) error
+	ResealAuditEvent(ctx context.Context, arg ResealAuditEventParams) (int64, error)
+	ResealChange(ctx context.Context, arg ResealChangeParams) (int64, error)
+	ResealGrant(ctx context.Context, arg ResealGrantParams) (int64, error)
+	ResealGroupMember(ctx context.Context, arg ResealGroupMemberParams) (int64, error)
+	ResealMembership(ctx context.Context, arg ResealMembershipParams) (int64, error)
+	ResealNode(ctx context.Context, arg ResealNodeParams) (int64, error)
+	ResealRole(ctx context.Context, arg ResealRoleParams) (int64, error)
+	// Where it is plain, a rotation may have changed what the seal of others holds.
+	ResealSession(ctx context.Context, arg ResealSessionParams) (int64, error)
+	ResealSessionUser(ctx context.Context, arg ResealSessionUserParams) (int64, error)
+	ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error)
+	ResealTool(ctx context.Context, arg ResealToolParams) (int64, error)
+	ResealToolPermission(ctx context.Context, arg ResealToolPermissionParams) (int64, error)
+	ResealUser(ctx context.Context, arg ResealUserParams) (int64, error)
+	ResealUserGroup(ctx context.Context, arg ResealUserGroupParams) (int64, error)
+	RetireEncryptionKeys(ctx context.Context, arg RetireEncryptionKeysParams) error
 	Revision(ctx context.Context, arg RevisionParams) (int64, error)
 	// The tenants travel as one JSON array, which each engine unfolds in its own way.
 	Revisions(ctx context.Context, arg RevisionsParams) ([]RevisionsRow, error)
@@ -156,9 +197,12 @@ type Querier interface {
 	// Some roles and those that they inherit from, nearest first: one row for each parent,
 	// and one without where there is none; max_roles counts roles.
 	RolesAbove(ctx context.Context, arg RolesAboveParams) ([]RolesAboveRow, error)
+	RolesBehind(ctx context.Context, arg RolesBehindParams) ([]Role, error)
 	// Sets no column that an index holds. A recovery since the row was read has changed
 	// recent, which must not be lost.
 	RotateSession(ctx context.Context, arg RotateSessionParams) (int64, error)
+	// RotateSession for the address and User-Agent that the session has.
+	RotateSessionInPlace(ctx context.Context, arg RotateSessionInPlaceParams) (int64, error)
 	// Grants and tools' permissions in no order that means anything, to find permissions by
 	// more than their whole names.
 	SealedGrants(ctx context.Context, arg SealedGrantsParams) ([]Grant, error)
@@ -187,7 +231,10 @@ type Querier interface {
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
+	SessionUser(ctx context.Context, arg SessionUserParams) (SessionUser, error)
+	SessionUsersBehind(ctx context.Context, arg SessionUsersBehindParams) ([]SessionUser, error)
 	Sessions(ctx context.Context, arg SessionsParams) ([]Session, error)
+	SessionsBehind(ctx context.Context, arg SessionsBehindParams) ([]Session, error)
 	// Apart from SQLite's, which must be told the index.
 	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
@@ -212,11 +259,25 @@ type Querier interface {
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
+	ToolPermissionsBehind(ctx context.Context, arg ToolPermissionsBehindParams) ([]ToolPermission, error)
 	// The rows of each tool are as in Tool; max_rows counts tools.
 	Tools(ctx context.Context, arg ToolsParams) ([]ToolsRow, error)
+	ToolsBehind(ctx context.Context, arg ToolsBehindParams) ([]Tool, error)
+	// Those that something is kept of and that have no row. Each table is asked for the next
+	// tenant behind an id.
+	UnknownTenants(ctx context.Context, arg UnknownTenantsParams) ([]string, error)
+	// Those whose values are not all sealed as they are to be, from behind an id.
+	UnsealedTenants(ctx context.Context, arg UnsealedTenantsParams) ([]string, error)
 	User(ctx context.Context, arg UserParams) (UserRow, error)
+	UserGroupsBehind(ctx context.Context, arg UserGroupsBehindParams) ([]UserGroup, error)
 	Users(ctx context.Context, arg UsersParams) ([]UsersRow, error)
+	// What sealing the rows of a tenant anew, with another key, reads and writes of them: as
+	// they are stored, by their primary key, which holds sealed names. Each is written only
+	// where it still is what was read.
+	UsersBehind(ctx context.Context, arg UsersBehindParams) ([]User, error)
 	UsersNamed(ctx context.Context, arg UsersNamedParams) ([]UsersNamedRow, error)
+	// Bounds how long the transaction waits for a lock, as in '1s'.
+	WaitAtMost(ctx context.Context, arg WaitAtMostParams) error
 }
 
 var _ Querier = (*Queries)(nil)

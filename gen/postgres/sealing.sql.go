@@ -9,20 +9,64 @@ import (
 	"context"
 )
 
+const awaitEventWriters = `-- name: AwaitEventWriters :exec
+LOCK TABLE audit_events IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitEventWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitEventWriters)
+	return err
+}
+
+const awaitSessionUserWriters = `-- name: AwaitSessionUserWriters :exec
+LOCK TABLE session_users IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitSessionUserWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitSessionUserWriters)
+	return err
+}
+
+const awaitSessionWriters = `-- name: AwaitSessionWriters :exec
+LOCK TABLE sessions IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitSessionWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitSessionWriters)
+	return err
+}
+
+const awaitTenantWriters = `-- name: AwaitTenantWriters :exec
+LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE
+`
+
+// Waits for all transactions that have written to the table, and keeps others out until
+// this one ends. What such a transaction read before is then committed, or gone.
+func (q *Queries) AwaitTenantWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitTenantWriters)
+	return err
+}
+
 const holdEncryption = `-- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR KEY SHARE
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR KEY SHARE
 `
 
 type HoldEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) HoldEncryption(ctx context.Context) (HoldEncryptionRow, error) {
 	row := q.db.QueryRow(ctx, holdEncryption)
 	var i HoldEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -50,19 +94,25 @@ func (q *Queries) HoldTenantSealing(ctx context.Context, arg HoldTenantSealingPa
 }
 
 const lockEncryption = `-- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1 FOR UPDATE
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1 FOR UPDATE
 `
 
 type LockEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) LockEncryption(ctx context.Context) (LockEncryptionRow, error) {
 	row := q.db.QueryRow(ctx, lockEncryption)
 	var i LockEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -84,4 +134,18 @@ func (q *Queries) LockTenantSealing(ctx context.Context, arg LockTenantSealingPa
 	var i LockTenantSealingRow
 	err := row.Scan(&i.SealedWith, &i.SealedAlso)
 	return i, err
+}
+
+const waitAtMost = `-- name: WaitAtMost :exec
+SELECT set_config('lock_timeout', $1, true)
+`
+
+type WaitAtMostParams struct {
+	Bound string
+}
+
+// Bounds how long the transaction waits for a lock, as in '1s'.
+func (q *Queries) WaitAtMost(ctx context.Context, arg WaitAtMostParams) error {
+	_, err := q.db.Exec(ctx, waitAtMost, arg.Bound)
+	return err
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const createSigningKey = `-- name: CreateSigningKey :execrows
-INSERT INTO signing_keys (purpose, number, id, algorithm, material, created_at, signs_from)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO signing_keys (purpose, number, id, algorithm, material, created_at, signs_from, seal)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 ON CONFLICT (purpose, number) DO NOTHING
 `
 
@@ -23,6 +23,7 @@ type CreateSigningKeyParams struct {
 	Material  string
 	CreatedAt int64
 	SignsFrom int64
+	Seal      string
 }
 
 func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error) {
@@ -34,6 +35,7 @@ func (q *Queries) CreateSigningKey(ctx context.Context, arg CreateSigningKeyPara
 		arg.Material,
 		arg.CreatedAt,
 		arg.SignsFrom,
+		arg.Seal,
 	)
 	if err != nil {
 		return 0, err

@@ -86,8 +86,8 @@ func (q *Queries) AuditEvents(ctx context.Context, arg AuditEventsParams) ([]Aud
 }
 
 const createAuditEvent = `-- name: CreateAuditEvent :exec
-INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, seal)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 `
 
 type CreateAuditEventParams struct {
@@ -104,6 +104,7 @@ type CreateAuditEventParams struct {
 	UserAgent  string
 	RequestID  string
 	Revision   int64
+	Seal       string
 }
 
 func (q *Queries) CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error {
@@ -121,6 +122,7 @@ func (q *Queries) CreateAuditEvent(ctx context.Context, arg CreateAuditEventPara
 		arg.UserAgent,
 		arg.RequestID,
 		arg.Revision,
+		arg.Seal,
 	)
 	return err
 }

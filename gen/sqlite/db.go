@@ -36,17 +36,41 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.allRolesStmt, err = db.PrepareContext(ctx, allRoles); err != nil {
 		return nil, fmt.Errorf("error preparing query AllRoles: %w", err)
 	}
-	if q.anyTenantStmt, err = db.PrepareContext(ctx, anyTenant); err != nil {
-		return nil, fmt.Errorf("error preparing query AnyTenant: %w", err)
+	if q.allSealedRowsStmt, err = db.PrepareContext(ctx, allSealedRows); err != nil {
+		return nil, fmt.Errorf("error preparing query AllSealedRows: %w", err)
+	}
+	if q.allSigningKeysStmt, err = db.PrepareContext(ctx, allSigningKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query AllSigningKeys: %w", err)
+	}
+	if q.anythingSealableStmt, err = db.PrepareContext(ctx, anythingSealable); err != nil {
+		return nil, fmt.Errorf("error preparing query AnythingSealable: %w", err)
 	}
 	if q.auditEventsStmt, err = db.PrepareContext(ctx, auditEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEvents: %w", err)
+	}
+	if q.auditEventsBehindStmt, err = db.PrepareContext(ctx, auditEventsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsBehind: %w", err)
+	}
+	if q.awaitEventWritersStmt, err = db.PrepareContext(ctx, awaitEventWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitEventWriters: %w", err)
+	}
+	if q.awaitSessionUserWritersStmt, err = db.PrepareContext(ctx, awaitSessionUserWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitSessionUserWriters: %w", err)
+	}
+	if q.awaitSessionWritersStmt, err = db.PrepareContext(ctx, awaitSessionWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitSessionWriters: %w", err)
+	}
+	if q.awaitTenantWritersStmt, err = db.PrepareContext(ctx, awaitTenantWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitTenantWriters: %w", err)
 	}
 	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
 		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
 	}
 	if q.changesAfterStmt, err = db.PrepareContext(ctx, changesAfter); err != nil {
 		return nil, fmt.Errorf("error preparing query ChangesAfter: %w", err)
+	}
+	if q.changesBehindStmt, err = db.PrepareContext(ctx, changesBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query ChangesBehind: %w", err)
 	}
 	if q.clientKeyByFingerprintStmt, err = db.PrepareContext(ctx, clientKeyByFingerprint); err != nil {
 		return nil, fmt.Errorf("error preparing query ClientKeyByFingerprint: %w", err)
@@ -65,6 +89,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.countReplayStmt, err = db.PrepareContext(ctx, countReplay); err != nil {
 		return nil, fmt.Errorf("error preparing query CountReplay: %w", err)
+	}
+	if q.countUnsealedTenantsStmt, err = db.PrepareContext(ctx, countUnsealedTenants); err != nil {
+		return nil, fmt.Errorf("error preparing query CountUnsealedTenants: %w", err)
 	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
@@ -92,6 +119,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.createSessionStmt, err = db.PrepareContext(ctx, createSession); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateSession: %w", err)
+	}
+	if q.createSessionUserStmt, err = db.PrepareContext(ctx, createSessionUser); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateSessionUser: %w", err)
 	}
 	if q.createSigningKeyStmt, err = db.PrepareContext(ctx, createSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateSigningKey: %w", err)
@@ -189,11 +219,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.grantsStmt, err = db.PrepareContext(ctx, grants); err != nil {
 		return nil, fmt.Errorf("error preparing query Grants: %w", err)
 	}
+	if q.grantsBehindStmt, err = db.PrepareContext(ctx, grantsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query GrantsBehind: %w", err)
+	}
 	if q.groupStmt, err = db.PrepareContext(ctx, group); err != nil {
 		return nil, fmt.Errorf("error preparing query Group: %w", err)
 	}
 	if q.groupMembersStmt, err = db.PrepareContext(ctx, groupMembers); err != nil {
 		return nil, fmt.Errorf("error preparing query GroupMembers: %w", err)
+	}
+	if q.groupMembersBehindStmt, err = db.PrepareContext(ctx, groupMembersBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query GroupMembersBehind: %w", err)
 	}
 	if q.groupsStmt, err = db.PrepareContext(ctx, groups); err != nil {
 		return nil, fmt.Errorf("error preparing query Groups: %w", err)
@@ -231,11 +267,26 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.lockEncryptionStmt, err = db.PrepareContext(ctx, lockEncryption); err != nil {
 		return nil, fmt.Errorf("error preparing query LockEncryption: %w", err)
 	}
+	if q.lockNumberStmt, err = db.PrepareContext(ctx, lockNumber); err != nil {
+		return nil, fmt.Errorf("error preparing query LockNumber: %w", err)
+	}
+	if q.lockSessionStmt, err = db.PrepareContext(ctx, lockSession); err != nil {
+		return nil, fmt.Errorf("error preparing query LockSession: %w", err)
+	}
 	if q.lockSessionUserStmt, err = db.PrepareContext(ctx, lockSessionUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LockSessionUser: %w", err)
 	}
+	if q.lockStoredSessionUserStmt, err = db.PrepareContext(ctx, lockStoredSessionUser); err != nil {
+		return nil, fmt.Errorf("error preparing query LockStoredSessionUser: %w", err)
+	}
+	if q.lockTenantStmt, err = db.PrepareContext(ctx, lockTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query LockTenant: %w", err)
+	}
 	if q.lockTenantSealingStmt, err = db.PrepareContext(ctx, lockTenantSealing); err != nil {
 		return nil, fmt.Errorf("error preparing query LockTenantSealing: %w", err)
+	}
+	if q.markSessionMovedStmt, err = db.PrepareContext(ctx, markSessionMoved); err != nil {
+		return nil, fmt.Errorf("error preparing query MarkSessionMoved: %w", err)
 	}
 	if q.membersStmt, err = db.PrepareContext(ctx, members); err != nil {
 		return nil, fmt.Errorf("error preparing query Members: %w", err)
@@ -246,14 +297,23 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.membershipsStmt, err = db.PrepareContext(ctx, memberships); err != nil {
 		return nil, fmt.Errorf("error preparing query Memberships: %w", err)
 	}
+	if q.membershipsBehindStmt, err = db.PrepareContext(ctx, membershipsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query MembershipsBehind: %w", err)
+	}
 	if q.moveSessionStmt, err = db.PrepareContext(ctx, moveSession); err != nil {
 		return nil, fmt.Errorf("error preparing query MoveSession: %w", err)
 	}
 	if q.nodeStmt, err = db.PrepareContext(ctx, node); err != nil {
 		return nil, fmt.Errorf("error preparing query Node: %w", err)
 	}
+	if q.nodeTypeBehindStmt, err = db.PrepareContext(ctx, nodeTypeBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query NodeTypeBehind: %w", err)
+	}
 	if q.nodesStmt, err = db.PrepareContext(ctx, nodes); err != nil {
 		return nil, fmt.Errorf("error preparing query Nodes: %w", err)
+	}
+	if q.nodesBehindStmt, err = db.PrepareContext(ctx, nodesBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query NodesBehind: %w", err)
 	}
 	if q.nodesBelowStmt, err = db.PrepareContext(ctx, nodesBelow); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesBelow: %w", err)
@@ -288,8 +348,50 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
 	}
-	if q.retireEncryptionKeyStmt, err = db.PrepareContext(ctx, retireEncryptionKey); err != nil {
-		return nil, fmt.Errorf("error preparing query RetireEncryptionKey: %w", err)
+	if q.resealAuditEventStmt, err = db.PrepareContext(ctx, resealAuditEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealAuditEvent: %w", err)
+	}
+	if q.resealChangeStmt, err = db.PrepareContext(ctx, resealChange); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealChange: %w", err)
+	}
+	if q.resealGrantStmt, err = db.PrepareContext(ctx, resealGrant); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealGrant: %w", err)
+	}
+	if q.resealGroupMemberStmt, err = db.PrepareContext(ctx, resealGroupMember); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealGroupMember: %w", err)
+	}
+	if q.resealMembershipStmt, err = db.PrepareContext(ctx, resealMembership); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealMembership: %w", err)
+	}
+	if q.resealNodeStmt, err = db.PrepareContext(ctx, resealNode); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealNode: %w", err)
+	}
+	if q.resealRoleStmt, err = db.PrepareContext(ctx, resealRole); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealRole: %w", err)
+	}
+	if q.resealSessionStmt, err = db.PrepareContext(ctx, resealSession); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealSession: %w", err)
+	}
+	if q.resealSessionUserStmt, err = db.PrepareContext(ctx, resealSessionUser); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealSessionUser: %w", err)
+	}
+	if q.resealSigningKeyStmt, err = db.PrepareContext(ctx, resealSigningKey); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealSigningKey: %w", err)
+	}
+	if q.resealToolStmt, err = db.PrepareContext(ctx, resealTool); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealTool: %w", err)
+	}
+	if q.resealToolPermissionStmt, err = db.PrepareContext(ctx, resealToolPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealToolPermission: %w", err)
+	}
+	if q.resealUserStmt, err = db.PrepareContext(ctx, resealUser); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealUser: %w", err)
+	}
+	if q.resealUserGroupStmt, err = db.PrepareContext(ctx, resealUserGroup); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealUserGroup: %w", err)
+	}
+	if q.retireEncryptionKeysStmt, err = db.PrepareContext(ctx, retireEncryptionKeys); err != nil {
+		return nil, fmt.Errorf("error preparing query RetireEncryptionKeys: %w", err)
 	}
 	if q.revisionStmt, err = db.PrepareContext(ctx, revision); err != nil {
 		return nil, fmt.Errorf("error preparing query Revision: %w", err)
@@ -309,8 +411,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.rolesAboveStmt, err = db.PrepareContext(ctx, rolesAbove); err != nil {
 		return nil, fmt.Errorf("error preparing query RolesAbove: %w", err)
 	}
+	if q.rolesBehindStmt, err = db.PrepareContext(ctx, rolesBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query RolesBehind: %w", err)
+	}
 	if q.rotateSessionStmt, err = db.PrepareContext(ctx, rotateSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RotateSession: %w", err)
+	}
+	if q.rotateSessionInPlaceStmt, err = db.PrepareContext(ctx, rotateSessionInPlace); err != nil {
+		return nil, fmt.Errorf("error preparing query RotateSessionInPlace: %w", err)
 	}
 	if q.sealedGrantsStmt, err = db.PrepareContext(ctx, sealedGrants); err != nil {
 		return nil, fmt.Errorf("error preparing query SealedGrants: %w", err)
@@ -363,8 +471,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
+	if q.sessionUserStmt, err = db.PrepareContext(ctx, sessionUser); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionUser: %w", err)
+	}
+	if q.sessionUsersBehindStmt, err = db.PrepareContext(ctx, sessionUsersBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionUsersBehind: %w", err)
+	}
 	if q.sessionsStmt, err = db.PrepareContext(ctx, sessions); err != nil {
 		return nil, fmt.Errorf("error preparing query Sessions: %w", err)
+	}
+	if q.sessionsBehindStmt, err = db.PrepareContext(ctx, sessionsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query SessionsBehind: %w", err)
 	}
 	if q.sessionsOfUserStmt, err = db.PrepareContext(ctx, sessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query SessionsOfUser: %w", err)
@@ -423,17 +540,38 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
 	}
+	if q.toolPermissionsBehindStmt, err = db.PrepareContext(ctx, toolPermissionsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query ToolPermissionsBehind: %w", err)
+	}
 	if q.toolsStmt, err = db.PrepareContext(ctx, tools); err != nil {
 		return nil, fmt.Errorf("error preparing query Tools: %w", err)
+	}
+	if q.toolsBehindStmt, err = db.PrepareContext(ctx, toolsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query ToolsBehind: %w", err)
+	}
+	if q.unknownTenantsStmt, err = db.PrepareContext(ctx, unknownTenants); err != nil {
+		return nil, fmt.Errorf("error preparing query UnknownTenants: %w", err)
+	}
+	if q.unsealedTenantsStmt, err = db.PrepareContext(ctx, unsealedTenants); err != nil {
+		return nil, fmt.Errorf("error preparing query UnsealedTenants: %w", err)
 	}
 	if q.userStmt, err = db.PrepareContext(ctx, user); err != nil {
 		return nil, fmt.Errorf("error preparing query User: %w", err)
 	}
+	if q.userGroupsBehindStmt, err = db.PrepareContext(ctx, userGroupsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query UserGroupsBehind: %w", err)
+	}
 	if q.usersStmt, err = db.PrepareContext(ctx, users); err != nil {
 		return nil, fmt.Errorf("error preparing query Users: %w", err)
 	}
+	if q.usersBehindStmt, err = db.PrepareContext(ctx, usersBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query UsersBehind: %w", err)
+	}
 	if q.usersNamedStmt, err = db.PrepareContext(ctx, usersNamed); err != nil {
 		return nil, fmt.Errorf("error preparing query UsersNamed: %w", err)
+	}
+	if q.waitAtMostStmt, err = db.PrepareContext(ctx, waitAtMost); err != nil {
+		return nil, fmt.Errorf("error preparing query WaitAtMost: %w", err)
 	}
 	return &q, nil
 }
@@ -460,14 +598,49 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing allRolesStmt: %w", cerr)
 		}
 	}
-	if q.anyTenantStmt != nil {
-		if cerr := q.anyTenantStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing anyTenantStmt: %w", cerr)
+	if q.allSealedRowsStmt != nil {
+		if cerr := q.allSealedRowsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allSealedRowsStmt: %w", cerr)
+		}
+	}
+	if q.allSigningKeysStmt != nil {
+		if cerr := q.allSigningKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing allSigningKeysStmt: %w", cerr)
+		}
+	}
+	if q.anythingSealableStmt != nil {
+		if cerr := q.anythingSealableStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing anythingSealableStmt: %w", cerr)
 		}
 	}
 	if q.auditEventsStmt != nil {
 		if cerr := q.auditEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditEventsStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsBehindStmt != nil {
+		if cerr := q.auditEventsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsBehindStmt: %w", cerr)
+		}
+	}
+	if q.awaitEventWritersStmt != nil {
+		if cerr := q.awaitEventWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitEventWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitSessionUserWritersStmt != nil {
+		if cerr := q.awaitSessionUserWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitSessionUserWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitSessionWritersStmt != nil {
+		if cerr := q.awaitSessionWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitSessionWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitTenantWritersStmt != nil {
+		if cerr := q.awaitTenantWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitTenantWritersStmt: %w", cerr)
 		}
 	}
 	if q.catalogueStmt != nil {
@@ -478,6 +651,11 @@ func (q *Queries) Close() error {
 	if q.changesAfterStmt != nil {
 		if cerr := q.changesAfterStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing changesAfterStmt: %w", cerr)
+		}
+	}
+	if q.changesBehindStmt != nil {
+		if cerr := q.changesBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing changesBehindStmt: %w", cerr)
 		}
 	}
 	if q.clientKeyByFingerprintStmt != nil {
@@ -508,6 +686,11 @@ func (q *Queries) Close() error {
 	if q.countReplayStmt != nil {
 		if cerr := q.countReplayStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing countReplayStmt: %w", cerr)
+		}
+	}
+	if q.countUnsealedTenantsStmt != nil {
+		if cerr := q.countUnsealedTenantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing countUnsealedTenantsStmt: %w", cerr)
 		}
 	}
 	if q.createAuditEventStmt != nil {
@@ -553,6 +736,11 @@ func (q *Queries) Close() error {
 	if q.createSessionStmt != nil {
 		if cerr := q.createSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createSessionStmt: %w", cerr)
+		}
+	}
+	if q.createSessionUserStmt != nil {
+		if cerr := q.createSessionUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createSessionUserStmt: %w", cerr)
 		}
 	}
 	if q.createSigningKeyStmt != nil {
@@ -715,6 +903,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing grantsStmt: %w", cerr)
 		}
 	}
+	if q.grantsBehindStmt != nil {
+		if cerr := q.grantsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing grantsBehindStmt: %w", cerr)
+		}
+	}
 	if q.groupStmt != nil {
 		if cerr := q.groupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing groupStmt: %w", cerr)
@@ -723,6 +916,11 @@ func (q *Queries) Close() error {
 	if q.groupMembersStmt != nil {
 		if cerr := q.groupMembersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing groupMembersStmt: %w", cerr)
+		}
+	}
+	if q.groupMembersBehindStmt != nil {
+		if cerr := q.groupMembersBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing groupMembersBehindStmt: %w", cerr)
 		}
 	}
 	if q.groupsStmt != nil {
@@ -785,14 +983,39 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing lockEncryptionStmt: %w", cerr)
 		}
 	}
+	if q.lockNumberStmt != nil {
+		if cerr := q.lockNumberStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockNumberStmt: %w", cerr)
+		}
+	}
+	if q.lockSessionStmt != nil {
+		if cerr := q.lockSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockSessionStmt: %w", cerr)
+		}
+	}
 	if q.lockSessionUserStmt != nil {
 		if cerr := q.lockSessionUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lockSessionUserStmt: %w", cerr)
 		}
 	}
+	if q.lockStoredSessionUserStmt != nil {
+		if cerr := q.lockStoredSessionUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockStoredSessionUserStmt: %w", cerr)
+		}
+	}
+	if q.lockTenantStmt != nil {
+		if cerr := q.lockTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockTenantStmt: %w", cerr)
+		}
+	}
 	if q.lockTenantSealingStmt != nil {
 		if cerr := q.lockTenantSealingStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lockTenantSealingStmt: %w", cerr)
+		}
+	}
+	if q.markSessionMovedStmt != nil {
+		if cerr := q.markSessionMovedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing markSessionMovedStmt: %w", cerr)
 		}
 	}
 	if q.membersStmt != nil {
@@ -810,6 +1033,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing membershipsStmt: %w", cerr)
 		}
 	}
+	if q.membershipsBehindStmt != nil {
+		if cerr := q.membershipsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing membershipsBehindStmt: %w", cerr)
+		}
+	}
 	if q.moveSessionStmt != nil {
 		if cerr := q.moveSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing moveSessionStmt: %w", cerr)
@@ -820,9 +1048,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing nodeStmt: %w", cerr)
 		}
 	}
+	if q.nodeTypeBehindStmt != nil {
+		if cerr := q.nodeTypeBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodeTypeBehindStmt: %w", cerr)
+		}
+	}
 	if q.nodesStmt != nil {
 		if cerr := q.nodesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nodesStmt: %w", cerr)
+		}
+	}
+	if q.nodesBehindStmt != nil {
+		if cerr := q.nodesBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nodesBehindStmt: %w", cerr)
 		}
 	}
 	if q.nodesBelowStmt != nil {
@@ -880,9 +1118,79 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing removeGroupMemberStmt: %w", cerr)
 		}
 	}
-	if q.retireEncryptionKeyStmt != nil {
-		if cerr := q.retireEncryptionKeyStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing retireEncryptionKeyStmt: %w", cerr)
+	if q.resealAuditEventStmt != nil {
+		if cerr := q.resealAuditEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealAuditEventStmt: %w", cerr)
+		}
+	}
+	if q.resealChangeStmt != nil {
+		if cerr := q.resealChangeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealChangeStmt: %w", cerr)
+		}
+	}
+	if q.resealGrantStmt != nil {
+		if cerr := q.resealGrantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealGrantStmt: %w", cerr)
+		}
+	}
+	if q.resealGroupMemberStmt != nil {
+		if cerr := q.resealGroupMemberStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealGroupMemberStmt: %w", cerr)
+		}
+	}
+	if q.resealMembershipStmt != nil {
+		if cerr := q.resealMembershipStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealMembershipStmt: %w", cerr)
+		}
+	}
+	if q.resealNodeStmt != nil {
+		if cerr := q.resealNodeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealNodeStmt: %w", cerr)
+		}
+	}
+	if q.resealRoleStmt != nil {
+		if cerr := q.resealRoleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealRoleStmt: %w", cerr)
+		}
+	}
+	if q.resealSessionStmt != nil {
+		if cerr := q.resealSessionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealSessionStmt: %w", cerr)
+		}
+	}
+	if q.resealSessionUserStmt != nil {
+		if cerr := q.resealSessionUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealSessionUserStmt: %w", cerr)
+		}
+	}
+	if q.resealSigningKeyStmt != nil {
+		if cerr := q.resealSigningKeyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealSigningKeyStmt: %w", cerr)
+		}
+	}
+	if q.resealToolStmt != nil {
+		if cerr := q.resealToolStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealToolStmt: %w", cerr)
+		}
+	}
+	if q.resealToolPermissionStmt != nil {
+		if cerr := q.resealToolPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealToolPermissionStmt: %w", cerr)
+		}
+	}
+	if q.resealUserStmt != nil {
+		if cerr := q.resealUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealUserStmt: %w", cerr)
+		}
+	}
+	if q.resealUserGroupStmt != nil {
+		if cerr := q.resealUserGroupStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealUserGroupStmt: %w", cerr)
+		}
+	}
+	if q.retireEncryptionKeysStmt != nil {
+		if cerr := q.retireEncryptionKeysStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing retireEncryptionKeysStmt: %w", cerr)
 		}
 	}
 	if q.revisionStmt != nil {
@@ -915,9 +1223,19 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rolesAboveStmt: %w", cerr)
 		}
 	}
+	if q.rolesBehindStmt != nil {
+		if cerr := q.rolesBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rolesBehindStmt: %w", cerr)
+		}
+	}
 	if q.rotateSessionStmt != nil {
 		if cerr := q.rotateSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing rotateSessionStmt: %w", cerr)
+		}
+	}
+	if q.rotateSessionInPlaceStmt != nil {
+		if cerr := q.rotateSessionInPlaceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rotateSessionInPlaceStmt: %w", cerr)
 		}
 	}
 	if q.sealedGrantsStmt != nil {
@@ -1005,9 +1323,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
 		}
 	}
+	if q.sessionUserStmt != nil {
+		if cerr := q.sessionUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionUserStmt: %w", cerr)
+		}
+	}
+	if q.sessionUsersBehindStmt != nil {
+		if cerr := q.sessionUsersBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionUsersBehindStmt: %w", cerr)
+		}
+	}
 	if q.sessionsStmt != nil {
 		if cerr := q.sessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionsStmt: %w", cerr)
+		}
+	}
+	if q.sessionsBehindStmt != nil {
+		if cerr := q.sessionsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sessionsBehindStmt: %w", cerr)
 		}
 	}
 	if q.sessionsOfUserStmt != nil {
@@ -1105,9 +1438,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing toolStmt: %w", cerr)
 		}
 	}
+	if q.toolPermissionsBehindStmt != nil {
+		if cerr := q.toolPermissionsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing toolPermissionsBehindStmt: %w", cerr)
+		}
+	}
 	if q.toolsStmt != nil {
 		if cerr := q.toolsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing toolsStmt: %w", cerr)
+		}
+	}
+	if q.toolsBehindStmt != nil {
+		if cerr := q.toolsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing toolsBehindStmt: %w", cerr)
+		}
+	}
+	if q.unknownTenantsStmt != nil {
+		if cerr := q.unknownTenantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unknownTenantsStmt: %w", cerr)
+		}
+	}
+	if q.unsealedTenantsStmt != nil {
+		if cerr := q.unsealedTenantsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unsealedTenantsStmt: %w", cerr)
 		}
 	}
 	if q.userStmt != nil {
@@ -1115,14 +1468,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing userStmt: %w", cerr)
 		}
 	}
+	if q.userGroupsBehindStmt != nil {
+		if cerr := q.userGroupsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing userGroupsBehindStmt: %w", cerr)
+		}
+	}
 	if q.usersStmt != nil {
 		if cerr := q.usersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing usersStmt: %w", cerr)
 		}
 	}
+	if q.usersBehindStmt != nil {
+		if cerr := q.usersBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing usersBehindStmt: %w", cerr)
+		}
+	}
 	if q.usersNamedStmt != nil {
 		if cerr := q.usersNamedStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing usersNamedStmt: %w", cerr)
+		}
+	}
+	if q.waitAtMostStmt != nil {
+		if cerr := q.waitAtMostStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing waitAtMostStmt: %w", cerr)
 		}
 	}
 	return err
@@ -1168,16 +1536,25 @@ type Queries struct {
 	allGrantsStmt                  *sql.Stmt
 	allRoleParentsStmt             *sql.Stmt
 	allRolesStmt                   *sql.Stmt
-	anyTenantStmt                  *sql.Stmt
+	allSealedRowsStmt              *sql.Stmt
+	allSigningKeysStmt             *sql.Stmt
+	anythingSealableStmt           *sql.Stmt
 	auditEventsStmt                *sql.Stmt
+	auditEventsBehindStmt          *sql.Stmt
+	awaitEventWritersStmt          *sql.Stmt
+	awaitSessionUserWritersStmt    *sql.Stmt
+	awaitSessionWritersStmt        *sql.Stmt
+	awaitTenantWritersStmt         *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
+	changesBehindStmt              *sql.Stmt
 	clientKeyByFingerprintStmt     *sql.Stmt
 	clientKeyByHashStmt            *sql.Stmt
 	clientKeysStmt                 *sql.Stmt
 	confirmSessionStmt             *sql.Stmt
 	countMembersStmt               *sql.Stmt
 	countReplayStmt                *sql.Stmt
+	countUnsealedTenantsStmt       *sql.Stmt
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
@@ -1187,6 +1564,7 @@ type Queries struct {
 	createRoleStmt                 *sql.Stmt
 	createRoleParentStmt           *sql.Stmt
 	createSessionStmt              *sql.Stmt
+	createSessionUserStmt          *sql.Stmt
 	createSigningKeyStmt           *sql.Stmt
 	createUnwrittenTenantStmt      *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
@@ -1219,8 +1597,10 @@ type Queries struct {
 	endSessionsOfUserStmt          *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
+	grantsBehindStmt               *sql.Stmt
 	groupStmt                      *sql.Stmt
 	groupMembersStmt               *sql.Stmt
+	groupMembersBehindStmt         *sql.Stmt
 	groupsStmt                     *sql.Stmt
 	groupsAboveStmt                *sql.Stmt
 	holdEncryptionStmt             *sql.Stmt
@@ -1233,14 +1613,22 @@ type Queries struct {
 	leaveGroupsStmt                *sql.Stmt
 	liveSessionsOfUserStmt         *sql.Stmt
 	lockEncryptionStmt             *sql.Stmt
+	lockNumberStmt                 *sql.Stmt
+	lockSessionStmt                *sql.Stmt
 	lockSessionUserStmt            *sql.Stmt
+	lockStoredSessionUserStmt      *sql.Stmt
+	lockTenantStmt                 *sql.Stmt
 	lockTenantSealingStmt          *sql.Stmt
+	markSessionMovedStmt           *sql.Stmt
 	membersStmt                    *sql.Stmt
 	membershipOutsideStmt          *sql.Stmt
 	membershipsStmt                *sql.Stmt
+	membershipsBehindStmt          *sql.Stmt
 	moveSessionStmt                *sql.Stmt
 	nodeStmt                       *sql.Stmt
+	nodeTypeBehindStmt             *sql.Stmt
 	nodesStmt                      *sql.Stmt
+	nodesBehindStmt                *sql.Stmt
 	nodesBelowStmt                 *sql.Stmt
 	nodesNamedStmt                 *sql.Stmt
 	nodesOfTypeStmt                *sql.Stmt
@@ -1252,14 +1640,30 @@ type Queries struct {
 	raiseSessionEpochStmt          *sql.Stmt
 	recoverSessionStmt             *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
-	retireEncryptionKeyStmt        *sql.Stmt
+	resealAuditEventStmt           *sql.Stmt
+	resealChangeStmt               *sql.Stmt
+	resealGrantStmt                *sql.Stmt
+	resealGroupMemberStmt          *sql.Stmt
+	resealMembershipStmt           *sql.Stmt
+	resealNodeStmt                 *sql.Stmt
+	resealRoleStmt                 *sql.Stmt
+	resealSessionStmt              *sql.Stmt
+	resealSessionUserStmt          *sql.Stmt
+	resealSigningKeyStmt           *sql.Stmt
+	resealToolStmt                 *sql.Stmt
+	resealToolPermissionStmt       *sql.Stmt
+	resealUserStmt                 *sql.Stmt
+	resealUserGroupStmt            *sql.Stmt
+	retireEncryptionKeysStmt       *sql.Stmt
 	revisionStmt                   *sql.Stmt
 	revisionsStmt                  *sql.Stmt
 	revokeClientKeyStmt            *sql.Stmt
 	roleStmt                       *sql.Stmt
 	rolesStmt                      *sql.Stmt
 	rolesAboveStmt                 *sql.Stmt
+	rolesBehindStmt                *sql.Stmt
 	rotateSessionStmt              *sql.Stmt
+	rotateSessionInPlaceStmt       *sql.Stmt
 	sealedGrantsStmt               *sql.Stmt
 	sealedGroupMemberStmt          *sql.Stmt
 	sealedGroupsInStmt             *sql.Stmt
@@ -1277,7 +1681,10 @@ type Queries struct {
 	sealedToolPermissionsStmt      *sql.Stmt
 	sealedUsersInGroupsStmt        *sql.Stmt
 	sessionStmt                    *sql.Stmt
+	sessionUserStmt                *sql.Stmt
+	sessionUsersBehindStmt         *sql.Stmt
 	sessionsStmt                   *sql.Stmt
+	sessionsBehindStmt             *sql.Stmt
 	sessionsOfUserStmt             *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
 	setEncryptionStmt              *sql.Stmt
@@ -1297,10 +1704,17 @@ type Queries struct {
 	staleSessionsStmt              *sql.Stmt
 	tenantSealingStmt              *sql.Stmt
 	toolStmt                       *sql.Stmt
+	toolPermissionsBehindStmt      *sql.Stmt
 	toolsStmt                      *sql.Stmt
+	toolsBehindStmt                *sql.Stmt
+	unknownTenantsStmt             *sql.Stmt
+	unsealedTenantsStmt            *sql.Stmt
 	userStmt                       *sql.Stmt
+	userGroupsBehindStmt           *sql.Stmt
 	usersStmt                      *sql.Stmt
+	usersBehindStmt                *sql.Stmt
 	usersNamedStmt                 *sql.Stmt
+	waitAtMostStmt                 *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
@@ -1311,16 +1725,25 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		allGrantsStmt:                  q.allGrantsStmt,
 		allRoleParentsStmt:             q.allRoleParentsStmt,
 		allRolesStmt:                   q.allRolesStmt,
-		anyTenantStmt:                  q.anyTenantStmt,
+		allSealedRowsStmt:              q.allSealedRowsStmt,
+		allSigningKeysStmt:             q.allSigningKeysStmt,
+		anythingSealableStmt:           q.anythingSealableStmt,
 		auditEventsStmt:                q.auditEventsStmt,
+		auditEventsBehindStmt:          q.auditEventsBehindStmt,
+		awaitEventWritersStmt:          q.awaitEventWritersStmt,
+		awaitSessionUserWritersStmt:    q.awaitSessionUserWritersStmt,
+		awaitSessionWritersStmt:        q.awaitSessionWritersStmt,
+		awaitTenantWritersStmt:         q.awaitTenantWritersStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
+		changesBehindStmt:              q.changesBehindStmt,
 		clientKeyByFingerprintStmt:     q.clientKeyByFingerprintStmt,
 		clientKeyByHashStmt:            q.clientKeyByHashStmt,
 		clientKeysStmt:                 q.clientKeysStmt,
 		confirmSessionStmt:             q.confirmSessionStmt,
 		countMembersStmt:               q.countMembersStmt,
 		countReplayStmt:                q.countReplayStmt,
+		countUnsealedTenantsStmt:       q.countUnsealedTenantsStmt,
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
@@ -1330,6 +1753,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createRoleStmt:                 q.createRoleStmt,
 		createRoleParentStmt:           q.createRoleParentStmt,
 		createSessionStmt:              q.createSessionStmt,
+		createSessionUserStmt:          q.createSessionUserStmt,
 		createSigningKeyStmt:           q.createSigningKeyStmt,
 		createUnwrittenTenantStmt:      q.createUnwrittenTenantStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
@@ -1362,8 +1786,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
+		grantsBehindStmt:               q.grantsBehindStmt,
 		groupStmt:                      q.groupStmt,
 		groupMembersStmt:               q.groupMembersStmt,
+		groupMembersBehindStmt:         q.groupMembersBehindStmt,
 		groupsStmt:                     q.groupsStmt,
 		groupsAboveStmt:                q.groupsAboveStmt,
 		holdEncryptionStmt:             q.holdEncryptionStmt,
@@ -1376,14 +1802,22 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		leaveGroupsStmt:                q.leaveGroupsStmt,
 		liveSessionsOfUserStmt:         q.liveSessionsOfUserStmt,
 		lockEncryptionStmt:             q.lockEncryptionStmt,
+		lockNumberStmt:                 q.lockNumberStmt,
+		lockSessionStmt:                q.lockSessionStmt,
 		lockSessionUserStmt:            q.lockSessionUserStmt,
+		lockStoredSessionUserStmt:      q.lockStoredSessionUserStmt,
+		lockTenantStmt:                 q.lockTenantStmt,
 		lockTenantSealingStmt:          q.lockTenantSealingStmt,
+		markSessionMovedStmt:           q.markSessionMovedStmt,
 		membersStmt:                    q.membersStmt,
 		membershipOutsideStmt:          q.membershipOutsideStmt,
 		membershipsStmt:                q.membershipsStmt,
+		membershipsBehindStmt:          q.membershipsBehindStmt,
 		moveSessionStmt:                q.moveSessionStmt,
 		nodeStmt:                       q.nodeStmt,
+		nodeTypeBehindStmt:             q.nodeTypeBehindStmt,
 		nodesStmt:                      q.nodesStmt,
+		nodesBehindStmt:                q.nodesBehindStmt,
 		nodesBelowStmt:                 q.nodesBelowStmt,
 		nodesNamedStmt:                 q.nodesNamedStmt,
 		nodesOfTypeStmt:                q.nodesOfTypeStmt,
@@ -1395,14 +1829,30 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
 		recoverSessionStmt:             q.recoverSessionStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
-		retireEncryptionKeyStmt:        q.retireEncryptionKeyStmt,
+		resealAuditEventStmt:           q.resealAuditEventStmt,
+		resealChangeStmt:               q.resealChangeStmt,
+		resealGrantStmt:                q.resealGrantStmt,
+		resealGroupMemberStmt:          q.resealGroupMemberStmt,
+		resealMembershipStmt:           q.resealMembershipStmt,
+		resealNodeStmt:                 q.resealNodeStmt,
+		resealRoleStmt:                 q.resealRoleStmt,
+		resealSessionStmt:              q.resealSessionStmt,
+		resealSessionUserStmt:          q.resealSessionUserStmt,
+		resealSigningKeyStmt:           q.resealSigningKeyStmt,
+		resealToolStmt:                 q.resealToolStmt,
+		resealToolPermissionStmt:       q.resealToolPermissionStmt,
+		resealUserStmt:                 q.resealUserStmt,
+		resealUserGroupStmt:            q.resealUserGroupStmt,
+		retireEncryptionKeysStmt:       q.retireEncryptionKeysStmt,
 		revisionStmt:                   q.revisionStmt,
 		revisionsStmt:                  q.revisionsStmt,
 		revokeClientKeyStmt:            q.revokeClientKeyStmt,
 		roleStmt:                       q.roleStmt,
 		rolesStmt:                      q.rolesStmt,
 		rolesAboveStmt:                 q.rolesAboveStmt,
+		rolesBehindStmt:                q.rolesBehindStmt,
 		rotateSessionStmt:              q.rotateSessionStmt,
+		rotateSessionInPlaceStmt:       q.rotateSessionInPlaceStmt,
 		sealedGrantsStmt:               q.sealedGrantsStmt,
 		sealedGroupMemberStmt:          q.sealedGroupMemberStmt,
 		sealedGroupsInStmt:             q.sealedGroupsInStmt,
@@ -1420,7 +1870,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sealedToolPermissionsStmt:      q.sealedToolPermissionsStmt,
 		sealedUsersInGroupsStmt:        q.sealedUsersInGroupsStmt,
 		sessionStmt:                    q.sessionStmt,
+		sessionUserStmt:                q.sessionUserStmt,
+		sessionUsersBehindStmt:         q.sessionUsersBehindStmt,
 		sessionsStmt:                   q.sessionsStmt,
+		sessionsBehindStmt:             q.sessionsBehindStmt,
 		sessionsOfUserStmt:             q.sessionsOfUserStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
 		setEncryptionStmt:              q.setEncryptionStmt,
@@ -1440,9 +1893,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		staleSessionsStmt:              q.staleSessionsStmt,
 		tenantSealingStmt:              q.tenantSealingStmt,
 		toolStmt:                       q.toolStmt,
+		toolPermissionsBehindStmt:      q.toolPermissionsBehindStmt,
 		toolsStmt:                      q.toolsStmt,
+		toolsBehindStmt:                q.toolsBehindStmt,
+		unknownTenantsStmt:             q.unknownTenantsStmt,
+		unsealedTenantsStmt:            q.unsealedTenantsStmt,
 		userStmt:                       q.userStmt,
+		userGroupsBehindStmt:           q.userGroupsBehindStmt,
 		usersStmt:                      q.usersStmt,
+		usersBehindStmt:                q.usersBehindStmt,
 		usersNamedStmt:                 q.usersNamedStmt,
+		waitAtMostStmt:                 q.waitAtMostStmt,
 	}
 }

@@ -9,12 +9,33 @@ import (
 	"context"
 )
 
-const anyTenant = `-- name: AnyTenant :one
-SELECT CAST(count(*) AS bigint) FROM (SELECT t.id FROM tenants t LIMIT 1) one
+const anythingSealable = `-- name: AnythingSealable :one
+SELECT CAST(count(known.id) AS bigint) FROM (
+    SELECT min(t.id) AS id FROM tenants t
+    UNION ALL SELECT min(k.purpose) FROM signing_keys k
+    UNION ALL SELECT min(a.tenant) FROM audit_events a
+    UNION ALL SELECT min(sessions.tenant) FROM sessions
+    UNION ALL SELECT min(session_users.tenant) FROM session_users
+) known
 `
 
-func (q *Queries) AnyTenant(ctx context.Context) (int64, error) {
-	row := q.queryRow(ctx, q.anyTenantStmt, anyTenant)
+func (q *Queries) AnythingSealable(ctx context.Context) (int64, error) {
+	row := q.queryRow(ctx, q.anythingSealableStmt, anythingSealable)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const countUnsealedTenants = `-- name: CountUnsealedTenants :one
+SELECT CAST(count(*) AS bigint) FROM tenants WHERE sealed_with <> ?1 OR sealed_also <> ''
+`
+
+type CountUnsealedTenantsParams struct {
+	SealedWith string
+}
+
+func (q *Queries) CountUnsealedTenants(ctx context.Context, arg CountUnsealedTenantsParams) (int64, error) {
+	row := q.queryRow(ctx, q.countUnsealedTenantsStmt, countUnsealedTenants, arg.SealedWith)
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
@@ -43,8 +64,8 @@ func (q *Queries) CreateEncryptionKey(ctx context.Context, arg CreateEncryptionK
 }
 
 const createUnwrittenTenant = `-- name: CreateUnwrittenTenant :exec
-INSERT INTO tenants (id, revision, created_at, sealed_with)
-VALUES (?1, 0, ?2, (SELECT e.sealed_with FROM encryption e))
+INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
+VALUES (?1, 0, ?2, (SELECT i.sealed_with FROM encryption i), (SELECT i.sealed_also FROM encryption i))
 ON CONFLICT (id) DO NOTHING
 `
 
@@ -60,19 +81,25 @@ func (q *Queries) CreateUnwrittenTenant(ctx context.Context, arg CreateUnwritten
 }
 
 const encryption = `-- name: Encryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type EncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) Encryption(ctx context.Context) (EncryptionRow, error) {
 	row := q.queryRow(ctx, q.encryptionStmt, encryption)
 	var i EncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -109,32 +136,38 @@ func (q *Queries) EncryptionKeys(ctx context.Context) ([]EncryptionKey, error) {
 	return items, nil
 }
 
-const retireEncryptionKey = `-- name: RetireEncryptionKey :exec
-UPDATE encryption_keys SET retired_at = ?1 WHERE number = ?2
+const retireEncryptionKeys = `-- name: RetireEncryptionKeys :exec
+UPDATE encryption_keys SET retired_at = ?1 WHERE retired_at = 0 AND number <> ?2
 `
 
-type RetireEncryptionKeyParams struct {
-	RetiredAt int64
-	Number    int64
+type RetireEncryptionKeysParams struct {
+	RetiredAt    int64
+	ExceptNumber int64
 }
 
-func (q *Queries) RetireEncryptionKey(ctx context.Context, arg RetireEncryptionKeyParams) error {
-	_, err := q.exec(ctx, q.retireEncryptionKeyStmt, retireEncryptionKey, arg.RetiredAt, arg.Number)
+func (q *Queries) RetireEncryptionKeys(ctx context.Context, arg RetireEncryptionKeysParams) error {
+	_, err := q.exec(ctx, q.retireEncryptionKeysStmt, retireEncryptionKeys, arg.RetiredAt, arg.ExceptNumber)
 	return err
 }
 
 const setEncryption = `-- name: SetEncryption :exec
-UPDATE encryption SET sealed_with = ?1, sealed_also = ?2, salt = ?3 WHERE id = 1
+UPDATE encryption SET sealed_with = ?1, sealed_also = ?2, salt = ?3, turn = ?4 WHERE id = 1
 `
 
 type SetEncryptionParams struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) SetEncryption(ctx context.Context, arg SetEncryptionParams) error {
-	_, err := q.exec(ctx, q.setEncryptionStmt, setEncryption, arg.SealedWith, arg.SealedAlso, arg.Salt)
+	_, err := q.exec(ctx, q.setEncryptionStmt, setEncryption,
+		arg.SealedWith,
+		arg.SealedAlso,
+		arg.Salt,
+		arg.Turn,
+	)
 	return err
 }
 

@@ -47,6 +47,7 @@ type Encryption struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 type EncryptionKey struct {

@@ -9,20 +9,62 @@ import (
 	"context"
 )
 
+const awaitEventWriters = `-- name: AwaitEventWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitEventWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitEventWritersStmt, awaitEventWriters)
+	return err
+}
+
+const awaitSessionUserWriters = `-- name: AwaitSessionUserWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitSessionUserWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitSessionUserWritersStmt, awaitSessionUserWriters)
+	return err
+}
+
+const awaitSessionWriters = `-- name: AwaitSessionWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitSessionWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitSessionWritersStmt, awaitSessionWriters)
+	return err
+}
+
+const awaitTenantWriters = `-- name: AwaitTenantWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitTenantWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitTenantWritersStmt, awaitTenantWriters)
+	return err
+}
+
 const holdEncryption = `-- name: HoldEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type HoldEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) HoldEncryption(ctx context.Context) (HoldEncryptionRow, error) {
 	row := q.queryRow(ctx, q.holdEncryptionStmt, holdEncryption)
 	var i HoldEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -49,19 +91,25 @@ func (q *Queries) HoldTenantSealing(ctx context.Context, arg HoldTenantSealingPa
 }
 
 const lockEncryption = `-- name: LockEncryption :one
-SELECT sealed_with, sealed_also, salt FROM encryption WHERE id = 1
+SELECT sealed_with, sealed_also, salt, turn FROM encryption WHERE id = 1
 `
 
 type LockEncryptionRow struct {
 	SealedWith string
 	SealedAlso string
 	Salt       string
+	Turn       int64
 }
 
 func (q *Queries) LockEncryption(ctx context.Context) (LockEncryptionRow, error) {
 	row := q.queryRow(ctx, q.lockEncryptionStmt, lockEncryption)
 	var i LockEncryptionRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso, &i.Salt)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.Salt,
+		&i.Turn,
+	)
 	return i, err
 }
 
@@ -83,4 +131,17 @@ func (q *Queries) LockTenantSealing(ctx context.Context, arg LockTenantSealingPa
 	var i LockTenantSealingRow
 	err := row.Scan(&i.SealedWith, &i.SealedAlso)
 	return i, err
+}
+
+const waitAtMost = `-- name: WaitAtMost :exec
+SELECT CAST(?1 AS text)
+`
+
+type WaitAtMostParams struct {
+	Bound string
+}
+
+func (q *Queries) WaitAtMost(ctx context.Context, arg WaitAtMostParams) error {
+	_, err := q.exec(ctx, q.waitAtMostStmt, waitAtMost, arg.Bound)
+	return err
 }

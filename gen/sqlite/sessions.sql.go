@@ -56,9 +56,9 @@ func (q *Queries) CountReplay(ctx context.Context, arg CountReplayParams) (int64
 const createSession = `-- name: CreateSession :exec
 
 INSERT INTO sessions (tenant, id, subject, epoch, generation, recent, confirmed, recovered, replays,
-    created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason)
+    created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason, seal)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-    ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+    ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
 `
 
 type CreateSessionParams struct {
@@ -81,6 +81,7 @@ type CreateSessionParams struct {
 	EndedAt       int64
 	SweepAt       int64
 	EndReason     string
+	Seal          string
 }
 
 // The largest integer stands for the end of a session that has not been ended. It is
@@ -108,6 +109,28 @@ func (q *Queries) CreateSession(ctx context.Context, arg CreateSessionParams) er
 		arg.EndedAt,
 		arg.SweepAt,
 		arg.EndReason,
+		arg.Seal,
+	)
+	return err
+}
+
+const createSessionUser = `-- name: CreateSessionUser :exec
+INSERT INTO session_users (tenant, name, epoch, seal) VALUES (?1, ?2, ?3, ?4)
+`
+
+type CreateSessionUserParams struct {
+	Tenant string
+	Name   string
+	Epoch  int64
+	Seal   string
+}
+
+func (q *Queries) CreateSessionUser(ctx context.Context, arg CreateSessionUserParams) error {
+	_, err := q.exec(ctx, q.createSessionUserStmt, createSessionUser,
+		arg.Tenant,
+		arg.Name,
+		arg.Epoch,
+		arg.Seal,
 	)
 	return err
 }
@@ -169,6 +192,25 @@ func (q *Queries) LockSessionUser(ctx context.Context, arg LockSessionUserParams
 	var epoch int64
 	err := row.Scan(&epoch)
 	return epoch, err
+}
+
+const markSessionMoved = `-- name: MarkSessionMoved :execrows
+UPDATE sessions SET confirmed = generation
+WHERE tenant = ?1 AND id = ?2 AND generation = ?3 AND ended_at >= 9223372036854775807
+`
+
+type MarkSessionMovedParams struct {
+	Tenant     string
+	ID         string
+	Generation int64
+}
+
+func (q *Queries) MarkSessionMoved(ctx context.Context, arg MarkSessionMovedParams) (int64, error) {
+	result, err := q.exec(ctx, q.markSessionMovedStmt, markSessionMoved, arg.Tenant, arg.ID, arg.Generation)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 const moveSession = `-- name: MoveSession :execrows
@@ -300,6 +342,73 @@ func (q *Queries) RotateSession(ctx context.Context, arg RotateSessionParams) (i
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+const rotateSessionInPlace = `-- name: RotateSessionInPlace :execrows
+UPDATE sessions SET generation = ?1, recent = ?2, confirmed = ?3,
+    replays = ?4, rotated_at = ?5, idle_expires_at = ?6
+WHERE tenant = ?7 AND id = ?8 AND generation = ?9 AND recovered = ?10
+  AND ip = ?11 AND user_agent = ?12 AND seal = ?13 AND ended_at >= 9223372036854775807
+`
+
+type RotateSessionInPlaceParams struct {
+	Generation     int64
+	Recent         string
+	Confirmed      int64
+	Replays        int64
+	RotatedAt      int64
+	IdleExpiresAt  int64
+	Tenant         string
+	ID             string
+	FromGeneration int64
+	Recovered      int64
+	Ip             string
+	UserAgent      string
+	Seal           string
+}
+
+// RotateSession for the address and User-Agent that the session has.
+func (q *Queries) RotateSessionInPlace(ctx context.Context, arg RotateSessionInPlaceParams) (int64, error) {
+	result, err := q.exec(ctx, q.rotateSessionInPlaceStmt, rotateSessionInPlace,
+		arg.Generation,
+		arg.Recent,
+		arg.Confirmed,
+		arg.Replays,
+		arg.RotatedAt,
+		arg.IdleExpiresAt,
+		arg.Tenant,
+		arg.ID,
+		arg.FromGeneration,
+		arg.Recovered,
+		arg.Ip,
+		arg.UserAgent,
+		arg.Seal,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+const sessionUser = `-- name: SessionUser :one
+SELECT tenant, name, epoch, seal FROM session_users WHERE tenant = ?1 AND name = ?2
+`
+
+type SessionUserParams struct {
+	Tenant string
+	Name   string
+}
+
+func (q *Queries) SessionUser(ctx context.Context, arg SessionUserParams) (SessionUser, error) {
+	row := q.queryRow(ctx, q.sessionUserStmt, sessionUser, arg.Tenant, arg.Name)
+	var i SessionUser
+	err := row.Scan(
+		&i.Tenant,
+		&i.Name,
+		&i.Epoch,
+		&i.Seal,
+	)
+	return i, err
 }
 
 const sessions = `-- name: Sessions :many

@@ -10,8 +10,8 @@ import (
 )
 
 const raiseRevision = `-- name: RaiseRevision :one
-INSERT INTO tenants (id, revision, created_at, sealed_with)
-VALUES (?1, 1, ?2, (SELECT e.sealed_with FROM encryption e))
+INSERT INTO tenants (id, revision, created_at, sealed_with, sealed_also)
+VALUES (?1, 1, ?2, (SELECT i.sealed_with FROM encryption i), (SELECT i.sealed_also FROM encryption i))
 ON CONFLICT (id) DO UPDATE SET revision = tenants.revision + 1
 RETURNING revision, sealed_with, sealed_also
 `

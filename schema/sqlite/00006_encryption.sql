@@ -11,10 +11,12 @@ CREATE TABLE encryption (
     -- The ids of other keys that the installation's own values may still be sealed
     -- with, between commas; 'plain' for those that are not.
     sealed_also text NOT NULL,
-    salt        text NOT NULL
+    salt        text NOT NULL,
+    -- Counts the changes of sealed_with.
+    turn        integer NOT NULL
 ) STRICT;
 
-INSERT INTO encryption (id, sealed_with, sealed_also, salt) VALUES (1, '', '', '');
+INSERT INTO encryption (id, sealed_with, sealed_also, salt, turn) VALUES (1, '', '', '', 0);
 
 CREATE TABLE encryption_keys (
     number      integer NOT NULL PRIMARY KEY,

@@ -23,6 +23,7 @@ import (
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03" // in the time that the transaction gives it
 	uniqueViolation      = "23505"
 	readOnlyTransaction  = "25006"
 	idleInTransaction    = "25P03"
@@ -106,7 +107,7 @@ func isUniqueViolation(err error) bool {
 
 func isRetryable(err error) bool {
 	switch sqlState(err) {
-	case serializationFailure, deadlockDetected:
+	case serializationFailure, deadlockDetected, lockNotAvailable:
 		return true
 	}
 	switch sqliteCode(err) {

@@ -4,37 +4,27 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/seal"
 )
 
-// RegisterKeys makes a key of each secret that has none yet, in their order, and has new
-// tenants sealed with the first.
+// RegisterKeys makes a key of each secret, and has new tenants sealed with the first.
 func (s *Store) RegisterKeys(ctx context.Context, secrets ...string) error {
+	salt := make([]byte, seal.SaltBytes)
+	rand.Read(salt)
 	tx, err := s.db.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.rollback(ctx)
-	installation, err := tx.Encryption(ctx)
+	err = tx.SetEncryption(ctx, postgres.SetEncryptionParams{SealedWith: "k1", Salt: base64.RawURLEncoding.EncodeToString(salt)})
 	if err != nil {
 		return err
 	}
-	if installation.Salt == "" {
-		salt := make([]byte, seal.SaltBytes)
-		rand.Read(salt)
-		installation.Salt = base64.RawURLEncoding.EncodeToString(salt)
-		if err := tx.SetEncryption(ctx, postgres.SetEncryptionParams{SealedWith: "k1", Salt: installation.Salt}); err != nil {
-			return err
-		}
-	}
-	keys, err := tx.EncryptionKeys(ctx)
-	if err != nil {
-		return err
-	}
-	for i := len(keys); i < len(secrets); i++ {
-		stretched, err := s.vault.stretch(secrets[i], installation.Salt, seal.MinIterations)
+	for i, secret := range secrets {
+		stretched, err := seal.Stretch(secret, salt, seal.MinIterations)
 		if err != nil {
 			return err
 		}
@@ -56,3 +46,6 @@ func (s *Store) SetSealing(ctx context.Context, tenant, with string, also ...str
 		Tenant: tenant, SealedWith: state.with, SealedAlso: state.alsoText(),
 	}), "say how a tenant is sealed")
 }
+
+// SetGrace replaces what EnableEncryption waits for processes without secrets.
+func (s *Store) SetGrace(grace time.Duration) { s.grace = grace }

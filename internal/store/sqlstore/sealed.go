@@ -97,9 +97,20 @@ func (q *sealed) each(column seal.Column, name string, run func(form string) (in
 	return found, nil
 }
 
+// inTurn are the forms of a name, to be asked for by one statement after another. Where
+// each sees a snapshot of its own, and nothing locks out who seals rows anew, a row may
+// go from another form to that which is written between two: so that one comes twice.
+func (q *sealed) inTurn(column seal.Column, name string) ([]string, error) {
+	forms, err := q.names(column, name)
+	if len(forms) > 1 {
+		forms = append(forms, forms[0])
+	}
+	return forms, err
+}
+
 // byName looks a row up by each of a name's forms in turn.
 func byName[R any](q *sealed, column seal.Column, name string, find func(form string) (R, error)) (row R, err error) {
-	forms, err := q.names(column, name)
+	forms, err := q.inTurn(column, name)
 	if err != nil {
 		return row, err
 	}

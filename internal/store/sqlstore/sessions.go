@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/seal"
 	"github.com/gatehouse/gatehouse/internal/session"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
@@ -15,16 +16,23 @@ import (
 // This file reads sessions, and changes one by a single statement.
 
 // Session implements store.Sessions.
-func (s *Store) Session(ctx context.Context, tenant, id string) (store.SessionRecord, bool, error) {
-	row, err := s.db.queries().Session(ctx, postgres.SessionParams{Tenant: tenant, ID: id})
-	if err != nil {
-		return store.SessionRecord{}, false, unlessNoRows(ctx, err, "read a session")
-	}
-	record := store.SessionRecord{
-		Owner:  session.User{Inactive: row.UserActive == 0, Epoch: row.UserEpoch},
-		ReadAt: timeOf(row.ReadAt),
-	}
-	record.Row, err = sessionOf(postgres.Session{
+func (s *Store) Session(ctx context.Context, tenant, id string) (record store.SessionRecord, found bool, err error) {
+	err = s.read(ctx, tenant, func(q postgres.Querier) error {
+		row, err := q.Session(ctx, postgres.SessionParams{Tenant: tenant, ID: id})
+		if err != nil {
+			return unlessNoRows(ctx, err, "read a session")
+		}
+		record.Owner = session.User{Inactive: row.UserActive == 0, Epoch: row.UserEpoch}
+		record.ReadAt = timeOf(row.ReadAt)
+		record.Row, err = sessionOf(sessionRow(row))
+		found = err == nil
+		return err
+	})
+	return record, found, err
+}
+
+func sessionRow(row postgres.SessionRow) postgres.Session {
+	return postgres.Session{
 		Tenant:        row.Tenant,
 		ID:            row.ID,
 		Subject:       row.Subject,
@@ -44,8 +52,8 @@ func (s *Store) Session(ctx context.Context, tenant, id string) (store.SessionRe
 		EndedAt:       row.EndedAt,
 		SweepAt:       row.SweepAt,
 		EndReason:     row.EndReason,
-	})
-	return record, err == nil, err
+		Seal:          row.Seal,
+	}
 }
 
 // Now implements store.Sessions.
@@ -58,17 +66,21 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 }
 
 // SessionList implements store.Sessions.
-func (s *Store) SessionList(ctx context.Context, tenant string, query store.SessionQuery, after string, limit int) ([]session.Row, error) {
-	rows, err := s.sessionRows(ctx, tenant, query, after, limit)
-	if err != nil {
-		return nil, classify(ctx, err, "list the sessions")
-	}
-	return sessionsOf(rows)
+func (s *Store) SessionList(ctx context.Context, tenant string, query store.SessionQuery, after string, limit int) (sessions []session.Row, err error) {
+	err = s.read(ctx, tenant, func(q postgres.Querier) error {
+		rows, err := sessionRows(ctx, q, tenant, query, after, limit)
+		if err != nil {
+			return classify(ctx, err, "list the sessions")
+		}
+		sessions, err = sessionsOf(rows)
+		return err
+	})
+	return sessions, err
 }
 
 // sessionRows has a query for each form of the question that has an index.
-func (s *Store) sessionRows(ctx context.Context, tenant string, query store.SessionQuery, after string, limit int) ([]postgres.Session, error) {
-	switch q := s.db.queries(); {
+func sessionRows(ctx context.Context, q postgres.Querier, tenant string, query store.SessionQuery, after string, limit int) ([]postgres.Session, error) {
+	switch {
 	case query.User == "":
 		return q.Sessions(ctx, postgres.SessionsParams{
 			Tenant:    tenant,
@@ -97,11 +109,50 @@ func (s *Store) sessionRows(ctx context.Context, tenant string, query store.Sess
 
 // RotateSession implements store.Sessions.
 func (s *Store) RotateSession(ctx context.Context, tenant string, from int64, row session.Row) (bool, error) {
+	const doing = "rotate a session"
 	params, err := rotation(tenant, from, row)
 	if err != nil {
 		return false, err
 	}
-	return s.swap(ctx, "rotate a session", func(q postgres.Querier) (int64, error) { return q.RotateSession(ctx, params) })
+	if !s.vault.opens() {
+		return s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return q.RotateSession(ctx, params) })
+	}
+	stored, unmoved, err := s.storedSession(ctx, params)
+	switch {
+	case err != nil:
+		return false, unlessNoRows(ctx, err, doing)
+	case unmoved:
+		return s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return q.RotateSessionInPlace(ctx, inPlace(params, stored)) })
+	}
+	var rotated bool
+	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
+		tx, err := s.vault.hold(ctx, tx, tenant)
+		if err != nil {
+			return false, err
+		}
+		rows, err := tx.RotateSession(ctx, params)
+		rotated = rows > 0
+		return rotated, classify(ctx, err, doing)
+	})
+	return rotated, err
+}
+
+// storedSession reads a session that is to be rotated, and reports whether it is sealed
+// and stays where it was used from: nothing that is sealed changes then, whatever becomes
+// of the key meanwhile.
+func (s *Store) storedSession(ctx context.Context, rotation postgres.RotateSessionParams) (stored postgres.Session, unmoved bool, err error) {
+	q := s.db.queries()
+	row, err := q.Session(ctx, postgres.SessionParams{Tenant: rotation.Tenant, ID: rotation.ID})
+	if err != nil || row.Seal == "" {
+		return postgres.Session{}, false, err
+	}
+	stored = sessionRow(row)
+	opener, err := s.vault.sealed(ctx, q, rotation.Tenant, sealing{with: seal.KeyID(stored.Seal)})
+	if err != nil {
+		return postgres.Session{}, false, err
+	}
+	opened, err := opener.openSession(stored)
+	return stored, opened.Ip == rotation.Ip && opened.UserAgent == rotation.UserAgent, err
 }
 
 // CountReplay implements store.Sessions.
@@ -124,6 +175,9 @@ func (s *Store) ConfirmSession(ctx context.Context, tenant, id string, generatio
 // again.
 func (s *Store) swap(ctx context.Context, doing string, statement func(postgres.Querier) (int64, error)) (found bool, err error) {
 	err = retry(ctx, func() error {
+		if err := s.vault.admit(ctx, s.db.queries()); err != nil {
+			return err
+		}
 		rows, err := statement(s.db.statements())
 		found = rows > 0
 		return classify(ctx, err, doing)

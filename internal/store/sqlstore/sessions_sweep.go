@@ -38,6 +38,7 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 		if err != nil || due == 0 {
 			return false, classify(ctx, err, doing)
 		}
+		held := map[string]transaction{}
 		events := make([]postgres.CreateAuditEventParams, 0, len(rows))
 		for i := range rows {
 			row := &rows[i]
@@ -49,11 +50,7 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 			if made == nil {
 				continue
 			}
-			ended, err := sessionOf(*row)
-			if err != nil {
-				return false, err
-			}
-			event, err := eventRow(row.Tenant, 0, made(ended))
+			event, err := s.expiry(ctx, tx, held, *row, made)
 			if err != nil {
 				return false, err
 			}
@@ -66,6 +63,36 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 		return 0, 0, err
 	}
 	return due, expired, nil
+}
+
+// expiry makes the event of a session that has expired, as it is written. held are the
+// tenants that tx holds already.
+func (s *Store) expiry(ctx context.Context, tx transaction, held map[string]transaction, row postgres.Session, made func(session.Row) audit.Event) (postgres.CreateAuditEventParams, error) {
+	var none postgres.CreateAuditEventParams
+	if held[row.Tenant] == nil {
+		tenant, err := s.vault.hold(ctx, tx, row.Tenant)
+		if err != nil {
+			return none, err
+		}
+		held[row.Tenant] = tenant
+	}
+	q, isSealed := held[row.Tenant].(sealedTx)
+	if isSealed {
+		var err error
+		if row, err = q.openSession(row); err != nil {
+			return none, err
+		}
+	}
+	ended, err := sessionOf(row)
+	if err != nil {
+		return none, err
+	}
+	event, err := eventRow(row.Tenant, 0, made(ended))
+	if err != nil || !isSealed {
+		return event, err
+	}
+	sealedEvent, err := q.sealAuditEvent(postgres.AuditEvent(event))
+	return postgres.CreateAuditEventParams(sealedEvent), err
 }
 
 // settle writes what became of sessions that were due.

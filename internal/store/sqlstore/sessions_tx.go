@@ -17,6 +17,10 @@ import (
 // lost is what Update says.
 func (s *Store) UpdateSessions(ctx context.Context, tenant string, fn func(store.SessionTx) error) error {
 	return s.inTransaction(ctx, "begin a change of sessions", func(tx transaction) (bool, error) {
+		tx, err := s.vault.hold(ctx, tx, tenant)
+		if err != nil {
+			return false, err
+		}
 		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}}}
 		if err := fn(w); err != nil {
 			return false, err

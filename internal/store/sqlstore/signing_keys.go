@@ -11,9 +11,13 @@ import (
 
 // SigningKeys implements store.Sessions.
 func (s *Store) SigningKeys(ctx context.Context, use string) ([]store.SigningKey, error) {
-	rows, err := s.db.queries().SigningKeys(ctx, postgres.SigningKeysParams{Purpose: use})
+	var rows []postgres.SigningKey
+	err := s.readInstallation(ctx, func(q postgres.Querier) (err error) {
+		rows, err = q.SigningKeys(ctx, postgres.SigningKeysParams{Purpose: use})
+		return classify(ctx, err, "list the signing keys")
+	})
 	if err != nil {
-		return nil, classify(ctx, err, "list the signing keys")
+		return nil, err
 	}
 	keys := make([]store.SigningKey, len(rows))
 	for i, row := range rows {
@@ -32,8 +36,14 @@ func (s *Store) SigningKeys(ctx context.Context, use string) ([]store.SigningKey
 
 // CreateSigningKey implements store.Sessions.
 func (s *Store) CreateSigningKey(ctx context.Context, key store.SigningKey) (bool, error) {
-	return s.swap(ctx, "create a signing key", func(q postgres.Querier) (int64, error) {
-		return q.CreateSigningKey(ctx, postgres.CreateSigningKeyParams{
+	const doing = "create a signing key"
+	var created bool
+	err := s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
+		q, err := s.vault.holdInstallation(ctx, tx)
+		if err != nil {
+			return false, err
+		}
+		rows, err := q.CreateSigningKey(ctx, postgres.CreateSigningKeyParams{
 			Purpose:   key.Use,
 			Number:    key.Number,
 			ID:        key.ID,
@@ -42,7 +52,10 @@ func (s *Store) CreateSigningKey(ctx context.Context, key store.SigningKey) (boo
 			CreatedAt: micros(key.CreatedAt),
 			SignsFrom: micros(key.SignsFrom),
 		})
+		created = rows > 0
+		return created, classify(ctx, err, doing)
 	})
+	return created, err
 }
 
 // DeleteSigningKeys implements store.Sessions.

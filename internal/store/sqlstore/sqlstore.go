@@ -9,6 +9,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -40,6 +41,10 @@ type Store struct {
 	db      database
 	dialect string
 	vault   *vault
+	// rotationDue is RotationDue.
+	rotationDue bool
+	// grace is how long EnableEncryption waits for processes without secrets.
+	grace time.Duration
 }
 
 var _ store.Store = (*Store)(nil)
@@ -76,24 +81,29 @@ type transaction interface {
 }
 
 // Open connects to the database and makes sure that its schema is the one that
-// this program knows. A schema newer than that is refused.
+// this program knows, and that it is sealed as the settings say. A schema newer than
+// that is refused.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	target, err := parseURL(config.URL)
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission}
 	if target.dialect == dialectSQLite {
-		db, err := openSQLite(ctx, target.location)
-		if err != nil {
-			return nil, err
-		}
-		return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
+		s.db, err = openSQLite(ctx, target.location)
+	} else {
+		s.db, err = openPostgres(ctx, target.location, config.AutoMigrate)
 	}
-	db, err := openPostgres(ctx, target.location, config.AutoMigrate)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dialect: target.dialect, vault: newVault(config.Encryption)}, nil
+	if config.Encryption.Unfit {
+		return s, nil
+	}
+	if err := s.fit(ctx, config.Encryption.Enabled); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // Dialect names the engine: "sqlite" or "postgresql".
@@ -119,6 +129,35 @@ func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) e
 	})
 }
 
+// read runs fn, which reads once, on what opens a tenant's values.
+func (s *Store) read(ctx context.Context, tenant string, fn func(postgres.Querier) error) error {
+	open := func(q postgres.Querier) error {
+		q, err := s.vault.reading(ctx, q, tenant)
+		if err != nil {
+			return err
+		}
+		return fn(q)
+	}
+	if !s.vault.opens() {
+		return open(s.db.queries())
+	}
+	return s.db.view(ctx, open)
+}
+
+// readInstallation is read for the installation's own values.
+func (s *Store) readInstallation(ctx context.Context, fn func(postgres.Querier) error) error {
+	return s.db.view(ctx, func(q postgres.Querier) error {
+		row, err := q.Encryption(ctx)
+		if err != nil {
+			return classify(ctx, err, "find out how the installation is sealed")
+		}
+		if q, err = s.vault.queries(ctx, q, "", sealingOf(row.SealedWith, row.SealedAlso)); err != nil {
+			return err
+		}
+		return fn(q)
+	})
+}
+
 // Revisions implements store.Store.
 func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int64, error) {
 	rows, err := s.db.queries().Revisions(ctx, postgres.RevisionsParams{Tenants: jsonList(tenants)})
@@ -138,8 +177,17 @@ func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Even
 	if err != nil {
 		return err
 	}
-	return retry(ctx, func() error {
-		return classify(ctx, s.db.statements().CreateAuditEvent(ctx, row), "append an audit event")
+	const doing = "append an audit event"
+	if !s.vault.opens() {
+		_, err := s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return 1, q.CreateAuditEvent(ctx, row) })
+		return err
+	}
+	return s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
+		tx, err := s.vault.hold(ctx, tx, tenant)
+		if err != nil {
+			return false, err
+		}
+		return true, classify(ctx, tx.CreateAuditEvent(ctx, row), doing)
 	})
 }
 

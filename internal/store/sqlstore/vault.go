@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/fault"
@@ -17,8 +18,11 @@ import (
 // Encryption says what this process can open of a sealed database. What is sealed, and
 // with which key, is the database's to say: see sealing.
 type Encryption struct {
-	// Enabled says that the database is to be sealed.
+	// Enabled says that the database is to be sealed. An empty one is sealed by Open.
 	Enabled bool
+	// Unfit has Open take a database that is not sealed as Enabled says, for what makes
+	// it fit.
+	Unfit bool
 	// Secret is the secret of the key that seals, Previous are those of others that only
 	// open.
 	Secret   string
@@ -30,9 +34,18 @@ type Encryption struct {
 // vault holds the keys that this process has secrets for. It meets new ones in the
 // database by itself.
 type vault struct {
-	// secrets are Secret and Previous, in this order; none for a process without.
+	// current is Encryption.Secret; secrets are it and Previous, in this order, none for
+	// a process without.
+	current string
 	secrets []string
-	ring    atomic.Pointer[seal.Ring]
+	// iterations is Encryption.Iterations.
+	iterations int
+	ring       atomic.Pointer[seal.Ring]
+
+	// admitted is when a process without secrets last found that nothing is sealed, since
+	// started.
+	started  time.Time
+	admitted atomic.Int64
 
 	// mu guards stretched, which spares stretching a secret twice.
 	mu        sync.Mutex
@@ -46,7 +59,8 @@ type stretching struct {
 }
 
 func newVault(config Encryption) *vault {
-	v := &vault{stretched: map[stretching]seal.Secret{}}
+	v := &vault{current: config.Secret, iterations: config.Iterations, started: time.Now(), stretched: map[stretching]seal.Secret{}}
+	v.admitted.Store(-int64(admission))
 	for _, secret := range append([]string{config.Secret}, config.Previous...) {
 		if secret != "" && !slices.Contains(v.secrets, secret) {
 			v.secrets = append(v.secrets, secret)
@@ -55,6 +69,35 @@ func newVault(config Encryption) *vault {
 	v.ring.Store(seal.NewRing())
 	return v
 }
+
+// opens reports whether this process has any secret, and so may meet sealed values.
+func (v *vault) opens() bool { return len(v.secrets) > 0 }
+
+// admission is how long a process without secrets goes on before it looks again whether
+// the database has a key. Whoever registers the first one waits longer than that before
+// anything is sealed: see Store.EnableEncryption.
+const admission = time.Second
+
+// admit keeps a process without secrets from taking sealed values for plain ones. Its
+// error is fault.CodeUnavailable.
+func (v *vault) admit(ctx context.Context, q postgres.Querier) error {
+	now := time.Since(v.started)
+	if v.opens() || now-time.Duration(v.admitted.Load()) < admission {
+		return nil
+	}
+	keys, err := q.EncryptionKeys(ctx)
+	if err != nil {
+		return classify(ctx, err, "look for encryption keys")
+	}
+	if slices.ContainsFunc(keys, isLive) {
+		return fault.Unavailable(errMissingSecret, "the database is sealed, and this server was given no secret")
+	}
+	v.admitted.Store(int64(now))
+	return nil
+}
+
+// isLive reports whether values may be sealed with a key.
+func isLive(key postgres.EncryptionKey) bool { return key.RetiredAt == 0 }
 
 // sealing says how a tenant's values are sealed, or the installation's own.
 type sealing struct {
@@ -97,6 +140,17 @@ func (s sealing) alsoText() string {
 // first.
 func (s sealing) live() []string { return append([]string{s.with}, s.also...) }
 
+// towards is s from when on new values are sealed with another key.
+func (s sealing) towards(id string) sealing {
+	next := sealing{with: id}
+	for _, former := range s.live() {
+		if former != id && !slices.Contains(next.also, former) {
+			next.also = append(next.also, former)
+		}
+	}
+	return next
+}
+
 // plain reports whether no value is sealed.
 func (s sealing) plain() bool { return s.with == seal.Plain && len(s.also) == 0 }
 
@@ -107,6 +161,11 @@ func (v *vault) queries(ctx context.Context, q postgres.Querier, tenant string, 
 	if state.plain() {
 		return q, nil
 	}
+	return v.sealed(ctx, q, tenant, state)
+}
+
+// sealed is queries for a tenant whose values are sealed, or may be.
+func (v *vault) sealed(ctx context.Context, q postgres.Querier, tenant string, state sealing) (*sealed, error) {
 	ring, err := v.ringWith(ctx, q, state.live())
 	if err != nil {
 		return nil, err
@@ -147,7 +206,7 @@ func (v *vault) read(ctx context.Context, q postgres.Querier) (*seal.Ring, error
 	}
 	var keys []seal.Key
 	for _, row := range rows {
-		if row.RetiredAt != 0 {
+		if !isLive(row) {
 			continue
 		}
 		key, ok, err := v.find(row, installation.Salt)
@@ -193,4 +252,13 @@ func (v *vault) stretch(secret, salt string, iterations int64) (seal.Secret, err
 		v.stretched[what] = stretched
 	}
 	return stretched, err
+}
+
+// holdInstallation is hold for the installation's own values.
+func (v *vault) holdInstallation(ctx context.Context, tx transaction) (transaction, error) {
+	row, err := tx.HoldEncryption(ctx)
+	if err != nil {
+		return nil, classify(ctx, err, "find out how the installation is sealed")
+	}
+	return v.inState(ctx, tx, "", sealingOf(row.SealedWith, row.SealedAlso))
 }

@@ -1,0 +1,180 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/seal"
+)
+
+// This file seals audit events, and the keys that sign tokens.
+
+var (
+	auditSubject  = seal.Column{Table: "audit_events", Name: "subject"}
+	auditResource = seal.Column{Table: "audit_events", Name: "resource"}
+)
+
+const signingKeysTable = "signing_keys"
+
+// auditContent is what is only read back of an audit event.
+type auditContent struct {
+	Details   string `json:"details"`
+	IP        string `json:"ip"`
+	UserAgent string `json:"user_agent"`
+}
+
+func auditIdentity(row postgres.AuditEvent) []string {
+	return []string{
+		row.ID, strconv.FormatInt(row.OccurredAt, 10), row.Actor, row.Action, row.Resource,
+		row.Subject, row.Outcome, row.RequestID, strconv.FormatInt(row.Revision, 10),
+	}
+}
+
+// openAuditEvent opens a row of audit_events.
+func (q *sealed) openAuditEvent(row postgres.AuditEvent) (postgres.AuditEvent, error) {
+	var err error
+	if row.Subject, err = q.openSome(auditSubject, row.Subject, row.Seal); err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	if row.Resource, err = q.openSome(auditResource, row.Resource, row.Seal); err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent}
+	if err := q.openRow(auditSubject.Table, auditIdentity(row), row.Seal, &content); err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	row.Details, row.Ip, row.UserAgent, row.Seal = content.Details, content.IP, content.UserAgent, ""
+	return row, nil
+}
+
+// sealAuditEvent is a row of audit_events as it is written.
+func (q *sealed) sealAuditEvent(row postgres.AuditEvent) (postgres.AuditEvent, error) {
+	var err error
+	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent}
+	if row.Seal, err = q.rowSeal(auditSubject.Table, auditIdentity(row), content); err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	if row.Seal != "" {
+		row.Details, row.Ip, row.UserAgent = "", "", ""
+	}
+	if row.Subject, err = q.someName(auditSubject, row.Subject); err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	row.Resource, err = q.someName(auditResource, row.Resource)
+	return row, err
+}
+
+// someName is name, and openSome is openName, for a column in which a name may be
+// missing. What is missing stays so, and the row's seal tells it from what was removed.
+func (q *sealed) someName(column seal.Column, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	return q.name(column, name)
+}
+
+func (q *sealed) openSome(column seal.Column, value, rowSeal string) (string, error) {
+	if value == "" {
+		return "", nil
+	}
+	return q.openName(column, value, rowSeal)
+}
+
+func (q *sealed) CreateAuditEvent(ctx context.Context, event postgres.CreateAuditEventParams) error {
+	row, err := q.sealAuditEvent(postgres.AuditEvent(event))
+	if err != nil {
+		return err
+	}
+	return q.Querier.CreateAuditEvent(ctx, postgres.CreateAuditEventParams(row))
+}
+
+// AuditEvents asks for each form of the filter's names.
+func (q *sealed) AuditEvents(ctx context.Context, page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+	subjects, resources := []string{""}, []string{""}
+	var err error
+	if page.Subject != "" {
+		if subjects, err = q.names(auditSubject, page.Subject); err != nil {
+			return nil, err
+		}
+	}
+	if page.Resource != "" {
+		if resources, err = q.names(auditResource, page.Resource); err != nil {
+			return nil, err
+		}
+	}
+	all := []postgres.AuditEvent{}
+	for _, page.Subject = range subjects {
+		for _, page.Resource = range resources {
+			rows, err := q.Querier.AuditEvents(ctx, page)
+			if err != nil {
+				return nil, err
+			}
+			for _, row := range rows {
+				if row, err = q.openAuditEvent(row); err != nil {
+					return nil, err
+				}
+				all = append(all, row)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b postgres.AuditEvent) int { return strings.Compare(b.ID, a.ID) })
+	return all[:min(int64(len(all)), page.MaxRows)], nil
+}
+
+// signingContent is what is only read back of a signing key.
+type signingContent struct {
+	Material string `json:"material"`
+}
+
+func signingIdentity(row postgres.SigningKey) []string {
+	return []string{
+		row.Purpose, strconv.FormatInt(row.Number, 10), row.ID, row.Algorithm,
+		strconv.FormatInt(row.CreatedAt, 10), strconv.FormatInt(row.SignsFrom, 10),
+	}
+}
+
+// openSigningKey opens a row of signing_keys.
+func (q *sealed) openSigningKey(row postgres.SigningKey) (postgres.SigningKey, error) {
+	content := signingContent{Material: row.Material}
+	if err := q.openRow(signingKeysTable, signingIdentity(row), row.Seal, &content); err != nil {
+		return postgres.SigningKey{}, err
+	}
+	row.Material, row.Seal = content.Material, ""
+	return row, nil
+}
+
+// sealSigningKey is a row of signing_keys as it is written.
+func (q *sealed) sealSigningKey(row postgres.SigningKey) (postgres.SigningKey, error) {
+	var err error
+	if row.Seal, err = q.rowSeal(signingKeysTable, signingIdentity(row), signingContent{Material: row.Material}); err != nil {
+		return postgres.SigningKey{}, err
+	}
+	if row.Seal != "" {
+		row.Material = ""
+	}
+	return row, nil
+}
+
+func (q *sealed) CreateSigningKey(ctx context.Context, key postgres.CreateSigningKeyParams) (int64, error) {
+	row, err := q.sealSigningKey(postgres.SigningKey(key))
+	if err != nil {
+		return 0, err
+	}
+	return q.Querier.CreateSigningKey(ctx, postgres.CreateSigningKeyParams(row))
+}
+
+func (q *sealed) SigningKeys(ctx context.Context, keys postgres.SigningKeysParams) ([]postgres.SigningKey, error) {
+	rows, err := q.Querier.SigningKeys(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		if rows[i], err = q.openSigningKey(row); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}

@@ -1,0 +1,164 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/seal"
+	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
+	"github.com/gatehouse/gatehouse/internal/store/storetest"
+)
+
+const (
+	firstSecret  = "the first planted secret"
+	secondSecret = "the second planted secret"
+)
+
+// sealedWith is for a process that seals with one secret and opens with others.
+func sealedWith(secret string, previous ...string) sqlstore.Encryption {
+	return sqlstore.Encryption{Enabled: true, Secret: secret, Previous: previous, Iterations: seal.MinIterations}
+}
+
+func TestSealed(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			return open(t, sqlstore.Config{URL: e.newURL(t), AutoMigrate: true, Encryption: sealedWith(firstSecret)})
+		})
+	})
+}
+
+// TestWhileKeysChange runs the suite while all rows are sealed with one key after
+// another, and left plain, over and over.
+func TestWhileKeysChange(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		storetest.Run(t, func(t *testing.T) store.Store {
+			url := e.newURL(t)
+			used := openUnfit(t, url, sealedWith(firstSecret, secondSecret))
+			changeKeys(t, url)
+			return used
+		})
+	})
+}
+
+// openUnfit opens a database whatever it is sealed with.
+func openUnfit(t *testing.T, url string, encryption sqlstore.Encryption) *sqlstore.Store {
+	t.Helper()
+	encryption.Unfit = true
+	s := open(t, sqlstore.Config{URL: url, AutoMigrate: true, Encryption: encryption})
+	s.SetGrace(0)
+	return s
+}
+
+// changeKeys changes the key of a database again and again until the test ends.
+func changeKeys(t *testing.T, url string) {
+	first, second := openUnfit(t, url, sealedWith(firstSecret, secondSecret)), openUnfit(t, url, sealedWith(secondSecret, firstSecret))
+	ctx, stop := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() { stop(); running.Wait() })
+	running.Go(func() {
+		for {
+			for _, step := range []func(context.Context, sqlstore.Progress) (bool, error){
+				first.EnableEncryption, second.RotateEncryption, first.RotateEncryption, first.DisableEncryption,
+			} {
+				_, err := step(ctx, func(int64, int64) {})
+				if ctx.Err() != nil {
+					return
+				}
+				if err != nil && fault.CodeOf(err) != fault.CodeUnavailable {
+					t.Errorf("change the key: %v", errors.Join(err, errors.Unwrap(err)))
+					return
+				}
+			}
+		}
+	})
+}
+
+// TestFit opens databases with settings that fit them and settings that do not.
+func TestFit(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		ctx := t.Context()
+		try := func(url string, encryption sqlstore.Encryption) error {
+			s, err := sqlstore.Open(ctx, sqlstore.Config{URL: url, AutoMigrate: true, Encryption: encryption})
+			if err == nil {
+				err = s.Close()
+			}
+			return err
+		}
+		refused := func(what string, err error, want string) {
+			t.Helper()
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: got error %v, want %q", what, err, want)
+			}
+		}
+		fits := func(what string, err error) {
+			t.Helper()
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		const (
+			enable  = "the database is not sealed: run `gatehouse encryption enable`, or set AUTH_ENABLE_ENCRYPTION=false"
+			disable = "the database is sealed: set AUTH_ENABLE_ENCRYPTION=true, or run `gatehouse encryption disable`"
+		)
+		secret := func(id string) string {
+			return fmt.Sprintf("the database is sealed with key %s: set AUTH_ENABLE_ENCRYPTION=true, and give its secret in AUTH_ENCRYPTION_KEY or AUTH_ENCRYPTION_PREVIOUS_KEYS", id)
+		}
+		standby := sqlstore.Encryption{Secret: firstSecret, Iterations: seal.MinIterations}
+
+		url := e.newURL(t)
+		fits("an empty database, plain", try(url, sqlstore.Encryption{}))
+		write(t, open(t, sqlstore.Config{URL: url}), "tenant")
+		fits("a plain database with a secret", try(url, standby))
+		refused("a plain database, enabled", try(url, sealedWith(firstSecret)), enable)
+
+		admin := openUnfit(t, url, sealedWith(firstSecret))
+		change := func(what string, wantChanged bool, step func(context.Context, sqlstore.Progress) (bool, error)) {
+			t.Helper()
+			if changed, err := step(ctx, func(int64, int64) {}); err != nil || changed != wantChanged {
+				t.Fatalf("%s: got %t, %v, want %t", what, changed, err, wantChanged)
+			}
+		}
+		_, err := admin.RotateEncryption(ctx, nil)
+		refused("rotate a plain database", err, "the database is not sealed: run `gatehouse encryption enable`")
+		change("disable a plain database", false, admin.DisableEncryption)
+		change("enable", true, admin.EnableEncryption)
+		change("enable again", false, admin.EnableEncryption)
+		change("rotate to the same secret", false, admin.RotateEncryption)
+		fits("a sealed database", try(url, sealedWith(firstSecret)))
+		fits("a sealed database with the next secret", try(url, sealedWith(secondSecret, firstSecret)))
+		refused("a sealed database with another secret", try(url, sealedWith(secondSecret)), secret("k1"))
+		refused("a sealed database without a secret", try(url, sqlstore.Encryption{}), secret("k1"))
+		refused("a sealed database, not enabled", try(url, standby), disable)
+		if next := open(t, sqlstore.Config{URL: url, Encryption: sealedWith(secondSecret, firstSecret)}); !next.RotationDue() {
+			t.Error("a database with another key than the current secret's needs no rotation")
+		}
+
+		_, err = openUnfit(t, url, sealedWith(secondSecret, firstSecret)).EnableEncryption(ctx, nil)
+		refused("enable with another secret", err, "the database is sealed with another secret than AUTH_ENCRYPTION_KEY: run `gatehouse encryption rotate`")
+		_, err = openUnfit(t, url, sealedWith(secondSecret)).RotateEncryption(ctx, nil)
+		refused("rotate without the former secret", err, secret("k1"))
+		change("rotate", true, openUnfit(t, url, sealedWith(secondSecret, firstSecret)).RotateEncryption)
+		fits("a rotated database, without the former secret", try(url, sealedWith(secondSecret)))
+		refused("a rotated database with the former secret", try(url, sealedWith(firstSecret)), secret("k2"))
+		change("disable", true, openUnfit(t, url, sealedWith(secondSecret)).DisableEncryption)
+		fits("a database that is plain again", try(url, sqlstore.Encryption{}))
+		refused("a database that is plain again, enabled", try(url, sealedWith(secondSecret)), enable)
+
+		url = e.newURL(t)
+		fits("the first start", try(url, sqlstore.Encryption{}))
+		var starts sync.WaitGroup
+		for range 4 {
+			starts.Go(func() { fits("an empty database, enabled", try(url, sealedWith(firstSecret))) })
+		}
+		starts.Wait()
+		status, err := open(t, sqlstore.Config{URL: url, Encryption: sealedWith(firstSecret)}).EncryptionStatus(ctx)
+		if err != nil || status.With != "k1" || len(status.Keys) != 1 {
+			t.Errorf("got %+v, %v, want one key that seals", status, err)
+		}
+	})
+}
