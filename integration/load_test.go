@@ -12,6 +12,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 	"github.com/gatehouse/gatehouse/sdk"
 )
@@ -179,7 +180,11 @@ func changeFeed(t *testing.T, i installation, tenant string) []record {
 	}
 	defer func() { _ = db.Close() }()
 	const most = 100_000
-	changes, err := db.Read(tenant).Changes(t.Context(), 0, most)
+	var changes []authz.Change
+	err = db.View(t.Context(), tenant, func(r store.Reader) (err error) {
+		changes, err = r.Changes(t.Context(), 0, most)
+		return err
+	})
 	if err != nil || len(changes) == most {
 		t.Fatalf("read the change feed: %d changes, %v", len(changes), err)
 	}
