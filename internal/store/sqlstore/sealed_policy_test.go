@@ -116,9 +116,8 @@ func testChangedRow[R comparable](t *testing.T, kept, row R, open func(R) (R, er
 			continue
 		}
 		text := field.String()
-		inSeal := text == "" && reflect.ValueOf(row).Field(i).String() != ""
 		field.SetString(text + "x")
-		if opened, err := open(changed); err == nil && (opened != row || text != "" && !inSeal) {
+		if opened, err := open(changed); err == nil && (opened != row || text != "") {
 			t.Errorf("%s with a byte more: got %+v", column, opened)
 		}
 		for at := range text {

@@ -87,7 +87,7 @@ func (q *sealed) Role(ctx context.Context, role postgres.RoleParams) ([]postgres
 		return rows, err
 	}
 	// They are one row of roles, each with another parent.
-	first, err := q.openRole(postgres.Role{
+	opened, err := q.openRole(postgres.Role{
 		Name:        role.Name,
 		Description: rows[0].Description,
 		Scopes:      rows[0].Scopes,
@@ -97,7 +97,7 @@ func (q *sealed) Role(ctx context.Context, role postgres.RoleParams) ([]postgres
 		return nil, err
 	}
 	for i := range rows {
-		rows[i].Description, rows[i].Seal = first.Description, ""
+		rows[i].Description, rows[i].Seal = opened.Description, ""
 	}
 	return rows, nil
 }
