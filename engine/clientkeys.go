@@ -179,17 +179,22 @@ func (e *Engine) openTenant(hash keyHash, actor Actor) (Principal, error) {
 	if !e.openRegistration {
 		return Principal{}, errUnknownKey()
 	}
-	record := store.ClientKey{
+	record := e.ownKey(hash)
+	actor.Fingerprint = record.Fingerprint
+	tenant := e.Tenant(record.Tenant).As(actor)
+	tenant.opening = &record
+	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: []Ability{AbilityAdmin}}, nil
+}
+
+// ownKey is the record of a key that opens a tenant of its own.
+func (e *Engine) ownKey(hash keyHash) store.ClientKey {
+	return store.ClientKey{
 		Hash:        hash.String(),
 		Fingerprint: hash.fingerprint(),
 		Tenant:      hash.tenant(),
 		Abilities:   string(AbilityAdmin),
 		CreatedAt:   e.now(),
 	}
-	actor.Fingerprint = record.Fingerprint
-	tenant := e.Tenant(record.Tenant).As(actor)
-	tenant.opening = &record
-	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: []Ability{AbilityAdmin}}, nil
 }
 
 // CreateClientKey makes a client key, and a tenant for it unless options names
