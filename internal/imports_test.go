@@ -49,6 +49,14 @@ var rules = []struct {
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
 	},
 	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},
+	{
+		packages: "internal/seed", own: []string{},
+		others: []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
+	},
+	{
+		packages: "internal/seed/seedtest", own: []string{},
+		others: []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
+	},
 	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{packages: "internal/tools/...", own: []string{}, others: []string{}},
 	{packages: "schema", own: []string{}, others: []string{}},
@@ -68,7 +76,7 @@ var rules = []struct {
 	{packages: "middleware/gin", own: []string{"authz", "middleware"}, others: []string{"github.com/gin-gonic/gin"}},
 	{packages: "middleware/grpc", own: []string{"authz", "middleware"}, others: []string{"google.golang.org/grpc"}},
 	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
-	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "sdk", "server", "server/extauthz"}},
+	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "internal/seed", "sdk", "server", "server/extauthz"}},
 	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
 	{
 		// The drivers, because its notes are its own.
