@@ -36,7 +36,7 @@ type commandLine struct {
 	Client  clientCommand  `cmd:"" help:"Make, list, rotate and revoke client keys."`
 	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Check   checkCommand   `cmd:"" help:"Ask whether a user may do something, and why."`
-	Import  importCommand  `cmd:"" help:"Write a policy file into the database."`
+	Import  importCommand  `cmd:"" help:"Write a policy file, or a database of auth, into the database."`
 	Export  exportCommand  `cmd:"" help:"Write a policy file of what the database holds."`
 	Test    testCommand    `cmd:"" help:"Try the tests of a policy file."`
 	Health  healthCommand  `cmd:"" help:"Ask the server on this machine how it is."`

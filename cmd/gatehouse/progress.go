@@ -1,0 +1,20 @@
+package main
+
+import (
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// progress shows how far long work is, on standard error where that is a terminal. A
+// total of -1 is one that is not known. What it returns is to be finished.
+func (p *program) progress(total int, what string) *progressbar.ProgressBar {
+	return progressbar.NewOptions(total,
+		progressbar.OptionSetWriter(p.stderr),
+		progressbar.OptionSetVisibility(isTerminal(p.stderr)),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionClearOnFinish(),
+	)
+}
