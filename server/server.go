@@ -53,6 +53,16 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	// RateLimit bounds the requests of each client key per second; 0 means no limit.
+	RateLimit int
+
+	// AuthFailureLimit bounds the failed authentications of each client address, or /64
+	// of IPv6, per minute; 0 means no limit.
+	AuthFailureLimit int
+
+	// Now is the clock that the limits go by; nil means time.Now.
+	Now func() time.Time
+
 	// ForwardTenant is the id of the one tenant whose session tokens GET /auth/forward
 	// takes. Empty means any tenant's, unless a request names one.
 	ForwardTenant string
@@ -81,6 +91,9 @@ type Server struct {
 
 	authzen authzen
 
+	calls    *calls
+	failures *failures
+
 	streams openStreams
 
 	// stopping is closed by stop, once the server has been told to end.
@@ -106,7 +119,16 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	var err error
+	if s.calls, err = newCalls(cfg.RateLimit, cfg.Now); err != nil {
+		return nil, err
+	}
+	if s.failures, err = newFailures(cfg.AuthFailureLimit, cfg.Now); err != nil {
+		return nil, err
+	}
 	if s.operations, err = readOperations(); err != nil {
 		return nil, fmt.Errorf("read the embedded API description: %w", err)
 	}
@@ -142,7 +164,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 			// No cookie is looked at, so a header that a page sends says nothing of the
 			// person before it.
 			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "Retry-After", "WWW-Authenticate"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}

@@ -167,6 +167,7 @@ func allowed(answer *recorder) *authv3.CheckResponse {
 var meanings = map[int]codes.Code{
 	http.StatusUnauthorized:       codes.Unauthenticated,
 	http.StatusForbidden:          codes.PermissionDenied,
+	http.StatusTooManyRequests:    codes.ResourceExhausted,
 	http.StatusServiceUnavailable: codes.Unavailable,
 }
 
@@ -180,7 +181,9 @@ func denied(answer *recorder) *authv3.CheckResponse {
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(answer.status)},
 		Body:   answer.body.String(),
 	}
-	for _, name := range []string{"Cache-Control", "Content-Type", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Request-Id"} {
+	for _, name := range []string{
+		"Cache-Control", "Content-Type", "RateLimit", "RateLimit-Policy", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Request-Id",
+	} {
 		if value := answer.header.Get(name); value != "" {
 			response.Headers = append(response.Headers, overwrite(name, value))
 		}

@@ -297,6 +297,7 @@ func TestCheckDeniesWhatCannotBeChecked(t *testing.T) {
 		"no answer":     {func(http.ResponseWriter, *http.Request) {}, 500, codes.Internal},
 		"a bad request": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) }, 500, codes.Internal},
 		"unavailable":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503, codes.Unavailable},
+		"too many":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 429, codes.ResourceExhausted},
 		"another 2xx":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 500, codes.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
