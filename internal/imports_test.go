@@ -49,6 +49,7 @@ var rules = []struct {
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
 	},
 	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},
+	{packages: "internal/tlstest", own: []string{}, others: []string{}},
 	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{packages: "internal/tools/...", own: []string{}, others: []string{}},
 	{packages: "schema", own: []string{}, others: []string{}},

@@ -9,6 +9,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -67,6 +68,10 @@ type Config struct {
 	// takes. Empty means any tenant's, unless a request names one.
 	ForwardTenant string
 
+	// TLS is how Serve speaks TLS; nil means plain HTTP. It needs a certificate; see
+	// Certificate.
+	TLS *tls.Config
+
 	// PublicURL is where clients reach the server: "https://auth.example.com", with
 	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
 	PublicURL string
@@ -85,6 +90,7 @@ type Server struct {
 	forwarded string
 	mux       *http.ServeMux
 	handler   http.Handler
+	tls       *tls.Config
 
 	// operations are those of openapi.yaml, by pattern.
 	operations map[string]operation
@@ -113,7 +119,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
-		stopping: make(chan struct{}),
+		tls: cfg.TLS, stopping: make(chan struct{}),
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	if s.log == nil {
@@ -174,9 +180,9 @@ func newServer(cfg Config, short bool) (*Server, error) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
 
-// Serve answers connections of l until ctx is done, then lets the requests that
-// it has accepted end. It returns nil where they do within 20 s; else it cuts them
-// off and says so. It closes l.
+// Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done,
+// then lets the requests that it has accepted end. It returns nil where they do within
+// 20 s; else it cuts them off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
@@ -185,10 +191,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		TLSConfig:         s.tls,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }()
+	go func() {
+		if s.tls != nil {
+			served <- h.ServeTLS(l, "", "") // the certificate is that of TLSConfig
+			return
+		}
+		served <- h.Serve(l)
+	}()
 	select {
 	case err := <-served:
 		return err
