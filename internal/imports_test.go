@@ -57,6 +57,7 @@ var rules = []struct {
 		packages: "internal/seed/seedtest", own: []string{},
 		others: []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
 	},
+	{packages: "internal/tlstest", own: []string{}, others: []string{}},
 	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{packages: "internal/tools/...", own: []string{}, others: []string{}},
 	{packages: "schema", own: []string{}, others: []string{}},

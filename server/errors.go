@@ -69,8 +69,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch code {
 	case fault.CodeUnauthenticated:
 		w.Header().Set("WWW-Authenticate", "Bearer")
-	case fault.CodeUnavailable, fault.CodeRateLimited:
+	case fault.CodeUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
+	case fault.CodeRateLimited:
+		if over, ok := errors.AsType[*exceeded](err); ok {
+			over.tell(w.Header())
+		}
 	}
 	if exchangeOf(r.Context()).operation.authzen {
 		writeJSON(w, answer.status, detail)

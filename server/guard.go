@@ -28,7 +28,7 @@ const maxBody = 1 << 20
 const minRevisionHeader = "Gatehouse-Min-Revision"
 
 // guard stands before an operation: it finds out who calls, whether their key may
-// call this, how fresh the answer must be, and whether the body is one that the
+// call this now, how fresh the answer must be, and whether the body is one that the
 // operation takes, in that order.
 func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,8 +75,8 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// admit authenticates the caller and checks that their key has the ability. The
-// batch has done so for its mutations.
+// admit authenticates the caller and checks that their key may call so often, and has
+// the ability. The batch has done so for its mutations.
 func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
 	x := exchangeOf(ctx)
 	if x.batched {
@@ -86,12 +86,20 @@ func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error
 	if err != nil {
 		return err
 	}
+	from := s.clientAddr(r)
+	if err := s.failures.admit(from, token); err != nil {
+		return err
+	}
 	x.principal, err = s.engine.Authenticate(ctx, token, engine.Actor{
-		IP:        s.clientIP(r),
+		IP:        addressText(from),
 		UserAgent: r.UserAgent(),
 		RequestID: x.requestID,
 	})
+	s.failures.note(from, token, err)
 	if err != nil {
+		return err
+	}
+	if err := s.calls.take(x.principal.Fingerprint); err != nil {
 		return err
 	}
 	return x.principal.Require(ctx, op.ability, op.id)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,13 +25,16 @@ type serveCommand struct{}
 func (serveCommand) Help() string {
 	return `Serves the API on AUTH_SERVER_HOST and AUTH_SERVER_PORT until it gets SIGINT or SIGTERM; then it takes no more requests, and ends when those that it has are answered, after 20 seconds at the latest. A second signal ends it at once.
 
+With AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE it speaks TLS, and takes up another certificate when the files hold one. Plain HTTP is refused beyond loopback, unless AUTH_TLS_TERMINATED_UPSTREAM says that a proxy in front speaks TLS.
+
 An SQLite database is made and migrated as needed; for PostgreSQL see 'gatehouse migrate' and AUTH_AUTO_MIGRATE. The log goes to standard error, as JSON.
 
 Examples:
 
     gatehouse serve
     AUTH_SERVER_PORT=0 gatehouse serve
-    AUTH_DATABASE_URL=postgres://gatehouse@db.example.com/gatehouse gatehouse serve` + exitCodes
+    AUTH_DATABASE_URL=postgres://gatehouse@db.example.com/gatehouse gatehouse serve
+    AUTH_SERVER_HOST=0.0.0.0 AUTH_TLS_CERT_FILE=cert.pem AUTH_TLS_KEY_FILE=key.pem gatehouse serve` + exitCodes
 }
 
 // Run serves until ctx is done.
@@ -39,7 +43,14 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.checkPlain(); err != nil {
+		return err
+	}
 	logger := p.logger(s)
+	tlsConfig, err := serverTLS(s, logger)
+	if err != nil {
+		return err
+	}
 	for _, line := range s.warnings() {
 		logger.Warn(line)
 	}
@@ -52,7 +63,7 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	if err != nil {
 		return fmt.Errorf("listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: %w", err)
 	}
-	url := localURL(s.ServerHost, portOf(listener.Addr()))
+	url := s.localURL(portOf(listener.Addr()))
 	h, err := server.New(server.Config{
 		Engine:              e,
 		Logger:              logger,
@@ -60,7 +71,10 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		AuthZENSubjectTypes: s.AuthZENSubjectTypes,
 		CORSOrigins:         s.corsOrigins(),
 		TrustedProxies:      s.TrustedProxies,
+		RateLimit:           s.RateLimit,
+		AuthFailureLimit:    s.AuthFailureLimit,
 		ForwardTenant:       string(s.ForwardTenant),
+		TLS:                 tlsConfig,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -77,9 +91,21 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	serving, ctx := errgroup.WithContext(ctx)
 	serving.Go(func() error { return h.Serve(ctx, listener) })
 	if extAuthz != nil {
-		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h) })
+		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h, tlsConfig) })
 	}
 	return serving.Wait()
+}
+
+// serverTLS is how the server speaks TLS; nil where it does not.
+func serverTLS(s settings, logger *slog.Logger) (*tls.Config, error) {
+	if !s.servesTLS() {
+		return nil, nil
+	}
+	certificate, err := server.LoadCertificate(string(s.TLSCertFile), string(s.TLSKeyFile), logger)
+	if err != nil {
+		return nil, usagef("AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE: %w", err)
+	}
+	return certificate.TLS(), nil
 }
 
 // listenExtAuthz listens for Envoy; nil where that is not wanted.

@@ -60,7 +60,7 @@ func (i installation) serve() running {
 
 func TestServe(t *testing.T) {
 	t.Parallel()
-	i := install(t, "AUTH_RATE_LIMIT=1000")
+	i := install(t, "AUTH_POSTGRESQL_REPLICA_URLS=postgres://replica.example/db")
 	server := i.serve()
 	if got, want := get(t, server.url+"/ping"), `{"message":"PONG"}`; got != want {
 		t.Errorf("/ping: %q, want %q", got, want)
@@ -95,7 +95,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the log has %+v, want sqlite, open and a version", serving)
 	}
 	var warning struct{ Level string }
-	logged(t, ended.stderr, "AUTH_RATE_LIMIT is not in use yet: requests are not limited", &warning)
+	logged(t, ended.stderr, "AUTH_POSTGRESQL_REPLICA_URLS is not in use yet: every query goes to the primary", &warning)
 	if got, want := warning.Level, "WARN"; got != want {
 		t.Errorf("logged at %q, want %q", got, want)
 	}
@@ -257,13 +257,16 @@ func TestHealthFails(t *testing.T) {
 
 func TestLocalURL(t *testing.T) {
 	t.Parallel()
-	for host, want := range map[hostName]string{
+	for host, want := range map[string]string{
 		"0.0.0.0": "http://127.0.0.1:80", "::": "http://[::1]:80", "::1": "http://[::1]:80",
 		"192.0.2.1": "http://192.0.2.1:80", "gatehouse.example": "http://gatehouse.example:80", "fe80::1%eth0": "http://[fe80::1%25eth0]:80",
 	} {
-		if got := localURL(host, "80"); got != want {
+		if got := load(t, "", "AUTH_SERVER_HOST="+host).localURL("80"); got != want {
 			t.Errorf("%s: %q, want %q", host, got, want)
 		}
+	}
+	if got, want := load(t, "", "AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b").localURL("443"), "https://127.0.0.1:443"; got != want {
+		t.Errorf("with TLS: %q, want %q", got, want)
 	}
 }
 

@@ -44,15 +44,15 @@ type settings struct {
 	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
 	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
 	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
-	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC without TLS; port 0 takes any free one and prints the address; not set: nowhere."`
+	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
 	ForwardTenant         tenantID  `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
-	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate chain, in PEM."`
-	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate's private key, in PEM."`
-	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" later:"plain HTTP is served on every address" help:"A proxy in front of the server speaks TLS, so plain HTTP is well."`
+	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
+	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
+	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" help:"A proxy in front of the server speaks TLS, and nobody else reaches it: plain HTTP is served beyond loopback too, which is refused otherwise."`
 
 	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
-	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" later:"requests are not limited" help:"Requests per second and client key; 0: no limit."`
-	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" later:"failed authentications are not limited" help:"Failed authentications per minute and address; 0: no limit."`
+	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`
+	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" help:"Failed authentications per minute and address (of IPv6: /64), on each server; 0: no limit. A key that was good from there before is let in all the same."`
 	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
@@ -98,6 +98,12 @@ func loadSettings(environ []string, dir string) (settings, error) {
 	if err := s.check(); err != nil {
 		return settings{}, err
 	}
+	if s.TLSCertFile, err = s.TLSCertFile.locate("AUTH_TLS_CERT_FILE", e.home, dir); err != nil {
+		return settings{}, err
+	}
+	if s.TLSKeyFile, err = s.TLSKeyFile.locate("AUTH_TLS_KEY_FILE", e.home, dir); err != nil {
+		return settings{}, err
+	}
 	s.database, err = findDatabase(s, e.home, dir)
 	return s, err
 }
@@ -124,6 +130,25 @@ func (s settings) check() error {
 	default:
 		return nil
 	}
+}
+
+// servesTLS tells whether the server speaks TLS itself.
+func (s settings) servesTLS() bool { return s.TLSCertFile != "" }
+
+// checkPlain refuses to serve without TLS where others than this machine would see the
+// keys and tokens that pass.
+func (s settings) checkPlain() error {
+	if s.servesTLS() || s.TLSTerminatedUpstream {
+		return nil
+	}
+	const instead = "would show keys and tokens to the network: set AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE, or AUTH_TLS_TERMINATED_UPSTREAM=true where a proxy in front speaks TLS"
+	if !s.ServerHost.isLoopback() {
+		return usagef("AUTH_SERVER_HOST: plain HTTP on %s %s", s.ServerHost, instead)
+	}
+	if s.ExtAuthzAddress != "" && !s.ExtAuthzAddress.host().isLoopback() {
+		return usagef("AUTH_EXT_AUTHZ_ADDRESS: plain gRPC on %s %s", s.ExtAuthzAddress, instead)
+	}
+	return nil
 }
 
 // sessions says how sessions live. What is set to nothing is negative there, where
@@ -167,6 +192,9 @@ func (s settings) warnings() []string {
 	}
 	if s.present["AUTH_POSTGRESQL_URL"] && s.database.variable != "AUTH_POSTGRESQL_URL" {
 		lines = append(lines, "AUTH_POSTGRESQL_URL is not used: the database is that of "+s.database.variable)
+	}
+	if s.TLSTerminatedUpstream && len(s.TrustedProxies) == 0 {
+		lines = append(lines, "AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate")
 	}
 	if s.openRegistration() && !s.ServerHost.isLoopback() {
 		lines = append(lines, "AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant")

@@ -65,8 +65,8 @@ var samples = map[string]struct{ good, bad, with []string }{
 		good: []string{"127.0.0.1:9001", "[::1]:0", "envoy.internal:65535"},
 		bad:  []string{"9001", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http", "a b:1", "http://h:1"},
 	},
-	"AUTH_TLS_CERT_FILE":           {bad: []string{"~"}},
-	"AUTH_TLS_KEY_FILE":            {bad: []string{"~"}},
+	"AUTH_TLS_CERT_FILE":           {good: []string{"/etc/cert.pem", "~/cert.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_KEY_FILE=/etc/key.pem"}},
+	"AUTH_TLS_KEY_FILE":            {good: []string{"/etc/key.pem", "~/key.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_CERT_FILE=/etc/cert.pem"}},
 	"AUTH_TLS_TERMINATED_UPSTREAM": {good: []string{"true"}, bad: []string{"nginx"}},
 
 	"AUTH_CLIENT_REGISTRATION":   {good: []string{"open", "closed"}, bad: []string{"Open", "true"}},
@@ -234,6 +234,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	refused(t, "", []string{"AUTH_SESSION_LOST_WINDOW=12h"}, "AUTH_SESSION_LOST_WINDOW: must be below AUTH_SESSION_IDLE, 12h0m0s")
 	refused(t, "", []string{"AUTH_SESSION_ROTATE_AFTER=12h"}, "AUTH_SESSION_ROTATE_AFTER: must be at most half of AUTH_SESSION_IDLE, 12h0m0s")
 	refused(t, "", []string{"HOME="}, "AUTH_SQLITE_PATH: begins with ~/, and HOME is not set")
+	refused(t, "", []string{"AUTH_TLS_CERT_FILE=~/a", "AUTH_TLS_KEY_FILE=b", "AUTH_SQLITE_PATH=/c", "HOME="}, "AUTH_TLS_CERT_FILE: begins with ~/, and HOME is not set")
 	load(t, "", "AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b", "AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k")
 }
 
@@ -319,9 +320,10 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	for line, environ := range map[string][]string{
-		"AUTH_ENABLE_ENCRYPTION is not in use yet: fields are stored in plain text":      {"AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k"},
-		"AUTH_TLS_CERT_FILE is not in use yet: plain HTTP is served":                     {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
-		"AUTH_TLS_KEY_FILE is not in use yet: plain HTTP is served":                      {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
+		"AUTH_ENABLE_ENCRYPTION is not in use yet: fields are stored in plain text": {"AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k"},
+		"AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate": {
+			"AUTH_TLS_TERMINATED_UPSTREAM=true",
+		},
 		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":      {"AUTH_POSTGRESQL_URL=postgres://h/db"},
 		"AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant": {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::"},
 		"AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too": {

@@ -1766,6 +1766,9 @@ type AuthZENInternalError = ErrorMessage
 // AuthZENNotFound What is wrong, and where.
 type AuthZENNotFound = ErrorMessage
 
+// AuthZENRateLimited What is wrong, and where.
+type AuthZENRateLimited = ErrorMessage
+
 // AuthZENTooLarge What is wrong, and where.
 type AuthZENTooLarge = ErrorMessage
 
@@ -1837,6 +1840,9 @@ type NotFound = Error
 
 // ProbeResponse defines model for ProbeResponse.
 type ProbeResponse = Probe
+
+// RateLimited defines model for RateLimited.
+type RateLimited = Error
 
 // ResourceListResponse defines model for ResourceListResponse.
 type ResourceListResponse = ResourceListEnvelope
@@ -5819,6 +5825,18 @@ type AuthZENNotFoundJSONResponse struct {
 	Headers AuthZENNotFoundResponseHeaders
 }
 
+type AuthZENRateLimitedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type AuthZENRateLimitedJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENRateLimitedResponseHeaders
+}
+
 type AuthZENTooLargeResponseHeaders struct {
 	XRequestID *string
 }
@@ -6063,6 +6081,18 @@ type ProbeResponseJSONResponse struct {
 	Body Probe
 
 	Headers ProbeResponseResponseHeaders
+}
+
+type RateLimitedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type RateLimitedJSONResponse struct {
+	Body Error
+
+	Headers RateLimitedResponseHeaders
 }
 
 type ResourceListResponseResponseHeaders struct {
@@ -6531,6 +6561,32 @@ func (response Evaluate413JSONResponse) VisitEvaluateResponse(w http.ResponseWri
 	return err
 }
 
+type Evaluate429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response Evaluate429JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Evaluate500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -6675,6 +6731,32 @@ func (response EvaluateAll413JSONResponse) VisitEvaluateAllResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response EvaluateAll429JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6827,6 +6909,32 @@ func (response SearchActions413JSONResponse) VisitSearchActionsResponse(w http.R
 	return err
 }
 
+type SearchActions429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchActions429JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SearchActions500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -6971,6 +7079,32 @@ func (response SearchResources413JSONResponse) VisitSearchResourcesResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchResources429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchResources429JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7123,6 +7257,32 @@ func (response SearchSubjects413JSONResponse) VisitSearchSubjectsResponse(w http
 	return err
 }
 
+type SearchSubjects429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchSubjects429JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SearchSubjects500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -7269,6 +7429,32 @@ func (response ListAuditEvents413JSONResponse) VisitListAuditEventsResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditEvents429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListAuditEvents429JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7467,6 +7653,32 @@ func (response Batch415JSONResponse) VisitBatchResponse(w http.ResponseWriter) e
 	return err
 }
 
+type Batch429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Batch429JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Batch500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response Batch500JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
@@ -7660,6 +7872,32 @@ func (response ListChanges413JSONResponse) VisitListChangesResponse(w http.Respo
 	return err
 }
 
+type ListChanges429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListChanges429JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListChanges500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListChanges500JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
@@ -7820,6 +8058,32 @@ func (response Check415JSONResponse) VisitCheckResponse(w http.ResponseWriter) e
 	return err
 }
 
+type Check429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Check429JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Check500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response Check500JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
@@ -7976,6 +8240,32 @@ func (response CheckBatch415JSONResponse) VisitCheckBatchResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckBatch429JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8172,6 +8462,32 @@ func (response DeleteGroup415JSONResponse) VisitDeleteGroupResponse(w http.Respo
 	return err
 }
 
+type DeleteGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroup429JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteGroup500JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
@@ -8324,6 +8640,32 @@ func (response GetGroup413JSONResponse) VisitGetGroupResponse(w http.ResponseWri
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetGroup429JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8521,6 +8863,32 @@ func (response PutGroup415JSONResponse) VisitPutGroupResponse(w http.ResponseWri
 	return err
 }
 
+type PutGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGroup429JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGroup500JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
@@ -8710,6 +9078,32 @@ func (response DeleteGroupChild415JSONResponse) VisitDeleteGroupChildResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupChild429JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8907,6 +9301,32 @@ func (response AddGroupChild415JSONResponse) VisitAddGroupChildResponse(w http.R
 	return err
 }
 
+type AddGroupChild429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddGroupChild429JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddGroupChild500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddGroupChild500JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
@@ -9096,6 +9516,32 @@ func (response DeleteGroupMember415JSONResponse) VisitDeleteGroupMemberResponse(
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupMember429JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9293,6 +9739,32 @@ func (response AddGroupMember415JSONResponse) VisitAddGroupMemberResponse(w http
 	return err
 }
 
+type AddGroupMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddGroupMember429JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddGroupMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddGroupMember500JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
@@ -9482,6 +9954,32 @@ func (response DeleteGroupRole415JSONResponse) VisitDeleteGroupRoleResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupRole429JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9680,6 +10178,32 @@ func (response PutGroupRole415JSONResponse) VisitPutGroupRoleResponse(w http.Res
 	return err
 }
 
+type PutGroupRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGroupRole429JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGroupRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGroupRole500JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
@@ -9816,6 +10340,32 @@ func (response HasPermission413JSONResponse) VisitHasPermissionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HasPermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response HasPermission429JSONResponse) VisitHasPermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9959,6 +10509,32 @@ func (response ListMembers413JSONResponse) VisitListMembersResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListMembers429JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10139,6 +10715,32 @@ func (response DeleteMembership415JSONResponse) VisitDeleteMembershipResponse(w 
 	return err
 }
 
+type DeleteMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteMembership429JSONResponse) VisitDeleteMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteMembership500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteMembership500JSONResponse) VisitDeleteMembershipResponse(w http.ResponseWriter) error {
@@ -10283,6 +10885,32 @@ func (response CheckMembership413JSONResponse) VisitCheckMembershipResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckMembership429JSONResponse) VisitCheckMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10481,6 +11109,32 @@ func (response AddMembership415JSONResponse) VisitAddMembershipResponse(w http.R
 	return err
 }
 
+type AddMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddMembership429JSONResponse) VisitAddMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddMembership500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddMembership500JSONResponse) VisitAddMembershipResponse(w http.ResponseWriter) error {
@@ -10657,6 +11311,32 @@ func (response DeletePermission415JSONResponse) VisitDeletePermissionResponse(w 
 	return err
 }
 
+type DeletePermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeletePermission429JSONResponse) VisitDeletePermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePermission500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeletePermission500JSONResponse) VisitDeletePermissionResponse(w http.ResponseWriter) error {
@@ -10793,6 +11473,32 @@ func (response CheckRolePermission413JSONResponse) VisitCheckRolePermissionRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckRolePermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckRolePermission429JSONResponse) VisitCheckRolePermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10990,6 +11696,32 @@ func (response AddPermission415JSONResponse) VisitAddPermissionResponse(w http.R
 	return err
 }
 
+type AddPermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddPermission429JSONResponse) VisitAddPermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddPermission500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddPermission500JSONResponse) VisitAddPermissionResponse(w http.ResponseWriter) error {
@@ -11128,6 +11860,32 @@ func (response ListPermissions413JSONResponse) VisitListPermissionsResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListPermissions429JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11273,6 +12031,32 @@ func (response ListResources413JSONResponse) VisitListResourcesResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListResources429JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11470,6 +12254,32 @@ func (response DeleteResource415JSONResponse) VisitDeleteResourceResponse(w http
 	return err
 }
 
+type DeleteResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResource429JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteResource500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteResource500JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
@@ -11623,6 +12433,32 @@ func (response GetResource413JSONResponse) VisitGetResourceResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetResource429JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11821,6 +12657,32 @@ func (response PutResource415JSONResponse) VisitPutResourceResponse(w http.Respo
 	return err
 }
 
+type PutResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResource429JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResource500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResource500JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
@@ -12012,6 +12874,32 @@ func (response DeleteResourceGroup415JSONResponse) VisitDeleteResourceGroupRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResourceGroup429JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12212,6 +13100,32 @@ func (response PutResourceGroup415JSONResponse) VisitPutResourceGroupResponse(w 
 	return err
 }
 
+type PutResourceGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResourceGroup429JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResourceGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResourceGroup500JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
@@ -12354,6 +13268,32 @@ func (response ListResourceMembers413JSONResponse) VisitListResourceMembersRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListResourceMembers429JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12549,6 +13489,32 @@ func (response DeleteResourceMember415JSONResponse) VisitDeleteResourceMemberRes
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResourceMember429JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12749,6 +13715,32 @@ func (response PutResourceMember415JSONResponse) VisitPutResourceMemberResponse(
 	return err
 }
 
+type PutResourceMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResourceMember429JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResourceMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResourceMember500JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
@@ -12920,6 +13912,32 @@ func (response DeleteRole415JSONResponse) VisitDeleteRoleResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteRole429JSONResponse) VisitDeleteRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13100,6 +14118,32 @@ func (response AddRole415JSONResponse) VisitAddRoleResponse(w http.ResponseWrite
 	return err
 }
 
+type AddRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddRole429JSONResponse) VisitAddRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddRole500JSONResponse) VisitAddRoleResponse(w http.ResponseWriter) error {
@@ -13252,6 +14296,32 @@ func (response ListRolePermissions413JSONResponse) VisitListRolePermissionsRespo
 	return err
 }
 
+type ListRolePermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListRolePermissions429JSONResponse) VisitListRolePermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRolePermissions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListRolePermissions500JSONResponse) VisitListRolePermissionsResponse(w http.ResponseWriter) error {
@@ -13399,6 +14469,32 @@ func (response ListRoles413JSONResponse) VisitListRolesResponse(w http.ResponseW
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRoles429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListRoles429JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13595,6 +14691,32 @@ func (response RemoveRole415JSONResponse) VisitRemoveRoleResponse(w http.Respons
 	return err
 }
 
+type RemoveRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RemoveRole429JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response RemoveRole500JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
@@ -13747,6 +14869,32 @@ func (response GetRole413JSONResponse) VisitGetRoleResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetRole429JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13944,6 +15092,32 @@ func (response PutRole415JSONResponse) VisitPutRoleResponse(w http.ResponseWrite
 	return err
 }
 
+type PutRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutRole429JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutRole500JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
@@ -14083,6 +15257,32 @@ func (response ListGrants413JSONResponse) VisitListGrantsResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListGrants429JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14276,6 +15476,32 @@ func (response DeleteGrant415JSONResponse) VisitDeleteGrantResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGrant429JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14474,6 +15700,32 @@ func (response PutGrant415JSONResponse) VisitPutGrantResponse(w http.ResponseWri
 	return err
 }
 
+type PutGrant429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGrant429JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGrant500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGrant500JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
@@ -14613,6 +15865,32 @@ func (response ListScopes413JSONResponse) VisitListScopesResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListScopes429JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14810,6 +16088,32 @@ func (response DeleteScope415JSONResponse) VisitDeleteScopeResponse(w http.Respo
 	return err
 }
 
+type DeleteScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScope429JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteScope500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteScope500JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
@@ -14963,6 +16267,32 @@ func (response GetScope413JSONResponse) VisitGetScopeResponse(w http.ResponseWri
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetScope429JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15161,6 +16491,32 @@ func (response PutScope415JSONResponse) VisitPutScopeResponse(w http.ResponseWri
 	return err
 }
 
+type PutScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScope429JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScope500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScope500JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
@@ -15352,6 +16708,32 @@ func (response DeleteScopeGroup415JSONResponse) VisitDeleteScopeGroupResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScopeGroup429JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15552,6 +16934,32 @@ func (response PutScopeGroup415JSONResponse) VisitPutScopeGroupResponse(w http.R
 	return err
 }
 
+type PutScopeGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScopeGroup429JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScopeGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScopeGroup500JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
@@ -15694,6 +17102,32 @@ func (response ListScopeMembers413JSONResponse) VisitListScopeMembersResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListScopeMembers429JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15889,6 +17323,32 @@ func (response DeleteScopeMember415JSONResponse) VisitDeleteScopeMemberResponse(
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScopeMember429JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16089,6 +17549,32 @@ func (response PutScopeMember415JSONResponse) VisitPutScopeMemberResponse(w http
 	return err
 }
 
+type PutScopeMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScopeMember429JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScopeMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScopeMember500JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
@@ -16246,6 +17732,32 @@ func (response DeleteSessions415JSONResponse) VisitDeleteSessionsResponse(w http
 	return err
 }
 
+type DeleteSessions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteSessions429JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteSessions500JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
@@ -16383,6 +17895,32 @@ func (response ListSessions413JSONResponse) VisitListSessionsResponse(w http.Res
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListSessions429JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16561,6 +18099,32 @@ func (response CreateSession415JSONResponse) VisitCreateSessionResponse(w http.R
 	return err
 }
 
+type CreateSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateSession429JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response CreateSession500JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
@@ -16718,6 +18282,32 @@ func (response RotateSession415JSONResponse) VisitRotateSessionResponse(w http.R
 	return err
 }
 
+type RotateSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RotateSession429JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response RotateSession500JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
@@ -16871,6 +18461,32 @@ func (response VerifySession415JSONResponse) VisitVerifySessionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response VerifySession429JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17033,6 +18649,32 @@ func (response DeleteSession415JSONResponse) VisitDeleteSessionResponse(w http.R
 	return err
 }
 
+type DeleteSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteSession429JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteSession500JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
@@ -17182,6 +18824,32 @@ func (response GetSession413JSONResponse) VisitGetSessionResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetSession429JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17337,6 +19005,32 @@ func (response GetSettings413JSONResponse) VisitGetSettingsResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetSettings429JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17533,6 +19227,32 @@ func (response PutSettings415JSONResponse) VisitPutSettingsResponse(w http.Respo
 	return err
 }
 
+type PutSettings429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutSettings429JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutSettings500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutSettings500JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
@@ -17671,6 +19391,32 @@ func (response ListTools413JSONResponse) VisitListToolsResponse(w http.ResponseW
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListTools429JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17867,6 +19613,32 @@ func (response DeleteTool415JSONResponse) VisitDeleteToolResponse(w http.Respons
 	return err
 }
 
+type DeleteTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteTool429JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTool500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteTool500JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
@@ -18019,6 +19791,32 @@ func (response GetTool413JSONResponse) VisitGetToolResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetTool429JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -18216,6 +20014,32 @@ func (response PutTool415JSONResponse) VisitPutToolResponse(w http.ResponseWrite
 	return err
 }
 
+type PutTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutTool429JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutTool500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutTool500JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
@@ -18368,6 +20192,32 @@ func (response ListUserPermissions413JSONResponse) VisitListUserPermissionsRespo
 	return err
 }
 
+type ListUserPermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListUserPermissions429JSONResponse) VisitListUserPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListUserPermissions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListUserPermissions500JSONResponse) VisitListUserPermissionsResponse(w http.ResponseWriter) error {
@@ -18507,6 +20357,32 @@ func (response ListUserRoles413JSONResponse) VisitListUserRolesResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserRoles429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListUserRoles429JSONResponse) VisitListUserRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -18703,6 +20579,32 @@ func (response DeleteUser415JSONResponse) VisitDeleteUserResponse(w http.Respons
 	return err
 }
 
+type DeleteUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteUser429JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteUser500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteUser500JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
@@ -18855,6 +20757,32 @@ func (response GetUser413JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -19052,6 +20980,32 @@ func (response PutUser415JSONResponse) VisitPutUserResponse(w http.ResponseWrite
 	return err
 }
 
+type PutUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutUser429JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutUser500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutUser500JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
@@ -19204,6 +21158,32 @@ func (response WhichRolesCan413JSONResponse) VisitWhichRolesCanResponse(w http.R
 	return err
 }
 
+type WhichRolesCan429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response WhichRolesCan429JSONResponse) VisitWhichRolesCanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WhichRolesCan500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response WhichRolesCan500JSONResponse) VisitWhichRolesCanResponse(w http.ResponseWriter) error {
@@ -19347,6 +21327,32 @@ func (response WhichUsersCan413JSONResponse) VisitWhichUsersCanResponse(w http.R
 	return err
 }
 
+type WhichUsersCan429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response WhichUsersCan429JSONResponse) VisitWhichUsersCanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WhichUsersCan500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response WhichUsersCan500JSONResponse) VisitWhichUsersCanResponse(w http.ResponseWriter) error {
@@ -19483,6 +21489,32 @@ func (response CanRunWorkflow413JSONResponse) VisitCanRunWorkflowResponse(w http
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CanRunWorkflow429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CanRunWorkflow429JSONResponse) VisitCanRunWorkflowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -19639,6 +21671,32 @@ func (response ListWorkflowUsers413JSONResponse) VisitListWorkflowUsersResponse(
 	return err
 }
 
+type ListWorkflowUsers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListWorkflowUsers429JSONResponse) VisitListWorkflowUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkflowUsers500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListWorkflowUsers500JSONResponse) VisitListWorkflowUsersResponse(w http.ResponseWriter) error {
@@ -19781,6 +21839,32 @@ func (response AuthorizeForward403JSONResponse) VisitAuthorizeForwardResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AuthorizeForward429JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -22813,317 +24897,325 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
-	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
-	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
-	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
-	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
-	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
-	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
-	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
-	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
-	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
-	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
-	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
-	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
-	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
-	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
-	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
-	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
-	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
-	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
-	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
-	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
-	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
-	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
-	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
-	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
-	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
-	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
-	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
-	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
-	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
-	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
-	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
-	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
-	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
-	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
-	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
-	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
-	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
-	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
-	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
-	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
-	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
-	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
-	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
-	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
-	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
-	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
-	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
-	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
-	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
-	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
-	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
-	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
-	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
-	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
-	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
-	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
-	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
-	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
-	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
-	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
-	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
-	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
-	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
-	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
-	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
-	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
-	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
-	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
-	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
-	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
-	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
-	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
-	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
-	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
-	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
-	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
-	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
-	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
-	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
-	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
-	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
-	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
-	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
-	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
-	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
-	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
-	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
-	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
-	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
-	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
-	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
-	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
-	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
-	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
-	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
-	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
-	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
-	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
-	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
-	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
-	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
-	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
-	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
-	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
-	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
-	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
-	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
-	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
-	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
-	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
-	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
-	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
-	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
-	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
-	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
-	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
-	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
-	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
-	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
-	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
-	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
-	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
-	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
-	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
-	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
-	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
-	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
-	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
-	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
-	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
-	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
-	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
-	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
-	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
-	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
-	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
-	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
-	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
-	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
-	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
-	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
-	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
-	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
-	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
-	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
-	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
-	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
-	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
-	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
-	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
-	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
-	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
-	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
-	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
-	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
-	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
-	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
-	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
-	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
-	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
-	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
-	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
-	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
-	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
-	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
-	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
-	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
-	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
-	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
-	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
-	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
-	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
-	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
-	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
-	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
-	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
-	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
-	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
-	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
-	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
-	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
-	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
-	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
-	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
-	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
-	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
-	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
-	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
-	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
-	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
-	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
-	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
-	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
-	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
-	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
-	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
-	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
-	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
-	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
-	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
-	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
-	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
-	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
-	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
-	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
-	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
-	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
-	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
-	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
-	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
-	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
-	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
-	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
-	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
-	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
-	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
-	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
-	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
-	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
-	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
-	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
-	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
-	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
-	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
-	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
-	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
-	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
-	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
-	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
-	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
-	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
-	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
-	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
-	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
-	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
-	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
-	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
-	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
-	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
-	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
-	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
-	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
-	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
-	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
-	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
-	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
-	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
-	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
-	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
-	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
-	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
-	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
-	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
-	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
-	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
-	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
-	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
-	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
-	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
-	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
-	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
-	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
-	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
-	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
-	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
-	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
-	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
-	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
-	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
-	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
-	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
-	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
-	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
-	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
-	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
-	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
-	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
-	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
-	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
-	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
-	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
-	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
-	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
-	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
-	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
-	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
-	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
-	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
-	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
-	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
-	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
-	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
-	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
-	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
-	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
-	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
-	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
-	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
-	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
-	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
-	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
-	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
-	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
-	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
-	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
-	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
-	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
-	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
-	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
-	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
+	"7L35ctvG+ij4Kl2ceyt2LkSRsrxRdeocWZYTJbaln5bjnIQeoQk0yY7AbgbdFMX4uGqeZh5snmSqv68b",
+	"CwmQIEUtTvhPHIFAr9++fqkFcjCUggmtaq0vtT6jIYvhfw9o0GcHUuhYRubvkKkg5kPNpai1ap/6kgzo",
+	"hFwxNiS6zwgVasxij1ARkq6MSV+OSSRFr17zairoswE1g+jJkNVaNaVjLnq1r1+92kGfRhETPTY7h/+G",
+	"0ZjFPnly+u6AvHj5vPF00WjvubiaHei8z4hgN5oMaY95hCrit0eNxrOAhmHMlII/2B6JWfSPds282a7Z",
+	"WV/tvHr1dI/QjmJCEylgrxFVetFKjkc6kIOiXY3ElZBj4ZNxn8UMBgypph2qGAl5SITUJJCiy+MBoSTo",
+	"U9Ezb1ENB96n14x0GBNkQENGaBTBCIoO2B5hkWJ2rfn1MTEa1Fq/1ezctc9ewZJPqWbv+YDr4hOMzE+4",
+	"kDFVhN0EjIUsNDfuES6Ir30P18ICKUJFRkJzWF3MCFcklnJAaI9ysUf82DePGnVy3IVvujIeENltizCm",
+	"Xb3Fme5u9bUe0iHfiqlmMPmWBc96W9S8Gruhg2Fk9tCuXbFJu7YX/6Oxp//RXHAzyTZPZMSDSRFsU7tP",
+	"3DJXLeL/4ZOY/TFiSivY7Nh3+6wXruWPfzQbjb3x4tXgoEdviw/dzvmdIv4vW/bdraO3vkdkTKRgCAUG",
+	"4fhCkDxlOp7sdzWLZ+c6s3emJRlTrkmHdaUFTsAcHU/yww+44AMDVI0ElLjQrMdiO9c1VzB00a40E1SY",
+	"TcX2NTzulI4AhCGA6z1CzZoTXEAgy3/Zl1GoZo7AABXVuLIXuzVv0aLPmDJDHkh5xYsw9/LyR6n0lsLX",
+	"fDLmug+L0fKKCXN2w5gBoejGckCEHBuK8eRHrYfHIpp45IwFo5h55IwO2BnX7B/v6Y1HTqju/2PbI5o7",
+	"ZMYJvlOEh5FFvKd7bWGpkKMb1IAmfGAAIUFMuwYW1smxIJTsNpqEaxKyiGmG7wewQyTWOERsBokmGZpk",
+	"F0H6BtdFyELEunIA++rVhjSmA6YdB+nzKDwxj0pIMh0wIhH/e7EcDdM9SdJhBs1gc2Z5eSQzlxYLVfNq",
+	"3Aw2pLpf82pmvFqrFphpa17NoA6PWVhr6XjEcrBLb94z0dP9Wmvn+QsAC/d3s4gwHoxiJeOSnXzCE5Ok",
+	"J4kUHl69WbdvmJFPkGa5fRoOZJGrTn6QMsRjNwjsyDgBJOdS1N3+/hixeJLZICxnAbL/EFOhT1g84HCN",
+	"JYvfJ8Pkle8U3IhHqAGhLr8hXRlFcsxC0pkQv/U9Eh3/ez9/GSzk+jKQQjOhi28E/pl3If8rZt1aq/Z/",
+	"bafSyDb+qrZhI2dTG2PhHW5oKJVumV0V7yadYI17kqPh0dvSPQF2JNuROZZJKBkpFn83xYfGMQc8LNwC",
+	"jLdWFIEdlK4/lhGzy5+FHQDllRY574hPZcQyJ/wzF2EpAlNNrrgIzWGqQA6n1jiM5e8sKAEG893Kazwz",
+	"k5mVWdnVyCTl5HIglSaxHAN5dGyS634ZmQC2kaMSIevSUaRrrWaj0fDMHSM3NH82MtyxWcgdT2jMhC6F",
+	"0nOgbuYV4Ft7pCeZQhbp4/NLc1h+2XLtOzys3QYOcZFzbju3TLOgBeuxF7zKha5CffcIJWMehQGNQxJQ",
+	"YZSBDiNUXTHQq+6V9KYbOMtKkUqO4oDNBYTYvgSgUEqxCgjCy+Jt8PUydLeH88mQVduFGWMPVDMja9n9",
+	"GNhQZVRDqpIrgeWsdTcyYuslveajdVFewIm5wAKntzSk0KFh5vcCLlYvmL+JjMw+BdLBa/bixcvXWy93",
+	"d55v7TZCtvV6d7ezxRovu0Gz+7pB2f1A/bmUUSmcaCmjJSUMfsVLIFzKaK0rv1AsLl15OYREPGD/sn/X",
+	"AzkoXq35fq2r/STjq24kx/M4UEJZU813bD8DW8lIkJEIp/WeeCQuBe/1dTS5jNlQxiUkxg21Tsr/1Yyl",
+	"hlIoBtrd/kj3fz38+IaG1ixhHjpe1PpSo8NhxANqNr39u0JLQLqTjgwnLTKM5ZDFekLaNTXqGCmrXTPb",
+	"h7lFrzLfPYxjGX9gStEew6WWWlJgeBoZ0GahR7hWxC4aaDzhIohGRtuteVlraNb4UrYa+/p2atKBpdiD",
+	"eifjDg9DJpY6J93nigQRN+u7YhMS0eAKdXja4RGHowv6LLhq19Z6WsVz+TCVv/azOQJ9nkawsiXPJ73Z",
+	"LuURC/es9SK+BrIQyR6YMAYyZohScOcJNIRrO7Z9AtK1I55uBXVypAuXoXPmPb5+iPso9Ts5EuHSB5oc",
+	"3nDUiXhALk7fG7RJDNO9kSEo6wQ3nJGERmUw01wJQwd1sgJrqF/7ESW2YBbeCi0H9IoZvUySARWTxFK8",
+	"dpQsmQfsGMlTC4D2zNBjgLgBmuNI95nQZm9s6jxzDoC5h5m8mLWnb6UG9Uof29edZXorMU3Pv8fEiP3V",
+	"WwMEnEv5nsboflqSe0kDss3G7qvnL1+QzkSz9d63mcSgHU5DPvA3awf/C5GFhuUJRQccdNb8bSkEJdc0",
+	"4mEGO9Z2Kh9lZlSAeZFYvrkiPSlD0mfxNFh/+vRpaz+zz0Vnlbok1wJhF4JeUx7RTsSWPuDUMegoIxp+",
+	"7oL4WmuDtSwJOQZ9t89Fjyg6MbNPk4sHwNrVxE3zZshqrd1Gw6sxFDLQPtYig5ECE0uH6TFjgjTBKwIm",
+	"sZpXG9ija9WOBMI1F8MRmNVGQcCUqrW6NFLMq2k+YErTwbDWqu00dp5vNZtbO83z5k7r2W7r+Yv6y1ev",
+	"G82dX83+l7i6ZaTZPeLD3nzQhZT1N8SaUI2iSZ18tBc6psp609YodryhOuifMjWK9KnVFCpcUrXDgLEP",
+	"xTWL5LAQkMGKy2jQJ4ORhhlgkwjNLARDpGddSjwmMrbKVWbrP1DN+nKk2FbWezn/AOx7twPqA6ppJHsj",
+	"tvZjS0aed3R5hVR5RMlYo5PEKdVrOyUXoDHvfXjnlicKsP2eq/VDYjp05ky9mmY3eptdM6G3lI4ZKv4Z",
+	"a5v5pWVxri142CK7bWHIe4t8sTEDrbY1yrVrXhs8C/AslhGDJ87l3a61dr+2xWJ37Ow14/wKEGH9KHBv",
+	"l8uCq7skNtMTLEKekAXcoo7zWccZny8ozerREBuzmrs8uOXO7NEcixTdiAcrihWvU7HCoCtp1/7Frlk8",
+	"kYKhRasz4pEmXOREimTOxyJNpA6ngMYxZyGRI02oESW46CmiNBVrFBjeWhhYAg5nzn7HiHSGjkL4IlWX",
+	"Gfc8mDy/Zk/8+OfsWaNFdO1H7bb1raHAShbKFAeepThQxWoJAQpgtUyv56PRPzBE48FxonjdibVeDlmM",
+	"YqZgLFyjZeqdjMc0Dtd5GQx8JKkOCRYhnXdDtGuhDEYDI6XEjIaP+GJgLwM6ga2E0tCm6eOH2OWtTPDy",
+	"XHU/G+gM3j69lYYAzvsyHy94a+Qz134Li0x6+c308q1b8hIi+GavNDfXQ17sR5kEHII1KYlvTcIazW1r",
+	"esVEy4CuSHRdrrIu+a4cxWQs4/CxgMRDGZ8gxOxOFKBk5EX8rWdezKmTKb35FvUO2PjdHGelo3wscgLE",
+	"+t3BOcjRcPE5yNHwsZzDyl5LR6mfZ82Ra/FkZs2VuDiC4z8kbX88jtEjpUYstDT6dlpHM9U6LOMy/9vh",
+	"IuSiB3YYKkIam0sJYmb46yWkIsw7aq/GboY8Zir76k7Jqz0mrAQKYSg8XCLUKIzYZcFUza2dnfNGY2Yq",
+	"jjDyrN6oN5vP6maIiCp9qRgTVXYFETbF8Tjmp0vag7OvBaM42n5Vf15vGKgDOaDWqrHJT/3ODwE/5j8d",
+	"Xfx51PzIj9TRQA9/PTh6cfT7u92z38NP/4mGB8HF0Z+/7uhfaTP6N7sY7pyLgL8/+KnBftk33/756y8f",
+	"/6SfXo9+3hk+Cw9+el1nk5/+pJ/+hx/zo8avVx9vjn85/R82aF6w3z82/y1+fRf++W99LoZvjkSjvvs/",
+	"tftXJHPguog0Wij0MOTWUIYuj5VGcWp9KPSBDTosXlKwmKe1//YFww0zEYml8PL1873fQbrfRRcQy3FO",
+	"2DG78FBWNRv8FiWejzJkK114tbPND7/ofAfwpurzoWrB4VoIt2cMosGM8wKced/+8d/h0Vc/9scid60S",
+	"15Qqx7szplrndEkNJOyGQ/R2XlvuwqQPbP7AXFohiRoFfYBsGwiBD4YUE0LWQ+xPYtlhq9F5pakeqVqr",
+	"Jq+qbxzmK9r4f9gaLWwrBn0lILTzutzSWR4IlsLSeVGY2IPbOtcdWpaLNQil+FsHm7mEkztho9nBFwop",
+	"9t0co5xRsb4J7ui2fWfnWfUsHwtfXNqpO9+ZFsNwD+VEW+xFfisF8j4X4/No7kFGdwCUMloMkOuWc291",
+	"CJrqNdlaMkApXVmVWowTGFDc2F829pc7oUE5GF6EfRgFbaQdcFOtT16FDMo7kRySkRcal8yLfwGZATZ8",
+	"N8dY6QgfC3W2IL1eM96G+K6L+N6/mTMDEBUNzfOpwX3hsxMvuiO1hmgJIOGXMYPBHm+wRJ7bZAIjMjER",
+	"Psd8hUt40feInwsFMQ8svl4OuBpQHfR9qIaTPQO/To7RH5cxcdg8n8eWbbNuSXNDzdYnSj4MMatIyNYo",
+	"qDGbMk/1SK0NEGmg+TVL8vc3ys76IfTBQBRBZX5eE9N9GxRhab4cRSHpMCT6WMQPy/ZxjT9iWYO7Am91",
+	"aBjI2sA7kCPz6TPvgQ1Oud3Nu5Ef5RiN4U4QImNz+FgjcY2HrTUXPbV+ZcUOvJg64nuPRWVZJVE7EfKa",
+	"mXjoOcnbKcjZycHzEcG0Dy3w3WU6+LmU0Z0YGNzAi20nMvpLJB6aDd/JKVY5wceCqusOYl+q1MAjjnD/",
+	"looXrFi1IA1tncpAmVPJIL2xMxZf84CRUWbyh6a71asjFGXXE8aN+OaRkYiYUsRPkdJWiEdt3RWFxyLL",
+	"hUicqSg/7x7daw/k6b4QajQcAh3/wEJOzyEteRWW/TwFoAP8eMsM1iJjKjSZHsQjPalJG/OwhxHlYiqF",
+	"KbMwMjArI7YQ4+Ng6wa4/OlNrbHS1oW6gygyM+gixmSUrsfBmJILw/p1gbYT2yp0HOvaYQm9L/Or/HlT",
+	"Hy0IanJvYhE9V5DvN5wr7cUgoQSeGR0X99bV673vNZasB33yanY9Q9pji/UOGgd9Fp5Q5E1xOhjXbLBw",
+	"iRDyZy8tXSKNYzqZOVdYTzpF+QnjomY3REuAY30nCvh3o5cZxlvinDOnDDEqC2mU0FxDeJQtxFj1g6mT",
+	"d19nZp45fa92s9WTW/ahoTj1UzpOihR5tf1RyPXhtSVPZTczA+400DIurrfZ5aLH4mHMRZKGMiWM+Wqi",
+	"NBv4SSn+QA4GVIQk4gKjiM1DNuiwMDQ8fhjLXkwHhrLNLCRkmvIIlxuG3KyDRpmbdCaMaZjgYVF904uL",
+	"o7fkmsWQHPkS29K8fv5i52mLRFSzmEBtEQXKE+mwvq1pPbMqPiw8NTlfrHD3nRErbGjgJS53ZsAsyBXU",
+	"6MkIR9CKByqvm/MdsjgwTJ4JIwGEWMSoRfxYRmwbY3R9j/hpDqF9uJ2tgm3eSCOWt2esgG6gwhOK5zYt",
+	"Keo4opOaKnukAaBDBd4HvuWkQCsqmllnmpJMl1pHCSTXvySkmm3B04JVo8HzS1mm9Lhv+1HgsrgitCNH",
+	"eo+wwVBnGn64wGIM1CycxdlOizEsVpo8b+6gMcVhGTLighGn6AZkr9kdIh57DtUzEOW5Yr0OaFNcA/jO",
+	"LTMHqJnLLeQGCcXJWSsMAkfRcRfc23OJrpUhv3rT9MqZOSvxuAzhW8TiYNzZrXxO684d2FKdtJiVUVjx",
+	"Jbum0QheuWQiHEqOF5yA3ijmReAw87Va6vMhRONeugoYl5U/VMDdLhE0lprSfulgaZVvLXNb4tNpuaRw",
+	"2968u5h/1OVLm7Ph0lMswox84bU1IsTCam8obS4D+PazpDxgMfO1al5+Va5oXHV59IP9Avyb9OYIv2m6",
+	"Thru7wVonM5bevj2HGYQuEiAniduzNJs35yln+TlctGLspm3aOvI0O6q8tvcHc8TyjPl6nQ8md1ybgsF",
+	"oofTi2Y5u4wKRkiCZhVyaxrbTHsWEnZDAx1NoLqIM0xjQjaUctrigkiBCRPQQcTdwMzU+cPwsDh+cVc0",
+	"KSNcSMi63AzOddJ6EPk0mAxDidkw82mN6/wBO19w2A/E7qau+xYsD4vyzQLMFZuUFuCfFTYdJoCs5pHf",
+	"JRfojVARVf3CQ/ewA1CxHJxKkwuFvhkksd96rsOQ2UnhLc6WI7z3a8TDv9X1pQX3VqHeWGFviQVDmTqc",
+	"6Vbk205cfDH5IoLVCHjF6nq3o7Jl5Q3vibvPnMyykLIikKxicWE3YEvOdc9ydmJcXUfKiFEQA7Kl55bt",
+	"r1HdVANHAAEY+HpGBVy2U0n20K1mldlDKeyUAbSrEJZSw8zhxIwqK19NWQWgRZg9aL9FxsCKcagca52f",
+	"LmRGL+K3S5Fhr6ZjWmi6yC3SI1IQSkImJna9gtE4mrhlu6CcCTTexJ6+a9iKjkci8aiWhgnFDAQZKKhi",
+	"D91IFQKeqr4ciwwfSy5oChrSYm9z9eaigp/3SUVWJCAZ7FlEQ2b6adkPMfMMo/rJE2gd48u4RwX/EwR6",
+	"MFVh50AbV8vowIcG1vm9ohVtKcz1anIsVsB4zza1q5TPcMq6q/sQ3NS3I0nWQcfDQthzZTb30Y88Q42m",
+	"i4F+WQTzUx/Mm/O+gX1qr0vA+1tQJcKT3EEswTWnVK7MdTYbO7teuQ62dGPBSo4x63aYuWyLRXfhD8vA",
+	"8tpgF7dR6t97FLspWbRz6K/DMXaLoy08VVeIbVrwC1mxFvjj+fkJwUoV9UJpgLkRCxwZXJFxLI2imETg",
+	"FiqISQjC9CjvZEyGTA4jtpc2f+5KcOjEEyzchiopV7OrzFgnXQDDjO8oGtOJIoDXRTw/F+uwIAQteXHW",
+	"44eze3jO6X7d6WVnKb21D2WHtNRRHyY20nmOw7kW+MTBvJK6IIeJEXGu8zRZ57H94EFdtbOOluV9tumW",
+	"DtKDy99AKTJN0GvmBiB0IEUP+74rEkC4uy1LPqAhmxWhMhg2ixy2Ds2XRSYX+2IKv0WwupISY2vZWoUh",
+	"py+EfN0qToFZkQkK3Y7zDkydqUAOTllztoTqqj7Ku9VFZqlEAh5OFioi9JVQdhZUwWefjrpATkxeTYnE",
+	"50orLoCbQwgPJH7Gu2O70rtZfKB5vp3JTx22SeVP6HPjzPfpQLN4clfn49Uyy69sziq40SKr1pxzPU6p",
+	"7RSlyfjKFBtQoXmQM+HU2A0LRppd0iiqeQV8GSAWIFWK7KF6hHY1eNV50E/xR0uitIQKaUyMBgZKpmcQ",
+	"k0spLsFNfmn+crYWnT7GvzPAlJKxOXaoKZ6vrlQSw2JRbg/o641mAhYru0SOYrU85qnbcVUn7q7KXMuA",
+	"bPoAiJ8u2bf1MIc01opErKuJHAGNE6PIRje7fKMpK/A0lb0/3p45qKVYfPLd16XZdza6rjTcsILDqYgQ",
+	"wtjzFbcSr9mXWylZUFm7kEug9lsAO1lfm3Z1twlFORriZEu8QIWGhrz/cfF2bNv1BTaIfMHwezJA4Fku",
+	"YXeYrRJ/324pu+TVvVIwwNmQBcs7GkoBjBwcvifsZhinyZkZk8pu4/WLSqo4Lg1fmLLK7LyaNrINqdYs",
+	"NtP/309+29/6lW792dh6fVlvbW99/tL0mjuvvv638PmLr612+/v/ttvfP/1fRUAPJduX99L33GfzsQFf",
+	"y/O3YnzIFo6/N3wwi1sKmORouAIwLWl/KwKWHxmNdEGQs0vJmf0lopqJYHJZxF9BIadkyEWPaCmvoOfZ",
+	"gEcRV8xAvsopEKEcYRKPXZUYDTqoQKSKmZOY8LblWBRKQI4juLfVHxHXQC6l0r2YqT+igu+KGYaduwia",
+	"ZpfVh+ObACT2Yop9VEbCPV44Z6JYJuddNG+u1vfsjWTS/iskMWfKdxVeH+p+kGplKJEZok72iWJBzPTi",
+	"0BK3GDfJwv3cN3bmD3MJLP3p089FRNt2Ib9iEwy/fvm8+fLpHvGdcsYgiOr0bN8jfhBf+x7xb+xPE/jp",
+	"ZGvn+Qv7Iz6/geeH4c7z583Xs6oajXpZGDw923n+oubVDt2/4duz/UI0CeLr7IcwMXwAExXrFoVU+qpE",
+	"MrtCKS5d2b4Z/qDm1Y5/Pikcv5gLjFQenXmv8OObwo8ni9mHWSfuAufy4EyLQPWnTz+fMV0YPFRdmzWQ",
+	"s0jWgAGLVoCVuAsiRIrFxtThX8mlD6OUT/ugQprd+S2ktA9JtP88R2CaE1BswFjJWZgZ1KviPUyXet8E",
+	"ceaQljlgF+i6nODSkeFkuQyYhUrqgOm+DHPk7fjsvObVTi7Mf98evj88PyykIkOKAlCesJ+Ngj6hivjb",
+	"dMi383kmUwGC1owgJPljxOLJYh5p12qnLoKGj2ycYffLnKyr+1NJFnhj304ygGYtxK6ctw1/NGTjO2UF",
+	"hPq8lJMlow8W5ZBcKBZv7ZvfC5eyB13/OgwzV+rEuYagIkaaecIVCUYVpBhLHafTRgqvSobsZxvnOWPr",
+	"jhmhEEVMAirM8vosCrOWQDTA17xaNj4EOb6Fe83ooNj9kh5e2rGh1IpMMeMHAlNAe8pkKbnawFOG0kxd",
+	"pqr5RmXqm1cTUl92WFfGS2Qv3ZLFlfK2ggYX90RrMxe1BJUt6YVy3/w4u/jVeXKmVEEi3yVu4tgWaywC",
+	"8jQw5EFPIV3GRzq4VWTz1EjrNq3OBNIsYwwqsQUVmnpOJA5e6nhNOfLHHxbrxPN8rCeokeaU4SW44yIm",
+	"lzg/0wqaQzcj6cayOKU30aZvw9Sw1ouemtMIFlOsbSHvwuVUY17YVGXWojBj6JBXlY0ZJfNkFdjKmUjA",
+	"xhObqYKToOqKdGW8R6iYkJ/Ojj8SnMfIBVSTgVSaNF+Qn7EI1sxSrKt81lulyzg4B0nCcG6MxUmd5hIa",
+	"JiMTxTBP/A31eCFt7dt1ezU+F9cMSA3Ls2p8eXgF5rPbj/MRFdapxopzxhNeX9KKk3Qm1hWaHmBx8rno",
+	"s5hrKgI2Lw3L4B+2186URjKDEi3zz92VJJ1Rq2dgyVnuZLO+aijDTJi+hMpSSZHMsJY5/UugO1NPeMRC",
+	"h4tc2Jqdnxd6ikpavX5X7GVywlLx8eUObDENSXOord+J6sXOp2zcdCWQTyKVH0EsclVnYm6meadw36Jl",
+	"mvNRXQIp7A503wJVNlllVVEq0+/ngavQpBF4t61C4/a0uA7NHQYt3nVVGYgYfmThisnBL++Re+y5F1+L",
+	"4WxOCmIFc6d98XPp2A9ACpfM/Dm1zHOuf3XKrrJUiZSlgjwWebXNat9CbZPlHexW2MpTtYViUaklBpu/",
+	"LGVCAGPZwhzV2ZPIrD2Zt+x07h3i0htZEuoelvWaU74N25URK7ZdLAHvZXdoBn7w07mtjceMkQlFXT24",
+	"Y8rt7PTcxs4uCfo0poFmsfKMznnxfxqNRmMqeqhyQIhZ8N2HopTQoUW3kSZELwrITOlSkUbvjN5Zq7wr",
+	"ejVgVChCxSRJJVmasqWLe14laDmzs/zRvditGq4FBroXu1//+y+QQP77L0gTkoIVB2flm5fNYm+BFpy2",
+	"1AtGcexqaA0jOikx1955VAoaBIQcEymWiVBJddsqsSolfd7uja/kLmoJwgOyYmVN3BUqWSh9OhAvraaz",
+	"rCQ7HQaBFU1A0S61bOd7qt3TVeCBLnsDzjOY2FHnuvmK8Gi2D99980G789WZYHLbS1rrV8l+XxKSS8Gv",
+	"FO5WYI4OWcpSPKd4NWxzHYg1u4FUUy8gszzAXAjnYLfGCciwBBPorC07ck26Z62OIJ/YIfYIcGkiYwyV",
+	"oNbBApllYmL+Rd9wUgtdSzRTDugNHxjUMQNg+R37d2HiWTEHgXpmgt1o2/DMbXBIeyyZ2BqRIdEWcqe4",
+	"FE4mcDkzkIpTzGFKztpak2Z9e8lqyup9mfOx6zQvw2LdeiBPj5GIqgr8LjNVIVCXCQErh5Jk20xVdfUz",
+	"EV7GiWemUgOvME16hP46l0UenCRrg0co9lmeDz4CdHMwkfbnqbjYXGTEjIApchMxESrCBXirAorJ1hWD",
+	"KTKNtYpgBOOlk5rFKJYh5HgoHDULEzbn41CJhDDTqqvaxi06owdopFi4R4SRTW2qnJ+O6Fc/mDI3LgqI",
+	"3ynnz4UawtananAFu2KRMJ9amo6b7yVWusHcSSfpsdWXXxK9Mu0urlAU14YpZQClqNStQ+QcZk7tdvaC",
+	"c2A+h3C8ScnEbC+sIJKKRRNCU7zDqCOZleizvm85ZMI524lvNh9ov0WokBjG5MLR4qzzHHFM75kPsNtd",
+	"+klbdGI5ViwmXTrg0QQSrodwXqJHsLI3lE3cI77sdv1W0rsDailCz40kUAWWg0kCrqme7HaL5bZpOlWc",
+	"3J4jSAkdSrQudi2vWN7XONWIdLpTZw4eLmmf0Vnfo/07ZBFDnW5Aby6HLL4EgJq7m3sWuldQfNjDxwhl",
+	"ldpVZeZsE8Bi5881K45XXlbzni7vNe2fnkH5qc6E9wsL9kSWP0rs3leU8zmaKtc8wygbRYwy9Y8UlzjI",
+	"tAEEypYgdzV3imcXNucepvoR3u892ONc6h6wa2BRvJGhq5kQeVUC2fieoVKqgmOqYNipMYoPd6oJ4r2d",
+	"qz2eFY50BaW0+MznFxCA1FLDGilJv0P2LSTWKE7KEytCyW7j9R52PiDDmHX5jVf8skGVzIAjke8LMAcC",
+	"FhQ8IGkahgfxYWj2lTFI5BinZH9wDRFcw6WY9bjSLGZhspeqVRHO0B39VwpGsFv6S8ciLB2HgMELdxqL",
+	"cJbW71pb4bIKRcdWqiWm49GDlBKbX0LsPDt3ft2n7w7Is2fPXhticHF+YPN4BjyIZWG+cqlSl7/G9MTO",
+	"bT335Vz0UyS5ErrPlnKcU15+UfywjGZc79k1FZ5ytg3pPTFMON0lmOVMw9n7VgtwwavrBOb7+/DNrg0A",
+	"53tpi1jnhSrK0pyn7awa+LlUmmyiNy8I/sw1PbwnNIAjWwKKzPsn+Rtej0K0CtgsmU2DS1tMjqb2+BBX",
+	"kj3iJW9nBRxPMSSRiIvyKfZnxFz8EBIrQpntRbYuTCvC8k9chHK85BbnGZ+tmR9jN8DAXCcfRgqyGLAR",
+	"HtRr89MsxCXMzfnUxTkT21pQSpIujauOX3g+Mr7qRnJ84dSc9SCoVYbWnYDvkNIN/3nRju4bHfPHWRkZ",
+	"wZQWjGKuJ2dmJHv40BvyZ2weg53H37lruLg4ertbm0W6tJ9knVwMh2AcCkkkx9A8WmEhzMT7aF6r2X60",
+	"gIIwSQo5fa2H2FGXi66chcmkha7t0qTI9wa9oVQwoH8obeuiPovZP7+3vQknGYdSpu2vqrdFW3z//QGN",
+	"Ihar+vffk0OoQWyN6E5fx0x5H3wsivj7I92XsY10aJE32KK9PWo0ngXpccDfzN8jNHNGqG/nWlvutgUY",
+	"DuSQCZX0X4KEH0i4qhMssrp/cf7j5cH7o8OP55enhz8cnZ2f7p8fHX/8h/nQh03CHdmBuFZEjoX1quJQ",
+	"RAp4Dr7ethjHXLM91Ax8cGeEvmdWqeDSOFSTIZ0J8XvJsdutoLfFr5N92BV6PmiHR9wAL3niQ4cY3yN+",
+	"zKgZ1YfJfK8tfDoKOTSspOGAC//pHmE06GfOHJsS5dOhNBGMobfRv9nCmSa+vT8s7pDeH/o4clfnwAU2",
+	"C7UtLaKSJ77FQLMkKMrsP/WIb1Qxn7A/RjRyLp2s9tkW/mw7Z+hprufXnrWd1DOVZ7GlAvgMqe2caWMU",
+	"Zhtvcl1vizNzAx0aXBGbDOYqomLXyWyz9Q9cZFaHAQpiQsylkCfUMMvIOVs9wiLFyG6j8dQz5w3t3aeX",
+	"PRgZwOkwIiSRUcjilvWLQrP4MQXogogCqpMNYPlq3GGzQVRyGc8bz+rkU+K/TnrlGyQZG67tCsiSnjSw",
+	"25VxW1Dr8X6CGPFh/5fLs/P994cfD8/O/KeuZa0w6wdoSQ/jTNOIYafbvhxjeIZVhs2G+xCqwYQFqvd8",
+	"wDXA1L6wwCljzFeVI9sX1x68QjNbBs0NHcSh3TpP988PL98ffTg6TxdJMH+O0JFZsXZUichuW1CROATN",
+	"YAMuRjrZNPzn3f7R+4vTZNCpwhBo2Nt5bdE70xPfwPkp1Qw2aMsyJX9vnUCvRkO22qJDddCHEUWy17o5",
+	"jsRVCTNpRSBYhijNo4j0mAY8teEw5jgcDpsjhvLHQJ5tfIpDYmzfaQ783KC+IwcqRWRA0+3rpk/UkNEr",
+	"OMLjIRNHb4n9muRoM9k/OSLNesOsxtFDI1egNUSOALTbwpGClitVDWe302h4ZCSuBHzFGVA4QxZ7Qsau",
+	"1412rewNAAhbux4+h+xdFITsBp1zwYJUhg+lqZ1dAC2zMiPHWsstV5ampx5VG7UzgEX0qbDVLtBtb8kV",
+	"FhFJfMSGVuPvNlyBSBGwlq0CYwdW2xgM63gd14i7WerpwnbSAV0CphG6MQ7BmpWbbTHuS8WIDyfjO1iS",
+	"XbPTmIxlHKoW8bmAvFMXw/QEjOhJlJAhqpag7iUe7H7aT9mQa7v+S/BEAZuZdh775AkEjjh3u3Odyzib",
+	"I5+L8/hOETsK1jRXiLl+1k3tkydqNGSxYqEFirZwa2Q3wUjBKRrQ0n3W1U/rAN0YsjGWpE+vGbrPshPn",
+	"7oqSnz6dkye+ngxb7oX/8/tYG85pKTqhajIYMB3zoC2QRPz06fxy//0Px6dH5z9+APEA4DSgggBvBoRQ",
+	"vCeoHhlUnBB/uz5mUbQFEL/9+/hK1X9XUEq4MzKiQzTJ0nrzliJj6xDEIBjE/2wciRQOvY0OjKCPfgqu",
+	"SNNA6otdc8n+/tavhG79SRpbr8klqZMt35aPZy4IKOk/6WMguKVcSTg4SFoZT4uboLnzqi2KpmiRbZgG",
+	"ANzlH2dHMLSeiRC4SOt7aGfUYcT/HmZymAlz7Dx/kfZ/vjh/t/XK1U1qi0AKHcsoTWWATIaIUYArg8cx",
+	"5REEbAxpwDyXX2+kIDOBXzcEu17Hdkrbfp2cUKzsTAdMG6w0VGmmbhPF7o2Eqrbw//fOO79OPhg0MBMB",
+	"FsKhWgHATGWmNQL7lmJCcaM5Gyh0okWK4iAGeUTZIlLmhiyl78QGZNsitxaYD8nvkOq+BxAN5ITByUJ9",
+	"b6LZjbbswMBSbCRCKwPunxwlHFlp9f33WEQfOpMasDX7JdDIF9up0x4LW0m1BD9CLmeQnTyxBgQbsplU",
+	"VGh4DZB6HEVPghIN+XTEAbxq/nsurnwnaCFrjVn0jzaEIrZrPhZKfLXz6tXTOnkjQyMNm/Umc5EP/A1G",
+	"3kQ8YAKrAWIUbe3D0XnNq43iyGpCqrW9DZQfXCx1Gfe27UfbA441frmOWFYvqnk1q1jUWrVGvVlvYA1v",
+	"JuiQ11q1Z/VG/ZktzwU6Xw7pjSDyJxNbwXQP7R7Tc8uLMCM69RzTRwp0cvHm/dHB5cXpe0AYSzew0atk",
+	"yC3MtAlrdlxmt7FrlMREAjgKzQ6ZLmzwDS6ooRQKVdidRiMp+Y+GhAyf3f7dBivZzviL+oEnl2DOpZ5t",
+	"p5+IItvphwt6Vi85mqqVtgsvHai8xXWlyfHb7cS3V946fInRMk3sS9uJLzGcc0F+tUYEuri3fAHQgIWh",
+	"IK6baWqUkCSIGs4/bXcAyzWgifgPAPfLlm3LuXX0tmwt9vVt++bRW1zAbmO37IsEpt36P0oNbm+z8d3m",
+	"s8rfnUv5nsbocH2OuFHpuyOhWSxohL2lsvaiWuu3z15NjQYDGk/MwbEoUon8jTqQytSSd9cMdLDm1TTt",
+	"qVrrN9euvwbGqGLRo5Ty7JOfPv1MFNOZurR1coQyNKocSg6Y1ZpUhrMYiUchpR8JzaMk2DwnyuJ7LMTI",
+	"RQxPhPG5QoNKWwCh+/EM6tuijJuYdzBby0tV0Ss21IZVCUkCw9iQ/s/Qt58+/Xx2a3qG1Vt/s6V0bcVc",
+	"Wx83KYdry9zWmjc/vfx359c3f7x51rv6z9V/LiY/XX8c12y1W6hsayvWQqFaKEtbazb/+M/+f36+OYi7",
+	"/z67fHk++fQ/Px73XvaD6xM65B+ieHxE6Unw48WpRLt/NUS15WhLUNNsawrzDsxRbh2geLUI9eBl9+5X",
+	"7zZoWwmNpvDHfFUBaS8EvaYc+3PMw7mzvhFngEQlJZqdscaAMcocFoYNpGbwzqmhFvEKOVnrC5QXL2b5",
+	"lgR/p7AuVKrSpbaJXw8/Xp5dvPnp8OD88vw/J4dnfip7+UZyNroLFRNsdjXtoQENKTWFW2rcFnZiDw1S",
+	"AfbMSiwxyGbAJBHzkBGljZoO3erBqGkQ8IpNinDP9i7BQCG46ze2iusycoQ7OSvMmQNssZDr6WgdwLyX",
+	"qc0bTjofnwOvUCPr/SvP3u0nI+cXrYZamf5wX/MuAtsD5nYkJxPxlLbk2s01T7LzLLvctENSMVVwE+w5",
+	"y42WcopKzFppF6P7ddKW6VbcvTq3fUPDTF/23Uaz8pcXImM8ZCgeNKqLB+9k3OFhyMRt5IrdndeVv0sM",
+	"jbjWW4gkFUlqek55yprQ0g/U2jUQ/dCDlNAXqyc7/P1nkQDj1RKPRK2FvfFrpbRVlRPX/Vw3QDTAja08",
+	"EjF6bUjhSJMnvl0q+FAC13XZLRHtBK5vGlhRzA58QzrMezzENwyZ8o1Wi9S7LXSfDZ6mpei0HJKIXbOo",
+	"To4zVem4MMccMc0ItcYeZS0VIRM8KRkNoh+aQ1H7tytCd5bZR675G0yfWBt4YWe3jCmShdb2MI+c70ML",
+	"sjui6Lkb/e1LBQr/1St469XMW59zLbeKW7oV9VW7Jw6i7oSFTJ9mZZZS6VWIuVhCFC1qYbiAAynoByPj",
+	"kMUeGQ1n6jamJt58p8INp9pwqqqcyrq5LXg1vUajkYEmo9VGEaHaeuuuXbPOVfhV3hQ0Vx2AiIWM2Txb",
+	"ahijDsBV4IECTAfMNYlN3AC2CKn53fAJ8w66xHOJFOB3dOyuLQwnQkcceCe6Ev2QqdZQJye054yv1nqL",
+	"uzL6hKWUqoh9YJw9BvSr2zCQhxX6cQM2q+EuaLbLWcjm+9dy+Ry/FbHOz0vuwKWaFBDgfSxzILtWWlMb",
+	"irqhqMtQVCwMYoGHDGY1geXF/5jRsISaZunBHPMK2i3cy0l7EkMFEmkea4BZKys6X/1s/R0j6NsCPCjt",
+	"a0YHPtBgHiIpBT3AWlYS60lKVvem6GmhYeW2RNaVI1X3Y3m5N9o7Vd/2wahvMdf5vPQ+KtHgBGI3VHhD",
+	"hZehwsfCFtNPad5gnlHmdlQ4g/XlRBiScOcIsjxsuUyDNJnWc3GwaSauyiTjJoUXMbJlDAFdbsuGJrdF",
+	"hignW1+aJB93jeg8GVrNE6NphcSIlUxNX0O0hQvQwbhnQGUI0HABn7KbuOcHcsCEdWuZ+zGbJV02TjIQ",
+	"XKgFEgvYpRnfc+4352qzDrO2yBWucq61NI7RLtNamTDqE080GyVt1lzOYWxy7x0yGEeIbb2wZqOxvL1/",
+	"NS6TT1x+WCazkHd+XnZblXhOImJsWM6G5Swt+DvocQ7IW9n9MyxnyLchyWFu5FSXR0n0HtpQIAJPDjpc",
+	"sD0Cmd/wo0vlno2Jes+V3jcTHV6bA4CwLhcVCKhZzNgM+R1YWyQTaG3vSOwdyM2L0OvRVSltuUTRFHtn",
+	"0rxKO0yeHr8/vDw4Pdw/P3zrl42fBhytMEO2fWXZBNkYpHlTFH2bKalbiXq5HnClA1o2dAlVzpbYMd4x",
+	"2PdcugiGRvMBK9u44mJq19XS9krmTvj4gmkhsmalaYtONoXpbSAiJ+bvWoW3D0axkrF9/fPtvdwhq7V2",
+	"Gg3PJub9lkoGtQ+HH94cnp79eHRyuf/27eFbzKuWca1Ve9199SJsvGq+erUbvAxfPIccOk15NJP5Wdtp",
+	"7LzYajS3njXPd561nr9uPX/9q6tbWGs0X79+1n3Btl7R58+2XoZNuvUqeP58q0GbnZ3gWbjLnnexRl6r",
+	"1tx5WW/UG/VmLdP2KdeLMIHB/MA7Wy+DZ2zrdbdBt9JhXzSylT5atbTyzPYM37e4CB8k3hgsZIE7fL7V",
+	"bG7tNM+bO61nu63nL+ovX71uNHd+dTX/imWJbP3AWjCKo+1X9ef1BtxrUvSjdvxzLVPLwzbbTYtkFEz/",
+	"st5oNBuNnV+XiSh0FDdXcaHEQQQkVnlEsDFTOi2zujZp5T0XV4veh3fuQbJZQaRZVZZZXohZWnpZRWxZ",
+	"U9xXIqhAzHs+pxBEi0K4ygkpRv6YElFQKElkFEjvKteDDymyWFBG0Rfv/PNjaKXXYSSgccwZZCxh2Bas",
+	"AxXPrqFxpMevGWajYuak84xC5sFekhgE0eM2wYhD/ljIbry2QKuiP7DNuFX9WYv8f//P/+u7NAntEhps",
+	"LhAos/vEvW+zRkGww2NwEZ5qek/wplU+cTDlxvdsGIaVk1wSjo0jTRKKzHF6JKDC9hjE2Ioi3fSNrWa5",
+	"nEpajTzB2AkWVlYKFyE2DGo0slP7sPboiUKV8OpcXHWjAlE4kKIbcYxAX57sNJ9X2bwaDYeQ3/KBhZy6",
+	"PmLfDM06AKKAwUpZX3WCxC7qSMdUKJSh0HltLUYZOoaYMkXHIJc8pWMWW0u1LZs/HwRsqFuQarQN1HNL",
+	"6ZjRgZ9NcMbII3gO9gVIWtmCQhhIcZF+9CSDHCqgV+Msych07mi1BWSag5Ll4wuYfgwJ7zELZBy66HHI",
+	"O+Aun9v8kskUxCGwyJ/LCu8nyd/2AUUyy0OPKGmLCiRJyWhgNYKgwtRxTNR5T5XeAllm6+itTwYcUnly",
+	"gbj2MNAGqRIrHyTfBSBh+3uE20LFY1tIui3svOagvOSxSwJS/ZFWUKwaSWjye75SgpAkkqLHYtKTMiwi",
+	"pIY9Htjrr6D9pmcF+hMeipbIfUrVU/NuTptJ6tA0vOXqlMxqVu+cQw9O2Zu60fwqIQl+j0CB5kQZ8+Gl",
+	"VPVF8S1dfe6Gi3Wyqiu/d+VsASWGezcQ8O2wpL+4nJqhhGFS0qIgFMmh7FwTGgYmzXXTQCJwkgOAbUQc",
+	"mbQebUPy0qBWcJSAZyJ5lMi0afusjDfciHLoXamTtIwTMIG2gCQLmHKFpIMD2N4t3BLsBnJnnZ6bbbCc",
+	"8VBU80WUat6VtWLYzrrFTjvotyV2boTCeWH2BVWaMoQhjbedE6XoaMOsAluAYXepaqUT3Angf5NK1wb6",
+	"q4buAgwvjNqtihEQYqC2v8C/X5FdRkwX1PU70srVDjeyZCFzegvf/mDGqq0CvxtTwcZUUAUvEM5UEiKT",
+	"2P9SF4PKIAMApCoxB3hO+59JrF4djuHLvzAY/2X1EcyQtmC1EIJQ8ZgxICxQYWGso7epDjscFcDfySgD",
+	"f+uXQWBsqKr71QofGxjfkOq7sOpCyU9oT4byRIdVR7Api21eWEn+DPo8Cqdkl1K55MC8vBFONhB/ZxB/",
+	"DhnYTjSRI2taWgrib8dTKphRDRbMcKDp1kZmgei4wKBfnQkBto0T62SfBDwOMMYWegJl44fBZUsnhMYG",
+	"yopUhv0w3ODlBi/vAS9PRjpFSy60XBMbsjrH9peRYnFVNmQLyW/gfQPvd82HwHT6ONkQdAWZz4X2LcLm",
+	"igVj/qJKmNAcvrJBtA2i3Q9jwdK+6+MrsYyY2v5i/qnKVU5lxDagvgH1O+cpkKmYy3L8TpFYSo0O8lkE",
+	"+JAxzD4MrzG4UdHmlqDR+u1uts/Tqka3jzJkeJQbXN3g6nxc/QFCqJMs4nKcXQpNHbPqU5XplGyVn+0v",
+	"Ru3/mgmpzCPYj1Rl2iEui/EZaXExuqfz3CZYzLlRN6FijzQSxPZLSIOvDACGq8SGJGp8InAVgvB7rrTF",
+	"kqUBOMOCHl9cJG5qExf5yPJ3MiUloHICRBpC9w05rka48+GRmSQ8R7MXx374mLjvEw1V2137Fg3F7914",
+	"0JxMY6UK6MuD8eyxUdnrJaEi6bL/HmrLRrJZnxaSYEISk2szzpfROQozP95I3Xe9u5QrKUMHbA+b1yXd",
+	"CqAfHuYnBFKE9eJg3YUwfotk4i81I4elOOiievPSWRJReJuU1zTjtnJwb7rzeemun4qpSVrJRYQpPfmm",
+	"KnZs+OLaA78kS9niLEP8ZzXst5LfneofYEjI2BtKkxEyII91oICcZfsy25Yjfpr076etCKntK4l5CFKg",
+	"HxZ6MNfJiVQa2tD1KBdtEbNhRAOmSMcQOPhOldjOp4jW6rkGi8sU3IvhZGPg3IgW1Y0mCYVJiMva7CZZ",
+	"m4k19KdGkyXlb1fPDCqrQD3kVAYvk7hvYX/5wcywHrvKRnD/mwvumX6ZaUodmt0dTqWQtqz4PoGmulAc",
+	"C7FCxqQzIZSMeRQGNMZStq5JL+A3sl6XwVwsyIP5ZnX0+Xtizl9fFE3gZwqw/1kNllcURkvkyxlBbkPv",
+	"N+LXNyR+GZCb4RC29s/S/GFW5lJzekM65mB5Blck4kpjyyDbh9hsNu1h7EO69Pd+WYWJ7AKXxb17r4pA",
+	"NY1kb8Q2nOURGf8DdystwrDScgYpsFBLttkJtj+ZapCSrZ/ghpvvIkjqaW9/0ZPhAl9Ythb/4wZxt9KN",
+	"i+uRQXmuZwXWIM8AbQpga8m+c8MZ1uigqQzwt7/wKnlFp2md2I1ktJGM7jrlOQl1SBomZrKeCVQprII+",
+	"C9OfbwvWrgXIJgn6G02CztS/vj9i7FX+qCCFeta70pHhxNXHg9qhya5aRU1SbTcJzsI6dEKyhZt8bFWk",
+	"yUAqTZovyM/8jWFWP50dfyyS/k9GeexZfxxp0iroNincfwMk3XCfdWdxJ07E5QjElEpeKGrdLgPCTb0p",
+	"P7PBhvvNgsjIZPeW/rAe1uk9UJrFLK5uUi02BOEvl2pRyCKrxwoUM0mr7VWyyq0aqX7ftrkU2TbWuUdm",
+	"nZsyLmR4HYaaTMiYxYwY0NVMLBOS/kDaYiXscsHxq4mgm6TzDct5cBl0hWj4xymCLhV3u5z8mUHUjQC6",
+	"oQbfvAAKQavrkz9lxAp5X6XoVJ6NRiX7pDPikd7iNuAu7XeEw4bkyW7j9dOysNW/T2WLDUKs2V1moC0p",
+	"ENzDACNoRl1YK9gA2toYZJ4XFaaA7AvCbjimabjIjYh1NUYdEa480hlpaP9jpPHMx5nWE+Dl6FMFjcOg",
+	"/U4O2bAhLCBiW9DISN8TbBubQUKszenQsDgrZKXCGJl8kKlOcSF3zT+gFZoi41jiOVd0gsiIHcNo6u+T",
+	"GLKhD+t0aCB98KbK02ZwMt9XbB51yHLNTPJlpYoC+dDyb66ywO3a4dqWUyzk+tKNZBaWbZv//a1btq6Q",
+	"v5reSJWWrZkr94gC3NibCipV1mbCYxdNqjZNXTc2uaVtchlQs32rKodGT4V6Aj2b12++QJAwIgOGRhf3",
+	"lkci+fAm59tRpWqyileDo0fqZW75/qmUOe4q9Aku0FEm0plAqZwN+dmQn+UDdi2Cz5WKCghNBVvCuS21",
+	"AfkVbw/fH54fkmlbhF8nMKOtCSv6zAhgIdo9uc70/wxlkSJzygbymm1qZW5sct+iCaI0XHdleJbRJkz3",
+	"Ww7TBWOvcvbWWUfsHPJ8S4vWElG35j/OkFWMBQsDcpNOE7LrqD4VQdp4wjavLuo8sUeUxPdgIa6YOPRw",
+	"nuYgZkmhxH7WaAewDfvz3/ZZ5Kqu+CqQQ6b8thjLURRmGBCNIjkmXJcFCd9doVkz9O2Cg//aZGHD5O4y",
+	"MDivjla1mjkBcRuJw1yLGWYKP/rAJljmJqbpkSkwlvkkppNFoUwL7Sm34aNzMGD7S2rpqdQDgAq90Wk2",
+	"5P4eeptRkdT6X6Fuzx16N37AtPcFUqofSBFy84ePcuHB4XvCboYxw+x6ec1i4qtR53cWaN8jvgukMP9P",
+	"A/jQIz6IajfaBwHRF3Lse0ma2G7j9QvSmWim9gglHRom1fnaYrfRQEFSgRA/xhiJT7amn3kvIVOERmM6",
+	"UQREQaZKJMkU9e+iVygV+pa9QqnYUJcNdalW/YVO1X5xPtohi/t0qMhIhBDllKDwSkVhUGfb/nLFRfi1",
+	"1AViUJL4QxozoS/NqxbV7RMe+h7RfamsXtinomfXZ5AY3yqrD3MGK1i+jhgM+jMXYfVmCPDJEiGX9y0m",
+	"w1FsxORHJiYjiqCYbGA/g2cWdtciDGdA+XMhdhbU4SjwGuBiDXamBUU6DO0vaMHBGjrZGtPC7HPgkZ4k",
+	"NJKiV4SqKFvDhjey9Yb73YO/AEAZHQY0ipCzGNkvAeeFiLjQW7A6OMOXG3/Bt+svUPbq75iULxYbYOKF",
+	"VTz2BZFxjwr+JwAwiFhOBkRntDTknQxjaXQ1Jx3mvzIvaEYHiexo366TfSukIZbl7f5tYV0LuyVaV4pF",
+	"69e6YOxbaV1/dUzd8J11mvA9EjN0ncmYDOQ1q04r5mlWayjsAZNuqnps8OC+MypRDru3kh63YJ73VMdj",
+	"Pa25HePcFP/Y0I2/dPGPae5ZPfOygIVWKfsBaLWp+bEx/K275gdywvsu+HEbbXIxJq1W4iODYhtpdMNV",
+	"HkoavfPiHncqjN5BRY9pvNyIlBvk/+uV87iFRMnSBiilhTwCORJJHY++HJMBFRMMfoECH660BxUTazlF",
+	"JE1UQNtTy4Og7QmRMenxayaIHvM0ULvhQRQ4FcRnNwEbmhnN92Oq2gJqH8iRJp0JGXCl6RUjGFXNBEbQ",
+	"2J0QLSWsb47PjpWlU8+6D+Gox+DJd0dlZqzXvDRRsEYjHrB/2b/rgRzUvBo3I/wxYvGk5rmUZUudDRXi",
+	"MQtd6l9KZwb05j0TPd2vtXaev/BqAy7c302vBh0QWjWlYy565gqLFsxDdMwmx2GvIFc8ol6yQDz32upL",
+	"Ws3Lbw/2UIQs/AsL/H8LGnUoQgXuyQRdABwN6EM5BfNTB4PZsgZktkpHv/M0wobGjET8mu2hf9RnBpb+",
+	"YfDLd4E4UrpgnGtG4HezHuxFG2IqR8yI0jyKCJCr4jTm21IPM8kYYhHr88nE2shC0klbQn623XuyIC1l",
+	"KT0wb+aWErIuHUW61urSSLFk8o6UEaMCZ39sQUQsqdWwsSY8pjAi5qpiyC5wcMAWGQPBiKIK1CExHxSW",
+	"UPL50EblmYEvaY8ZIQZLHhmMlN2koe93ioTsmgfMA2u1/SWjE9TJvg23JYKNE+aKsRjwiEMmmkN4a/du",
+	"Cxpofp3motXJJ2xebzuVUyj9YcSVDIFQxN+/OP/x8uzw7Ozo+OPlh/1fLk8OTy8vzg5PfcwdUx6sUEYh",
+	"Q4QuDABGF549vdsUaOJYleBZvVFvNp/VX9Y8JFLFok963LVW7YP8k0cR3X5eb5AnvzSbe+Q9F6MbcvPq",
+	"xeWL3T0SX7eau4164yn5gQVXcnun0Ww0mo0mecdj1pU32/Br9bIHH9nYbdhqZFlha1ZFq4DRR0qNWGhH",
+	"3ZSE+psJNMdDJlRGoAYdJUV0g8K/j5Qmw1hesxCegTWUxksIONPq2HYsNUVdrKQ+HNHyiglDWNRoyGLF",
+	"QqzewbUyi6sTH4cIfTKgISYOCHajsRacH4ziGOihTaqFLuYwYlpgDnNyzRQTOYK8Vd2noi3y1On0+Hz/",
+	"/PBy/9354alvpmXDiE7MvL2kabqdzc5gxsVcBpDGFOkwJrLbUJLELGBCR5O2eJKf7vjfh6fv90/8p/i5",
+	"kRSiiEXE0jblmEknlmMFzdCHEeUCgj2lE8aoUGMWE8XYALJ9QSTsSU0iqXS9Ldpin+w2mkjfzWiWI3Tl",
+	"KCZjGYeKcKOmGhDDRJGO0U2TQ9wzqjBWhMn/GkTcnMMVm9h6fLjK7xQJpLziLMk+bgtX/5J2NeScIGRc",
+	"gkjme8TvcBFy0bsccDWgOuhbXgfzX8ZspMwV0Mhcd1GxCwCOVVlDxTpZMVPMCLpLEeRKOcgA2fdIkZOp",
+	"uuZcNwrjHVi0LYB/pxwdMgoZ4KlKW9oB2ZBkiJCFVm8hxySX7LEsrb1mMe9OymntQZ+KHkvbwGOm1zUD",
+	"zAc9CEjauE81g/ywIlLuW3NVDCCEgecGASw/wT07e1eGGLaF2byhNoVksAi3/w37+UZx2453pqkeqY0x",
+	"6BvH7Vzl51kcR5ToMKLpFbsNCi/KBJlfizri16w+31j8t3DqboC43KLpYHcFo+VslsUtYOrbU0M3mRbT",
+	"mRaVIWm1+Bg7WkHQC9Oai155sBjApn1nNeDEjzfQ+a1CJxpmExBIAdQ+KgPQokDgT0aaTerQ56t3gdhc",
+	"J59cxS20itoa9DZo+PdR2APPDBuXxQtngfUOcm3s8C7dZk0C7l8eRzaWx7Vg5KmrnLUkUtJwwEUqJGsp",
+	"o/JizvvE/A5WKpH1eICvlgxkOHLF7ULW5YKpbJXpshIG5zDlY480NqvceAUfmVdQW9BxQH5ANY1kb8Tm",
+	"FxKGz7a/mH/mKoI/JCW+pguma1tlEsE8JErTOTFEBnY2gb4b4n8Paf9An6kIwbUD0Mm1DUBZiCQLVdGV",
+	"4dh8uBHzv10lVOPFVySzy7JyAx0L0wSz5ZwghktIG6cko0TaSCInijWABH7XL/2boW+VaP8XR5ENob/D",
+	"UrmAA4nbq1xOWYYLOFkJ4nNynagg46lURTikQZ9IEbA9Qqc6F0FkMfR8wbgB5RoY1YmLGudOrtM08lwy",
+	"MBnSHvtOFUdYQhrILbpeLZVG8qj6y5hHI/PpjlfLXFCVdljXnI3T55+/3nu/malbW6Et1qbpzEZfXEpf",
+	"HDsDI0RjDeiEhNJDqilk2vjaYEi2SN1bFvAKTbCATNos0GkCWUy0Vutw9cDkav4VbDKxH2+rJRQFEvjv",
+	"yyhURMjxMrnXWWDPwnmZ/eSU9Qy7jzF5QkhdJ6dJWcX8euRYsBBD64SEv2IMZhvTOFR7GGI9CrkmOqY8",
+	"AoOLKre4XKhNavVGEL8Pi4urrUgzeJXBKQOIy/v8VwZfYCwbQ8u324cppZhT2fmFgLSavSUjQ5TZWxzl",
+	"5qJndDIJz2m0lw1mt47XzJK5IhjsWCf+MDZQrTlTmEbjKto3X5Cf+Rsiu+Sns+OPJYaaC3VnGfhm6FsZ",
+	"av7iKLbhD2tyxyJWqGw6a2Bjg8c2kAESR20OQkWe4USwcZ8HfVQ4LgMqtr8YvaXcKvNmgg3JaaCtLUbG",
+	"pDPJmGhKW/7P69T7yawCFJkDKpYvQp9o9d9s23HbuNc60b0vj6OT70c6WL6b78agslEtb6NaGsl3yv68",
+	"vBkFyRrol1XI2rEwSxibKW2dExHCmkpIFVDWb5ZUbYwv3yCGACyXYggRcozpPZ0JAeCf7oRVFXFkfNWN",
+	"5BhsM64qXUDFZTwS21/cr+VWyQMqTkfik33vbs2SbpbbQLs7lg2sPzisf6CT1I4XjwS2zbV3/M8MKLt7",
+	"nwHloM+CqxJYVsXQW1x0Kus+NHJ1DMUPqrgR3dpQ9l4W/Kcg+lt1JDaNtGorxKbCLR6WjOfVcXgIH2Lu",
+	"yhaJugBKTtT1IDW0VHDYSMEburcqjx/QyQwNXMzkSyljhsmPdH+7K8EfUkoH38mYiB4XN+SJbz64tBY0",
+	"/6lHzmPKuvyKPHmHg+yPdP8prOqAhuGEPPHt6JfmS/MFLlUxgVKLhT4XDmuHJpCM0WFdGbO2gGIWQ6qg",
+	"LIQUaFSYTuQM5IApWwjYlTLwLy9/lEpv2Xd9PC+uiC1M0SL+GdNbB/C2D02MRE8RLrRE3xAkf7fdn7ZU",
+	"Qp0cQ95mMqNvdi1j29GlRd4wGrM4nU2KaEIgxZsbMoGZ2hLOALakJAmoAIZCr6brZEC1nrboSN2HGTOn",
+	"RoDCKi/N++YoD6q9JJIN6BqEzwu7LmdijaS8YiGhuk7Ox9IeWXIRRkUCSw1mi4dQksKcOw3DmKmMp81V",
+	"JXGd57VEjkmTKkYBjSJrrOqwPhehzSQ/P704Oz98e3lyevzL0eGZn+TXc0H8X7YsSLHQ/J8PC8Cmh5oJ",
+	"CtUgk4ohspspd4E/wzXj2m1BNi6uacTDS/jExzJtcqQ9u5p3x6ef9k/fXp4fftz/eO4TRSfKFuuAL8Bw",
+	"1RaQJ4xXiz32s00GFIOGbhO7hu/gG1dxCQuZ4CvZTVBNQt7tGixwdSgzm03Fej8TaDBSmtBI2bohXLeI",
+	"FLlWsAbGCqMQliqP2RZF9TGTyimQuVxaFjNiOq2JovuxHPX6RaZ5hz3MXniVsnZYYxIAAG97qsQdYIYH",
+	"yNlz3NaVPom40r7tb8t1vo7mq/D1i9eMdV+wgIbPgp3X9Bl9sfN651WDvXj1IuiWVKnDRay3Yl4usMTc",
+	"d4dh5S0GOBbK/MpDGYwGTOgWUPfiZeaMKBWrLCSfnM1fK0J3iOUx8OTP/3Ny2Dp66++RnmS2hEYWnpGQ",
+	"d3msDDGNpCAhv+Yhs555HgLjAwV3IGNWst9hBKaXov06yC+7mOfNZ7mLeVa5nGiB2dNyLrNkw6umZL4D",
+	"GvTZ1oEUOpbRIlEMXnbvfvVqKZNa9KVNvLUvgwRo0GvL5XsXN6hMWCkHg215ddgZsHXjnyMCFA5vMbSI",
+	"YcjuHmHC6A6hY90A71gfdoV1gI+vVVYIM832NMTaiNSdiJH9s4OjI6To/v/2PfPzkMUBE3rLre3Jxfm7",
+	"rVdPF9fcXW7Jj044txT4FjK6+Twvqj9yyZsFoxjE4t8+Z+XwfVv3h5LYSFaKkWEsbyZJ3Q4tgb/RBO8t",
+	"gytMqQdZu89oZIhMmbUhZL2YhlAtjVGREbCMPt2hSc0w5UH1WmU4AdZDg4T+QIoCX9oPTP+I895WwXer",
+	"MP8fUc1EMLkcqFqrUW+88moKiuXUWjXsRGVh/Y/IhqQkP+MhTKrr43b1JQq4YrERewMqSCgh+NuoR1Ok",
+	"9xZ4ditAXO1sk6MK5VikZzmUSvdipv6Icuc5Ems+0QTYkoaTCHVTZ3rKdDzZ2u9qJLfzj1THE3zzNkRv",
+	"Dq6eJ1XhdQoTSbpagj35aogTpdnAombEr9mf80pSvDfCMFOrlaQ4iWUn1+1yFahauP2EXAxjGRgFLR7l",
+	"EvRyGx4aHlS23xPz423JRWq2Ozn++EN16DyRwB3nYbslgw+L5RVYB2y85AKgysSfpczgozQaDY9YngEY",
+	"NWxMJx4RYEJwv9tzMcplfwQJ+SQsLB7+A9OnjIb8YUF5zZw6X+Ercx6q72p7QaU+p4oWXkl+/C81VBV/",
+	"ZjCbUQJwTFRHR3FUa9W2wWpuh5q+QDgoAFGritipZpWnj0YpJ4phSjiE0WS/w4D+2c/SLPJcZpZE53lm",
+	"gGwa0+wwMDzabToTa3K0dCQxYcRS6syA2YDu2QHRb8MVyvGhhD/+mX6deh5nvz3O9EXG8tI8dv2Qla1X",
+	"CM80o4Pc4WLz1xLN1O4qANth5mRd0HjBdxf4iQixd17W1WqDE2QP4C0zHjSNLF1ENjALFpT5Et1Dxc00",
+	"ZvLuMnTX5mKzzFBpAl7JOmjGPGZ0kUBjbdjsabqiHkW3KyZJwBkXaAmKqVA0gBrl6SBvqA76JXvCAUiX",
+	"YXyQWzoOW3obWOr4mhHFe4KFhIsEJJyBzvFAHtti6gruLLe3UlQwKzseMnH0lhhV8tfDjyRn1yX7J0ek",
+	"WW+QJ32th6q1vS2HTPCwLpjeVkMWKDCnJ+9v0SHfal426n09iJ5m1mBHL1jCyfRlG64YjiIWglwLJs2R",
+	"wFbhdbKf+gLAPpcNAKCDLFSknoAiqJD2QkKwI+cWGnLI5Pv/AwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

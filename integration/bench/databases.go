@@ -149,7 +149,8 @@ func openGatehouse(ctx context.Context, kind, database string) (*gatehouse, erro
 	if err != nil {
 		return nil, fmt.Errorf("open the engine on %s: %w", kind, err)
 	}
-	handler, err := server.New(server.Config{Engine: e, Logger: logger})
+	// The limit is the default of `gatehouse serve`.
+	handler, err := server.New(server.Config{Engine: e, Logger: logger, AuthFailureLimit: 60})
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
