@@ -16,7 +16,9 @@ import (
 // them with their ids.
 func (f fixture) logDecisions(t *testing.T, decisions ...authz.LoggedDecision) []authz.LoggedDecision {
 	t.Helper()
-	batch := each(decisions, func(d authz.LoggedDecision) store.TenantDecision { return store.TenantDecision{Tenant: f.tenant, LoggedDecision: d} })
+	batch := each(decisions, func(d authz.LoggedDecision) store.TenantDecision {
+		return store.TenantDecision{Tenant: f.tenant, LoggedDecision: d}
+	})
 	must(t, f.AppendDecisions(t.Context(), batch))
 	return each(batch, func(d store.TenantDecision) authz.LoggedDecision { return d.LoggedDecision })
 }
