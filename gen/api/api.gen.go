@@ -922,6 +922,57 @@ type JWKSet struct {
 	Keys []JWK `json:"keys"`
 }
 
+// LoggedDecision defines model for LoggedDecision.
+type LoggedDecision struct {
+	// Actor The fingerprint of the client key that asked, or `system` for the command line, a proxy and the embedding program.
+	Actor   string `json:"actor"`
+	Allowed bool   `json:"allowed"`
+
+	// Id A UUID version 7 (RFC 9562) of the time: later decisions sort behind.
+	Id         string `json:"id"`
+	Ip         string `json:"ip"`
+	Permission string `json:"permission"`
+
+	// Reasons The first ten, where the request asked for them; without conditions and their errors.
+	Reasons   *[]Reason `json:"reasons,omitempty"`
+	RequestId string    `json:"request_id"`
+
+	// Resource Absent where the tenant's root was asked about.
+	Resource *LoggedResource `json:"resource,omitempty"`
+
+	// Revision The revision that the decision was made at.
+	Revision int64 `json:"revision"`
+
+	// SubjectType The type of an AuthZEN subject that is no user, whose id `user` then is; at most 512 bytes.
+	SubjectType *string   `json:"subject_type,omitempty"`
+	Time        time.Time `json:"time"`
+
+	// User The user who was asked about.
+	User string `json:"user"`
+}
+
+// LoggedDecisionListEnvelope defines model for LoggedDecisionListEnvelope.
+type LoggedDecisionListEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data []LoggedDecision `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// LoggedResource Absent where the tenant's root was asked about.
+type LoggedResource struct {
+	Id   string `json:"id"`
+	Type string `json:"type"`
+}
+
 // Member defines model for Member.
 type Member struct {
 	Role string `json:"role"`
@@ -1924,6 +1975,30 @@ type ListAuditEventsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListDecisionsParams defines parameters for ListDecisions.
+type ListDecisionsParams struct {
+	// User The user who was asked about.
+	User       *string `form:"user,omitempty" json:"user,omitempty"`
+	Permission *string `form:"permission,omitempty" json:"permission,omitempty"`
+
+	// Resource Its type and id, each percent-encoded: `post/7`.
+	Resource  *string `form:"resource,omitempty" json:"resource,omitempty"`
+	Allowed   *bool   `form:"allowed,omitempty" json:"allowed,omitempty"`
+	RequestId *string `form:"request_id,omitempty" json:"request_id,omitempty"`
+
+	// Since Decisions at or after this time.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Decisions before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2220,6 +2295,9 @@ type ServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(w http.ResponseWriter, r *http.Request)
@@ -2445,6 +2523,9 @@ type ServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(w http.ResponseWriter, r *http.Request)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(w http.ResponseWriter, r *http.Request)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(w http.ResponseWriter, r *http.Request)
@@ -2688,6 +2769,143 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAuditEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDecisions operation middleware
+func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDecisionsParams
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "permission" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "permission", r.URL.Query(), &params.Permission, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "permission"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "resource" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", r.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "resource"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "allowed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowed", r.URL.Query(), &params.Allowed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allowed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allowed", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", r.URL.Query(), &params.RequestId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "request_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "request_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDecisions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5546,6 +5764,20 @@ func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// GetMetrics operation middleware
+func (siw *ServerInterfaceWrapper) GetMetrics(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetrics(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Ping operation middleware
 func (siw *ServerInterfaceWrapper) Ping(w http.ResponseWriter, r *http.Request) {
 
@@ -5698,6 +5930,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/livez", wrapper.GetLiveness)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.GetReadiness)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.GetMetrics)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles", wrapper.ListRoles)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/role/{role}", wrapper.DeleteRole)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/role/{role}", wrapper.AddRole)
@@ -5717,6 +5950,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/users/{workflow}", wrapper.ListWorkflowUsers)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/decisions", wrapper.ListDecisions)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
@@ -7293,6 +7527,157 @@ func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w ht
 type ListAuditEvents503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisionsRequestObject struct {
+	Params ListDecisionsParams
+}
+
+type ListDecisionsResponseObject interface {
+	VisitListDecisionsResponse(w http.ResponseWriter) error
+}
+
+type ListDecisions200ResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+
+type ListDecisions200JSONResponse struct {
+	Body    LoggedDecisionListEnvelope
+	Headers ListDecisions200ResponseHeaders
+}
+
+func (response ListDecisions200JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListDecisions400JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListDecisions401JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListDecisions403JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListDecisions413JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListDecisions500JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListDecisions503JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19942,6 +20327,68 @@ func (response GetLiveness500JSONResponse) VisitGetLivenessResponse(w http.Respo
 	return err
 }
 
+type GetMetricsRequestObject struct {
+}
+
+type GetMetricsResponseObject interface {
+	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetMetrics200TextResponse struct {
+	Body    string
+	Headers GetMetrics200ResponseHeaders
+}
+
+func (response GetMetrics200TextResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetMetrics404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMetrics404JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetrics500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetMetrics500JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PingRequestObject struct {
 }
 
@@ -20080,6 +20527,9 @@ type StrictServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(ctx context.Context, request ListDecisionsRequestObject) (ListDecisionsResponseObject, error)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
@@ -20305,6 +20755,9 @@ type StrictServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(ctx context.Context, request GetMetricsRequestObject) (GetMetricsResponseObject, error)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(ctx context.Context, request PingRequestObject) (PingResponseObject, error)
@@ -20574,6 +21027,32 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDecisions operation middleware
+func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams) {
+	var request ListDecisionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDecisions(ctx, request.(ListDecisionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDecisions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDecisionsResponseObject); ok {
+		if err := validResponse.VisitListDecisionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22760,6 +23239,30 @@ func (sh *strictHandler) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetMetrics operation middleware
+func (sh *strictHandler) GetMetrics(w http.ResponseWriter, r *http.Request) {
+	var request GetMetricsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetrics(ctx, request.(GetMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricsResponseObject); ok {
+		if err := validResponse.VisitGetMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Ping operation middleware
 func (sh *strictHandler) Ping(w http.ResponseWriter, r *http.Request) {
 	var request PingRequestObject
@@ -22813,317 +23316,329 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
-	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
-	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
-	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
-	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
-	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
-	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
-	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
-	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
-	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
-	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
-	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
-	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
-	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
-	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
-	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
-	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
-	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
-	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
-	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
-	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
-	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
-	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
-	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
-	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
-	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
-	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
-	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
-	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
-	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
-	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
-	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
-	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
-	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
-	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
-	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
-	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
-	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
-	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
-	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
-	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
-	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
-	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
-	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
-	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
-	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
-	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
-	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
-	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
-	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
-	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
-	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
-	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
-	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
-	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
-	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
-	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
-	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
-	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
-	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
-	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
-	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
-	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
-	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
-	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
-	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
-	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
-	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
-	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
-	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
-	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
-	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
-	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
-	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
-	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
-	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
-	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
-	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
-	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
-	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
-	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
-	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
-	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
-	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
-	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
-	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
-	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
-	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
-	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
-	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
-	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
-	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
-	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
-	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
-	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
-	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
-	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
-	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
-	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
-	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
-	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
-	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
-	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
-	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
-	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
-	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
-	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
-	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
-	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
-	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
-	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
-	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
-	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
-	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
-	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
-	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
-	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
-	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
-	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
-	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
-	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
-	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
-	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
-	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
-	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
-	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
-	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
-	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
-	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
-	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
-	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
-	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
-	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
-	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
-	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
-	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
-	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
-	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
-	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
-	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
-	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
-	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
-	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
-	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
-	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
-	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
-	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
-	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
-	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
-	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
-	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
-	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
-	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
-	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
-	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
-	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
-	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
-	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
-	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
-	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
-	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
-	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
-	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
-	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
-	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
-	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
-	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
-	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
-	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
-	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
-	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
-	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
-	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
-	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
-	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
-	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
-	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
-	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
-	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
-	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
-	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
-	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
-	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
-	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
-	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
-	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
-	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
-	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
-	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
-	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
-	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
-	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
-	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
-	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
-	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
-	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
-	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
-	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
-	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
-	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
-	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
-	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
-	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
-	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
-	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
-	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
-	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
-	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
-	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
-	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
-	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
-	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
-	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
-	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
-	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
-	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
-	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
-	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
-	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
-	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
-	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
-	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
-	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
-	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
-	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
-	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
-	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
-	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
-	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
-	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
-	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
-	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
-	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
-	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
-	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
-	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
-	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
-	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
-	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
-	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
-	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
-	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
-	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
-	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
-	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
-	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
-	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
-	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
-	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
-	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
-	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
-	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
-	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
-	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
-	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
-	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
-	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
-	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
-	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
-	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
-	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
-	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
-	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
-	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
-	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
-	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
-	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
-	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
-	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
-	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
-	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
-	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
-	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
-	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
-	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
-	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
-	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
-	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
-	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
-	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
-	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
-	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
-	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
-	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
-	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
-	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
-	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
-	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
-	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
-	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
-	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
-	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
-	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
-	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
-	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
-	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
-	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
-	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
-	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
-	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
-	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
-	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
-	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
-	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
-	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
-	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
-	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
-	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
-	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
-	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
-	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
+	"7L3pchu3uij6Kqje51TsnBZFyvJE1aq1ZFlOlNiStiQvZyX0ZYPdIImoCTAAKIrxdtV9mvtg90lO4QPQ",
+	"A9lNNgcNTvjHFslujN88fvFCPhhyRpiSXvOL1yc4IgL+PMJhnxxxpgSP9eeIyFDQoaKceU3vU5+jAZ6g",
+	"a0KGSPUJwkyOifARZhHqcoH6fIxizno1z/dk2CcDrAdRkyHxmp5UgrKe9/Wr7x31cRwT1iOzcwRvCBZE",
+	"BOjJxbsj9OLl8/rTRaO9p+x6dqCrPkGM3Co0xD3iIyxR0BrV689CHEWCSAkfyAESJP5Hy9NPtjw766u9",
+	"V6+eHiDckYQpxBnsNcZSLVrJ2UiFfFC0qxG7ZnzMAjTuE0FgwAgr3MGSoIhGiHGFQs66VAwQRmEfs55+",
+	"Cis48D6+IahDCEMDHBGE4xhGkHhADhCJJbFrza+PsNHAa/7m2bm9z37Bki/IHyMi1cnb4hMU5ufvJAp+",
+	"2bHP7py8DXzEBeKMmAXpu6cLT+eCKDE57CoiZue6JCFnkUSKozGmCnVIl9tzgktUYpIffkAZHej91ZNd",
+	"UaZIjwg71w2VMHTRrhRhmOlNCfuYOeoUpNEYS3vW6gBhvebkWnx4Lv9mn8eRnDmCLhcDrMzKXux7/qJF",
+	"XxKphzzi/JoWAVG7/SOXakeaxwI0pqoPi1H8mjB9dkNBAGa7gg8Q42MNvE9+VGp4xuKJjy5JOBLER5d4",
+	"QC6pIv94j299dI5V/x+7PlLUwZWZ4DuJaBQTFNMBVU8PWswihANhrBCV8IIGBPisj82ugUQ1dMYQRvv1",
+	"BqIKRSQmipjnQ9ihoRtmCKEHiScZ9LCLQH0sEWERiWotNhfAvvreEAs8IMoRsz6No3P9VQl1wAOCeBdm",
+	"6wk+GqZ74qhDEDWIz/Xy9MWSWzwYxu7SBJOe71E92BCrvud7ejyv6YV6Ws/3NOpQQSKvqcSI5GAX374n",
+	"rKf6XnPv+QsAC/e5UYSjRyMhuSjZySdzYhz1OOLMN1ev1x1ouhggQ93dPjUxtMhVQz9wHplj1wjsKAoC",
+	"JKec1dz+/hgRMclsEJazANl/EJipcyIGFK6xZPGHaJg88p2EG/ER1iDUpbeoy+OYj0mEOhMUNL83RCf4",
+	"PshfBomoaoecKcJU8Y3Af/Mu5H8J0vWa3n/tpoxx1/wqd2Ejl1MbI9EdbmjIpWrqXRXvJp1gg3vio+HJ",
+	"29I9AXYk27GgpKmb/hujkSTiO5nfxFhQwMPCLcB4G0UR2EHp+gWPiV3+LOwAKK+0yHlHfMFjkjnhnymL",
+	"ShEYK3RNWaQPU4Z8OLXGoeC/k7AEGPR7K6/xUk+mV2bFqAFVc8jlgEuFBB8DeXRskqp+GZkAtpGjEhHp",
+	"4lGsvGajXq/7+o4NN9Qf6xnu2CjkjudYEKZKofQKqJt+BPjWAepxIg2LDMz3bX1YQdly7TM08taBQ7PI",
+	"ObedW6Ze0IL12Ate5UJXob4HCKMxjaMQiwiFmGm5tEMQltcERPx7Jb3pBi6zUqTkIxGSuYAg7EMACqUU",
+	"q4AgvCzeBt0sQ3d7uJoMSbVd6DEOQEvQspbdj4YNWUY1uCy5EljORnfDY7JZ0qtf2hTlBZyYCyxwektD",
+	"Ch5qZn4v4GL1gvmbyMjsUyAdviYvXrx8vfNyf+/5zn49Ijuv9/c7O6T+shs2uq/rmNwP1F9xHpfCieI8",
+	"XlLCoNe0BMI5jze68o+SiNKVl0NITEPyL/u5FvJB8Wr1+xtd7ScurrsxH8/jQAllTTXfsX1NK0BixNCI",
+	"RdN6jxixNqO9voonbUGGXJSQGDfUJin/Vz2WHHImCWh3hyPV//X49A2OrFlCf+l4UfOLh4fDmIZYb3r3",
+	"d2ksAelOOjyaNNFQ8CERaoJanhx1tJTV8vT2YW7Wq8x3j4Xg4gOREveIWWqpJQWGx7EGbRL5iCqJ7KKB",
+	"xiPKwniktV3PzxrmssaXstXYx3dTkw4sxR7UOy46NIoIW+qcVJ9KFMZUr++aTFCMw2ujw+MOjSkcXdgn",
+	"4XXL2+hpFc8VwFTBxs/mBPR5HMPKljyf9Ga7mMYkOrDWC3EDZCHmPTBhDLggBqXgzhNoiDZ2bIcIpGtH",
+	"PN0KauhEFS5D5cx7dPMQd8rVOz5i0dIHmhzecNSJaYg+XrzXaJPYSHsjTVA2CW5mRhRplUFPc800HVTJ",
+	"CqzNeONHdMX5eyyMHXxJ2sX1ghv1/VfPX75AnYkicqMnoifRh26mQR/om41v/iPDI9UnTOmtkuXBpAOe",
+	"Amv8tPCB0Q2OaZQhWRs7lVOeGRUsNyyxe1KJepxHqE8EmTqnT58+7Rxm9rnorFLfyFd/M4d8g2mMOzFZ",
+	"+oBTD4XDC6P23wXqWV3T2hUYH4O206eshySe6NmnzhW8CTuJO2H+ySSOh/XOdDVhQz8ZEa+5X6/7HjEs",
+	"xlhHmmgwkqBgd4gaE8JQA2ziYBDxfG9gj67pnTAD15QNR2BUGYUhkdJrdnEsie8pOiBS4cHQa3p79b3n",
+	"O43Gzl7jqrHXfLbffP6i9vLV63pj71e9/yWubhlZ5gAFsLcAJGFprc1CIawMY6qhU3uhYyytL2WDTOcN",
+	"VmH/gshRrC6snFjhkqodBox9zG5IzIeFgAw2PILDPhqMFMwAmzTQTCIwQ/nWoUAF4sKK1pmt/4AV6fOR",
+	"JDtZ39X8A7DPrQfUR1jhmPdGZOPHlow87+jy6oj0keRCGRO5U6k2dkrOUzzveXhmzRMF2H5P5eYhMR06",
+	"c6a+p8it2iU3hKkdqQQxal/G1qJ/aVqcazEaNdF+i2ny3kRfWt41mbS8ZsuaZFqe3wK7MnwneEzgG+fw",
+	"bHnN/a8tttgZN3vNZn4JiLB5FLi3yyXh9V0Sm+kJFiFPREJqUcd5LEXG4wcqk3w0xEav5i4PbrkzezTH",
+	"wlk3puGKYsXrVKzQ6Ipa3r/IDRETzoixZ3RGNFaIspxIkcz5WKSJ1N0QYiEoiRAfKYS1KEFZTyKpMNug",
+	"wPDWwsAScDhz9ntapNN0FOKosGxnnLNg8PqaPfGzn7NnbexhGz9qt61vDQVWsk+lOPAsxYEqNitwT4PN",
+	"Kr2eU61/GAf9g+NE8boTWy0fEmHETEZItEG7xDsuxlhEm7wMAhbyVIeEYDaVN0K3vIiHo4GWUgTB0SO+",
+	"GNjLAE9gKxHXtGn6+CGIcicTRTlX3c9GXIKvR+2kAWDz3sxHi62NfPra17DIpJffSC/fOqXaEL81e6W5",
+	"uR7yYk95Em4G1qQkujEJatO3rfA1YU0NuizRdanMOmS7fCTQmIvosYDEQxmfIMDoThSgZORF/K2nH8yp",
+	"kym9+Rb1Dtj43RxnpaN8LHICRHrdwTnw0XDxOfDR8LGcw8o+K0epn2fNkRvxY2XNlWZxyIz/kLT98bjF",
+	"TqQckcjS6PW0jkaqdVjGpf/sUBZR1gM7DGYRFvpSQkE0f21DIPq8o/Y9cjukgsjso3slj/YIsxIoBCHQ",
+	"aIlAkygm7YKpGjt7e1f1+sxU1MDIs1q91mg8q+khYixVWxLCquwK4iuKozH0T23cg7P3wpGId1/Vntfq",
+	"GupADvCaHpn81O/8ENIz+tPJxz9PGqf0RJ4M1PDXo5MXJ7+/27/8Pfr0n3h4FH48+fPXPfUrbsT/Jh+H",
+	"e1cspO+PfqqTXw71u3/++svpn/jT69HPe8Nn0dFPr2tk8tOf+NN/0zN6Uv/1+vT27JeL/yaDxkfy+2nj",
+	"3+zXd9Gf/1ZXbPjmhNVr+//t3b8imQPXRaTRQqFvAi41ZehSIZURpzaHQh/IoEPEkoLFPK39ty8m2CwT",
+	"j1YKL18/3/sdpPtddAGCj3PCjt6Fb2RVvcFvUeI55RFZ6cKrnW1++EXnO4AnZZ8OZRMO10K4PWMQDWac",
+	"F+DM+/aP/w6PvvqxPxa5a5WollQ53p8x1TqnS2ogIbcUYnfz2nIXJn1g84cgJtACyVHYB8i2gRDmiyE2",
+	"6QCbIfbngnfIanReKqxG0mt6/Lr6xmG+oo3/h2zQwuZiv++EpmUHX8gx7LM5qjUj734TpMpt+87Os+pZ",
+	"PhYitbSHbb5nQ8BwD+XRWOzSe8uZIUQu4OLR3AOP7wAoebwYIDctdKx1CEproBtRfDNAyV2yvSfMBBoU",
+	"t8rwVhm+ExqUg+FF2GdCUsdYGp/B5oQHSGa6E8khGXmhpq8f/AvIDLDhuznGSkf4WKizBenN2lS2xHdT",
+	"xPf+bU4ZgKho9ZtPDe4Ln5140R3JDbiugYS3BYHBHq/nOs9tMl7qjIM6oCZ4vA0PBj4Kcn55/YXF1/aA",
+	"ygFWYT+AwhTZMwhq6Mw4RzKRNTbp4rGlPmxa0txSs82Jkg9DzCoSsg0KasRmr2I1khsDRBwqekOSVNqt",
+	"srN5CH0wEDWgMj/JhKi+9VBbms9HcYQ6xBB9U0/LVNCiyvxoMozvCrzlsWYgGwPvkI/0q8/8BzY45XY3",
+	"70Z+5GM0wGySCEJorA/flCvb4GErRVlPbl5ZsQMvpo7muceisqySNZsIeY1McOqcTNoU5OzkSHGOYpj2",
+	"oQW+u8zNveI8vhMDgxt4se2Ex3+JLDC94Ts5xSon+FhQddMRxUvlfT/icONvKZN8xRTyNM5wKh1gTlp5",
+	"emOXRNzQkKBRZvKHprvVU9WLUp0RoVp889GIxURKFKRIaesGG23dlQo29U4LkThTZ3jePbrHXO3de86W",
+	"/8jkaDgEOv6BRBRfQY7oKiz7eQpAR+blHT1YE40xU2h6EB/1uEItkxQ7jDFlU/kkmYWhgV4ZsjXRHgdb",
+	"18AVTG9qg0VvPso7COnRgy5iTFrpehyMKbkwU0oqVHZiWxCKmhJTpprVl/kFt/yplxZEmLgnTT0rVxvr",
+	"NzNXWqGbQzUqPbpZ3FtXOvO+11iyHuOTl7PrGeIeWax3YBH2SXSODW8S6WBUkcHCJUL8lb20dIlYCDyZ",
+	"OVdYTzpF+QmbRc1uCJcAx+ZOFPDvVi0zjL/EOWdOGWJUFtIopqiaAE0zNdGqvjB18u7tzMwzp+97tzs9",
+	"vmO/1BSndoHHScUY3zscRVQd31jyVHYzM+COQ8VFcem7LmU9IoaCsiQnYEoYC+REKjIIkqrYIR8MMItQ",
+	"TJkJ6dRfkkGHRJHm8UPBewIPNGWbWUhEFKaxWW4UUb0OHGdu0pkwpmGCRkWlBj9+PHmLboiATLWXplnB",
+	"6+cv9p42UYwVEQgKPUhQnlCH9G152ZlV0WHhqfH5YoW774xYYRMl2ma5MwNmQa6gYEpGOIIGDVAEWZ/v",
+	"kIhQM3nCtAQQmYoyTRQIHpNdEzAZ+ChIE7rsl7vZgrT6iTR8dHfGCugGKjwhMbd/QFHxf5UUuDhAdQAd",
+	"zMx9mKecFGhFRT3rTH+A6arHRgLJtRKIsCI78G3Bqo3B80tZ2uq4b0vDm2VRiXCHj9QBIoOhytTed1Ge",
+	"jNTKZnG202IME1Kh5409Y0xxWGYYccGIU3QDUonsDg0e+w7VMxDlu7qZDmhTXAP4zi0zB6iZyy3kBgnF",
+	"yVkrNALH8VkX3Ntzia6VIb/60/TKmTkr8bgM4VvE4mDc2a18TouAHdmqebiYlWFYcZvc4HgEj7QJi4ac",
+	"mgtOQG8kaBE4zLwtl3p9yGMaTtquHEG78osSuFvbgMZSU9o3HSyt8q5lbku8Oi2XFG7bn3cX84+6fGlz",
+	"Nlx6ikWYka+CtUGEWFh6y0ibywC+fS2p1VbMfK2al1+Vq+BVXR79YN8A/ya+PTHvNFxRe/d5ARqn85Ye",
+	"vj2HGQQuEqDniRuzNDvQZxkkSZKU9eJsGqSxdWRod1X5be6O5wnlmdphSkxmt5zbQoHo4fSiWc7O44IR",
+	"kqBZabg1FjbtmUSI3OJQxRMo9eAM0yY7Furq7FCGONMvcqhRmNzAzNT5w/BNneriBkWcx2YhEelSPThV",
+	"SUMqw6fBZBhxk5own9a4Ivyw8wWH/UDsbuq612B5pkLaLMBck0lpLexZYdNhAshqPvqdU2a8ETLGsl94",
+	"6L5pxlEsB6fS5EKhbwZJ7Lu+a/ahd1J4i7O14e79Gs3hr3V9afWzVai3KXe2xIKhZpiZaS3ybScuvph8",
+	"RbdqBLxiqbP1qGxZrbl74u4zJ7MspKwIJKtYXMgt2JJzjWycndisrsN5TDCIAdk6YMuWuq9uqoEjgAAM",
+	"83hGBVy2aUD20K1mldlDKeyUAbQr15RSw8zhCIKlla+mrALQrccedNBEY2DFZqgca52fLqRHL+K3S5Fh",
+	"31MCF5oucov0EWcIo4iwiV0vI1jEE7dsF5QzgR54ptPjBraixIglHtXSMCFBQJCB6hb20LVUweBb2edj",
+	"luFjyQVNQUNaeWuu3lxUffE+qciKBCSDPYtoyExrG/uiyTwzUf3oCXRxCLjoYUb/BIEeTFWmiZeNqyV4",
+	"EEBb0/xejRVtKcz1PT5mK2C8b/tLVcpnuCDd1X0Ibur1SJJ10NGoEPZczcND40eeoUbTlRm/LIL5qRfm",
+	"zXnfwD611yXg/S2oEtF57iCW4JpTKlfmOhv1vX2/XAdbusdXJceYdTvMXLbForvwh2VgeWOwa7ZR6t97",
+	"FLspWbRz6G/CMbbG0RaeqquKNS34RaRYC/zx6uocmbIBtUJpgLgRCxwZVKKx4FpRTCJwCxXEJARhepR3",
+	"XKAh4cOYHKR9WLscHDpiYqpoGZWUytlVZqyTLoBhxncUj/FEIsDrIp6fi3VYEIKWPDjr8TOz++ac0/26",
+	"08vOUnprH8oOaamjPk5spPMch3Mt8ImDeSV1gQ8TI+Jc52myzjP7woO6amcdLcv7bNMtHaUHl7+BUmSa",
+	"GK+ZGwDhAWc904JZohDC3W2N6AGOyKwIlcGwWeSwRUG+LDK52AdT+C2C1ZWUGFtY1CoMOX0hoptWcZbq",
+	"e+4cEdnO51V9lHeri8xSiQQ8nCxUROgroewsqILPPh11gZyYPJoSic+VVlwAN8cQHoiCjHfHNoh2swRA",
+	"8wI7U5Bplu7KMELTEWe+TweaxZO7Oh/fyyy/sjmr4EaLrFpzzvUspbZTlCbjK5NkgJmiYc6E45FbEo4U",
+	"aeM49vwCvgwQC5DKWfZQfYS7CrzqNOyn+KM4kopDuSrCRgMNJdMzsEmbsza4ydv6k7O1qPRr8zkDTCkZ",
+	"m2OHmuL58lomMSwW5Q6Avt4qwmCxvIv4SMjlMU+ux1WduLsqcy0DsukDQEG65MAWJxxioSSKSVchPgIa",
+	"x0axjW52+UZTVuBpKnt/vD1zUEux+OS9r0uz72x0XWm4YQWHUxEhhLHnK24lXrMvaylZUOa4kEsY7bcA",
+	"drK+NuWKICNs5GiIky3xAhUaGvL+x8XbsR2QF9gg8tWb78kAYc5yCbvDbMnu+3ZL2SWv7pWCAS6HJFze",
+	"0VAKYOjo+D0it0ORJmdmTCr79dcvKqniZmnmgSmrzN6raSPbECtFhJ7+/3ny2+HOr3jnz/rO63atubvz",
+	"+UvDb+y9+vo/hd+/+Npstb7/n1br+6f/qwjooX728l76nnttPjaYx/L8rRgfslW87w0f9OKWAiY+Gq4A",
+	"TEva34qA5UeCY1UQ5OxScmZ/ibEiLJy0i/grKOQYDSnrIcX5NTSgGtA4ppJoyJc5BSLiI5PEY1fFRoOO",
+	"USBSxcxJTOa2+ZgVSkCOI7in5R8xVUAuuVQ9QeQfccF7xQzDzl0ETbPL6sPxTQASewKbphYj5r5eOGei",
+	"WCbnXTRvrvDy7I1k0v4rJDFnyncVXp/R/SDVSlMiPUQNHSJJQkHU4tAStxg3ycL93Dd25g9zCSz96dPP",
+	"RUTbNgS+JhMTfv3yeePl0wMUOOWMQBDVxeWhj4JQ3AQ+Cm7tTxP46Xxn7/kL+6P5/ha+P472nj9vvJ5V",
+	"1XDcy8LgxeXe8xee7x27/6O3l4eFaBKKm+yLMDG8ABMV6xaFVPq6RDK7NlJcurJDPfyR53tnP58Xjl/M",
+	"BUYyj860V/jybeHLk8XsQ6/T7MLM5cOZFoHqT59+viSqMHioujarIWeRrAEDFq3gPe/1SFRu2Fg1s8GG",
+	"tclra4Sam+Tga6ou+O1kyWyHuV7/JVMakggsOiAuvSFpdbhqhsMi2bzMppeGtSvC/ALDCxysO8vBAWia",
+	"fAT9yg1/l+4oqTDmfLkRa1/l9It5ExiYy0aRLJP+sKb10IUrO6ZeYLWcDKHDEmbIxrMj+1KSMs24LXg/",
+	"7nNJEI1QoD8Hpjg7lQcIKzTg2bSEQrDZdLqFMcgBbECqxWrZD7PxOH5RVMZUlgMdViAwD6qWTdG6NfSz",
+	"KQherM2nlnDOVdEt3ZtpwtTBLwgJLLYTpFBXKYYLRimf9kGv3+58jWv/kKR3zYv8SJPAihnTStEhmUH9",
+	"KuEi6VLvWwKeOaRlDthlNiynqXZ4NFku5XGhVXJAVJ9HOXn27PLK873zj/rft8fvj6+OC8XGITYab54i",
+	"XI7CPsISBbt4SHfziYVTEeHWbsw4+mNExGQxDbdrtVMXQcMpGWf0u2VO1hV6q6T8vbFPJwLRLKfCUSSI",
+	"TOLdNdn4TlqNsDaP6S0ZbrYoafCjJGLnUP9euJQD6LnZISZVsYZcLACUQEpTDalEYRUua6njdJ5g4VXx",
+	"iPxsA/tnnJuCIAxpIyjETC+vT+Io6/oxfMbzvWxAoGEvFu4VwYNif3t6eGm/lFK3ITYyB0Qigrksk5bq",
+	"isFPecYyhfiqSjxl9jrfY1y1O6TLxRLy05osrpS3FbSXuSdam7moJahsSSei++bH2cWvzpMztWkShT6J",
+	"CxK2Om8RkKeRgA96CukyTvFgrVSWqZE27UubiZxcxvpfYvwvtO2fczN4aaRNypFPf1hsBJ0XVHNuTJA5",
+	"6+cS3HERk0v01bRk8tDNiLqCF1s1EvPpOkzNaKpqak4tWEyxtoW8yyynGvMyLY1mTcgzlm1+Xdl6XTJP",
+	"1kZVOfUU2HjGRqJPAstr1OXiAGE2QT9dnp0iMw+YAKwW33iBfjZVD2eWYq0ls4YzVcbBKUgSmnMfFOiG",
+	"fWyYqInrN78Zwy3jttj5pnXFz8VFYlJP4qzdtjyeztj27Mv5EDobRUGKTWgJry9phIs6Exv7kh5gsS2O",
+	"9YmgCrOQzMu71fhnmttnauHpQZHi+e/dlSR9iaun3PJZ7mTTfD0jw0yIakMpwaQqcuRlTr8NdGfqGxqT",
+	"yOEiZbZI8+eFoQEljZa/KzZNOWGp+PhyB7aYhqRFM2ygAVaLow2y5pVKIJ+kpjyC5JOqJprcTPNO4b5F",
+	"y9Q8W10CKWwHd98CVdauvKoolWnw9sBlx9KQ63XLjrk9LS48dodR6nddRgxSRB5ZfHpy8MuHYDz2ZLuv",
+	"xXA2J+e8grnTPvi5dOwHIIVLpnpeWOY5N6Bmyq6yVE2spaL6FoUx6dW+hWJWy0dUWWErT9UWikWllhjT",
+	"7WspEwIYyxYWJZg9iczak3nLTufeIS69kSWh7mFZrz7lddguj0mx7WIJeC+7Qz3wg5/OujYePUYm92D1",
+	"aL4pf6XTc+t7+yjsY4FDRYT0tc758f/U6/X6VLho5QhAveC7jz0soUOLbiOtgLEoAj+lS0UavTN6Z63y",
+	"rsrhgGAIxpgkuYNLU7Z0cc+rZKlkdpY/uhf7VeNzwUD3Yv/r//wLJJD/+RfkhXJGiqNx890qZ7G3QAtO",
+	"e6iGIyFc0cRhjCcl5to7D0M0BgHGx4izZUISU922SnBiSWPPe+MruYtagvCArFhZE3eVqRZKnw7ES8un",
+	"LSvJTse9mRJWoGiXWrbzTTTv6SrMgS57A84zmNhR57r5ivBotvHqffNBu/PVmWBy20ta61cpd7IkJJeC",
+	"XyncrcAcHbKU5fRP8WrY5iYQa3YDqaZeQGZpaJLfnIPdGicgpR5MoLO27JgOaIlvA+QTO8QBAi6NuDCh",
+	"Etg6WCAYkE30/8Y3nDS/UNyYKQf4lg406ugBTL01+7kw07iYg0ABS0Zule1w6TY4xD2STGyNyFBZAaLk",
+	"KGdOJnAxsBDiWcxhSs7aWpNmfXvJasoKPOrzsevUD8Ni3XogtJKgGMsK/C4zVSFQlwkBK4eSZPsKVnX1",
+	"Exa1ReKZqdSxMUrjXqGhWrvIg5ME9tHYiH2W54OPwLg5CEsbslVcbC4yYkbAZLmJCIskogy8VSE21TUq",
+	"BlNkOikWwYhJkElCuY1YZiDHN8JRozDGdj4OlUgIM70Zq23corPxAI0kiQ4Q07KpzY0O0hGD6gdT5sY1",
+	"AuJ30vlzoWi89alqXDFtEFGUryWQjptvHlm6wdxJJxHN1ZdfEr0y7S6uEAdsw5QygFJU29whcg4zp3Y7",
+	"e8E5MJ9DON6kZGK2+WEYc0niCcIp3pmoI56V6LO+bz4kzDnbUaA3H6qgiTDjJozJhaOJrPPc4Jg60C+Y",
+	"9qbpKy3WEXwsiUBdPKDxBCpsDOG8WA+ZLAeok3uAAt7tBs2kWRMUz4UmS0mgCizHZIW5Lqq82y2W26bp",
+	"VHE1kxxBSuhQonWRG35N8r7Gqc7T062Zc/DQxn2CZ32P9nNEYmJ0ugG+bQ+JaANAzd3NPQvdKyg+5OFj",
+	"hLJK7aoyc7bra7Hz54YUxysvq3lP13Oc9k/PoPxUK9r7hQV7IssfpWnXWpTkP5qqzz/DKOtFjDL1jxTX",
+	"tMn0fQXKliB3NXeKbxc25x6mGtDe7z3Y41zqHkyb2KJ4I01XMyHysgSyzXOaSskKjqmCYafGKD7cqa63",
+	"93au9nhWONIVlNLiM59fMQZqCWjWiFH6nmHfjJui9Ek9eokw2q+/PjCtbtBQkC699Ysf1qiSGXDE8o1g",
+	"5kDAggo3KE3D8CE+zJh9uQCJ3MQp2R+SlCzbYU+QHpWKCBIle6laBufSuKP/SsEIdkt/6ViEpeMQTPDC",
+	"ncYiXKYFGzdWqbJClcmVikcqMXqQ2pHza0ZeZefOr/vi3RF69uzZa00MPl4d2TyeAQ0FLyxQUarU5a8x",
+	"PbEr28BjORf9FEmuhO6ztXvn9BNZFD/M4xnXe3ZNhaec7Tt9TwwTTncJZjnTYfy+1QKz4NV1Av3+ffhm",
+	"NwaA8720RazzoyzK0pyn7awa+LlUmmyiNy8I/sx1ub0nNIAjWwKK9PPn+RvejEK0CtgsmU1jlraYHE3t",
+	"8SGuJHvES97OCjieYkgiERflUxzOiLnmRUisiHi2+eSmMK0Iyz9RFvHxklucZ3y2Zn4TuwEG5hr6MJKQ",
+	"xWBKg0CBziDNQlzC3JxPXZwzsS3+JznqYlF1/MLz4eK6G/PxR6fmbAZBrTK06QR8h5Ru+M+LdnTf6Jg/",
+	"zsrICKa0cCSomlzqkezhQ8mcn023sA7Bgoh37ho+fjx5u+/NIl1aZqeGPg6HYByKUMzHRIBPCGocJ95H",
+	"/ZhnG5ADCsIkKeT0lRqaFuqUdfksTCY9021bPom+1+gNteEB/SNue9X1iSD//N42o51kHEqZPu+y1mIt",
+	"9v33RziOiZC1779Hx1B03hrRnb5uMuUD8LFIFByOVJ8LG+nQRG9gD6g1qtefhelxwGcSHCCcLUUE+nau",
+	"8M9+i4HhgA8Jk0nDPUj4gYSrGjJVtQ8/Xv3YPnp/cnx61b44/uHk8uri8Ork7PQf+sUANgl3ZAeiSiI+",
+	"ZtaraoZCnMH34OttsbGgiph6PSgAd0YU+HqVEi6NQvkw1JmgoJccu92K8bYENXQIuzKeD9yhMdXAi54E",
+	"0BIs8FEgCNajBjBZ4LdYgEcRhQ7FOBpQFjw9QASH/cyZmy50+XQohRghxtsY3O6YmSaBvT9T3CG9P+Pj",
+	"yF2dAxfYLBQztoiKngQWA/WSoAp/8NRHgVbFAkT+GOHYuXSy2meLBbP9+wN9vWp+sXGzkGyxINNDB3yG",
+	"2LZKtjEKs52Wqaq12KW+gQ4Or5FNBnOVmEybYZRZ2QfKMqszAQpsgvSloCdYM8vYOVt9RGJJ0H69/tTX",
+	"5y1B751a9mCkAadDEOOIxxERTesXFTewKYAuiCjAKtmA6VdgdtioI5lcxvP6sxr6lPivXWVAQJKx5tpJ",
+	"zase17Db5aLFsPV4PzEY8eHwl/bl1eH749Pjy8vgqSs1xfT6AVrSw7hUOCam6lefj014hlWG9Yb7EKpB",
+	"mAMqU29JA9WVBkUHnjIFLACb3ZtGgOSQ4GvYxNmQsJO3SbWmHK1Ah+cnqFGr63U5/NR8zk9qZqk+aTEH",
+	"mk1XKx+Ixl697qMRu2bwFiWAcRpNe4wL12wLOnPyaGJrRpnmGfA6ZJMaxmw36IzdeoeHLEsX01TDLh+x",
+	"COmVabnKWhKptDQm9fC56l+wiD5mtvqCcSNb9DFFLRKfpaYd5nfrPkechaRpq5LYgeWuCc50tJcqA0tZ",
+	"bHZhJOmAaWks5xe3Zs5Gi5kqWQGcDOCrJga8q3cq0JiLSDZRQBnkQbqYmidg1E2iVjSSWwQ/SDyq/bSh",
+	"uyYfdv1t8IwA2Zt2ZgboCQQyOPevc+Vykc3ZzsUdfCeRHcU0VZAG3IOs2zRAT+RoSIQkkQWKFnNrJLfh",
+	"SMIpatBSfdJVT2sA3SaEYMxRH98Q487JTpy7K4x++nSFngRqMmy6B/7P72OlKbmlMAjLyWBAlKBhixk8",
+	"/enTVfvw/Q9nFydXP34AdgVwGmKGgFcAQkjaY1iNBAGus1sbkzjeAYjf/X18LWu/S6hl3hlpVhZPsrRH",
+	"PyXR2DqoTFCGVDSOc3ENnBEL/VonM6Bv7OZUooaG1Bf7+pKDw51fEd75E9V3XqM2qqGdwPavIC4oJWmA",
+	"G5jAZFvRMglPBs6fsfy7CRp7r1qsaIom2oVpAMBdPmx2BC3pEBYBVWt+D/3UOgQF38NMDjNhjr3nL9IG",
+	"9B+v3u28cnV8WizkTAkep6H1EFkfEwxwpfFYYBpDAMEQh8R3+d6aK+sJgppmlLWa6ee2G9TQOTal5fGA",
+	"KI2VmirN1BHCpn0swrLFgv+99y6ooQ8aDfREgIVwqJYh6an0tFqA3JGESao1OQ2FjtVlqt9ptuwjaYsa",
+	"6RuygXgdoUG2xXJrgfkM+R1i1fcBooGcEDhZaDCAFLlVNnxOw5LQEoqVSQ7PTywIvadSye+/N108oDWy",
+	"Blu9XwSdxGELQ9wjUTPJ3g8grDBAGtnRE6vQ2hDCJMO/7teBCzuKngTJafLpiAN4eYL3lF0HjvEbSU6Q",
+	"+B8tCI1reYGpKvlq79WrpzX0hkdaOtPrTeZCH+gbEwkS05AwU47URHV6H06uPN8bidhK5rK5uwuUH0z+",
+	"NS56u/al3QE1RcapiklWTvd8zwq6XtOr1xq1umkiQBgeUq/pPavVa89suSjQQXJIj0eq/ydhO+F0E/8e",
+	"UXPLXRDNynuU2SMBCnT+8c37k6P2x4v3gDCWbphO05wYbqGnTViz4zL79X2ttCQSwEmkd0iU5fFHucWB",
+	"S2TImTQq1V69nvQcMYpths/u/m6DZ8gtHgxNVtGcJvjpJehzqdmXaiEfpKLIbvrigqb5S44mocZ0UeP+",
+	"8oHKe+xXmty8u5v4mkpb+S8zWuKwSsZzVThXGs65xL5apXahwl4INKDxFsQZE4W1UJwE9cL5pxVHYbka",
+	"NA3+A8D9smP7Au+cvC1bi3181z558tYsYL++X/ZGAtNu/adcgRtWb3y/8azye1ecv8fCOACfG9yo9N4J",
+	"U0QwHJvmdln7hdf87bPvydFggMVEHxyJY5nI30ZflZnyl+6agQ56vqdwT3rN3zz7hgfGkWLRo5TyHKKf",
+	"Pv2MJFGZwtg1dGJkaAwqsuQDggaUjRSRGc6iJR5pKP2IKRonwc85UdY8RyITSWfC5WB8Ko2C32JA6H68",
+	"hALbRsZNzA0me8hPVaNrMlSaVTGOQs3YDP2foW8/ffr5cm16ZspH/2ZreduS3bZAd1KP29bZ9hq3P738",
+	"d+fXN3+8eda7/s/1fz5Ofro5HXu23DaU1rYls6FSNtTF9hqNP/5z+J+fb49E99+X7ZdXk0///eNZ72U/",
+	"vDnHQ/ohFuMTjM/DHz9ecGOHroaoth52CWrqbU1h3pE+yp0jI14tQj142D371V8HbSuh0RT+6LcqIO1H",
+	"hm8wNQ2C5uHcZV+LM0CikhrxznigwdjIHBaGNaRm8M6poRbxCjlZ8wv0Nyhm+ZYEfydNnaJUpTNsX//z",
+	"6/Fp+/Ljm5+Oj67aV/85P74MUtnLVEt+amouGVVsymMAGlJqmrXUuMXsxL4xkISmaZ8V2RybgSqNgkYE",
+	"SaXVdL02CUY2jYDXZFKEe7Z5EknLGr+xVUWXkSPcyVlhTh9gk0RUTUePAOa9TG2wcNL5eBF4BGtZ7195",
+	"9m5fGTk/XTXUyjSo/Jo3WdsmVOuRnEwETlrMez/Xvc3Os+xy03rNxVTBTXDgLDeK8ykqMWs1XIzuN0mR",
+	"6LW4e3Vu+wZH9m3g7/VG5Tc/Mi0zEaaoaYsIr1cXD95x0aFRRNgDyRUV6WK62Tx5TAjiB2yNE7ZYe8Sz",
+	"RMIquw4J/1kkhfheYub2mh6YSLxSAinLKeRhrqeosaKNrVARE3yj6dlIoSeBXSoY5kPXu90t0Sj7rvsi",
+	"mEL0DgKN//o5GpknNK0JtGpqSHCLqT4ZPE3rmyk+RDG5IXENnWVKnVGmjzkmiiBsLTbSmhsiwmhShxjk",
+	"N2PTNCq8XZHxkeh95FpIwvSJyYAW9ofM2BNJZA0I82jyITQyvCOynLvR375UINNf/YKnXs089TnXuK+4",
+	"MWRRd8Z7YgPyTvjA9GlW5guVHgVH/hLyZFEj1AVsREJXKS4iInw0Gs4UA0zttPl+p1t28zdjN9YBamGk",
+	"4dfr9QxIaP0yjhEG8zfK9MxYhenkjTJzBXPwZWcM2NkitMYfDUZ7H1RRPCCuX3RikLflKfXvmtjrZ4yz",
+	"NBdiX0OHLOFZLabZiXGJgZ+gq5mFkhn5vYbOcc+ZQa0d1exKS/aW3MkiHmAisE2ot1yHCzys+G02YOPd",
+	"74Lwumj2bCa4l4v0/62I/31ecgcuCaGAih6aBHjetSKX3JLFvyFZNHUfLASgwaxMvrwgLgiOSkhiFqnn",
+	"WCuMGcA9nHSf0KicyNWmxJM1WhpfZpAtr6JFbltfxcjdiuBBAISURoYegkRuDRWJMSKljQdTRLHQTrEu",
+	"pXTVJuX9GDLujYBOlS99MBJazDo+L72PSoQ0gdgtKf0bktIzZguep4RrMM/GsR4pzaBuOSWFRMk5IiWN",
+	"mi4aPE149F2sYpotKTMJk0lxPBPtMYYgJ7dlTVhbLENZk60vTVfPulqInQytImciHm0nP5Spu6opL3NB",
+	"KyY2FfARghZcUB7vJi7rAR8QZl09+n70ZlGXjJMocRd+YDAedqnH951LyrmfrBOpxXLFhZy7KW1CZJdp",
+	"jTYmMs+caDaSVa+5nE3YBMw75BKOmtqaTo16fXkb+GqsIp9c+rCcYiED/LzstioxjkRO2PKNv6sI7kDA",
+	"edbWsoVn+MaQ7kI0+dyQoC6Nk7A0Y5KA0DI+6FBGDqDJrvnR5czOBvu8p1Id6omOb/QBQLySC3cD/Cpv",
+	"gzqw9jnCjAXaNdmk+kFoqufKQTZdRl6KgjP5NKWt/C7O3h+3jy6OD6+O3wZl46eRNCvMkO0TWDZBNrhm",
+	"3hRF72Zql1YiQa7ZVumAuY6wS+zY3DGYy1xcvon5pQNStnFJ2dSuq+VHlcydMOMF00LIyErTFp1sCtO7",
+	"7zWjPNefvQpPH42E5MI+/nl9921EvOZeve7bDKjfUvbufTj+8Ob44vLHk/P24du3x2+TVsFN73X31Yuo",
+	"/qrx6tV++DJ68RySlRSm8UyKnbdX33uxU2/sPGtc7T1rPn/dfP76V1cgzqs3Xr9+1n1Bdl7h5892XkYN",
+	"vPMqfP58p44bnb3wWbRPnndNMbKm19h7WavX6rWGl+mvk2v6lnapzg28t/MyfEZ2XnfreCcd9kU9W1Kh",
+	"6aUlPnZnmLfFxWwX5Oa+a+Osd/h8p9HY2WtcNfaaz/abz1/UXr56XW/s/eqKqxULBNlCbV44EvHuq9rz",
+	"Wh3uNamu4J397GWKJtiupmk1goLpX9bq9Ua9vvfrMqFyjuLmUttLnCZAYqWPGBkTqdJ6lhsTOd5Tdr3o",
+	"eXjmHsSTFeSSVQWS5SWRpUWQDQUnJUIHBGbnE7FATCiEkZzAoWWJKXHDCBh5eWM38dCVSh5G8EkzmLSA",
+	"EUOrbsh3AUeNC1B6e3LVfnt8dHJ5cnZ6aTMAXJZSzFmv9Nn2xfHV8enVydlpYPM4eM8WoRyApx+3WKY/",
+	"PVVNUMeoRGNBlSImPtra9ULOIs3yJNdSe4dQ1oMUNZcBoDRL1JpeGktpY6ipRLLPTXVdwfmgxXiilbqk",
+	"Lt/aD4JdkxciAwTJtUYHhSqHLgnKTK04tD8z+1pehivQNjVYpL7XJWS4oibpq8pvRe/lutsvIamcKBvz",
+	"pg+DRr5JpJxKvWiiQGuzuy/vRGpLe/HPvJqpI7VZAe1tilQPIaOl02/FtFkxrUwUc4DiCiCsJWplmwlm",
+	"LD3rylvldqANilgPIEi9B77j4LaKMJWJQNnKU1t5KpGnUnkG7NZjkkg1awlVHajuW2rtP8bGBgEihwng",
+	"c0F9Y2jq2iEoxEJQArnKTmQQLk+wq5VA1KM3xNRFMDn8LpwKcg4PkpRgyBuzqcX6Ycoicuu3mHGABoOR",
+	"srUjnjXR/////n9BIh65VEabBQwm+0Pknrf1C8DyZY7B5XbI6T3Bk9bEbgaTbnzfxm5aQ5JLv7UZJEkq",
+	"sT5OH4WY2W63JiCzSCZ6Y+sqL2d4r0Z2YOwErSqbvhdhKgwqR7G6sF96jx7LqyRW5TKq6q8Xv3DEWTem",
+	"JvdsaTqy33heZfNyNBxCZusHElHsOlo+CBE6AgQ30crZOLcEIV3YsRKYSWMwMoFv1seVoUkG6qdoElQo",
+	"SWmSxbxyBc9kloYhGaomJAzvgnq5I5UgeBBky2aY0GP4HjwioDbtQHklo5IaWtDjBDKhgfaMs+if6QfV",
+	"bDGoXwIW5cA8YIpagPQvSMhF5HLAIHuQuioh+pdMvr8ZwpSOdbVG+klJEfsFNiRTaxeS21I1SUUbo9KF",
+	"XGtfUJDEpNu+x1LtgOFm5+RtgLSolpIwswB7GMZrKhO/JKTQhyCnBgeI2vL3Y9ueoMXsvPqg/ORrp4bK",
+	"/kgrnHxsK44kv+fr7zAOSjURqMd5VKYoHtnrr6AmpmcFiog5FMUNJym1xetnczpBUt2s7i9X/WpWRXnn",
+	"4ojglP2pG82vEkqrHCAo+5+oNAE8lGqMRrZKV5+74WLNpurK713FWUBV4d41BHw77OUbEiIzVC1Kih4V",
+	"hCQ79Jvr+zMBynODRKA0R5KVZxpNOZJng+I0+UozVCBMA2xSyVeJrJk2WMwE1GkRy8R21FBa6A8IeotB",
+	"2iNMuUIa4BFsb42gCHIL1SycXjlHa16sAZfrs1W1UNjOpsVBO+i3JQ7+9YU1l/9WUJMvg+SpMXZO5oHD",
+	"81klsQBb7lKdSSe4EyD+JhWbvz4kF6XWADwuzKqpCt0QeCh3v8D/Xw0bi4kqqMh6oqTr+qDltUKm8Rbe",
+	"/UGP5a0Ci1vV+u+nWhuYkUkQbGL7SuMPZAawAbhkifrsO215ppzI6jAJb/6FQfKbkN9NjQ8LIguhwQjq",
+	"M8rzAvUNxjp5m+pvw1EBLJ2PMrC0eT4PY0Od8q+WwW/hdUtCF1knoSAyNG80PLtDqiPLlOUxLxAkH8M+",
+	"jaMp+aCU9x/ph7cCwBZ6K0HvlQkWsuyfj6yJZCnoXY/WVzDtaYie4QzTTdz0Ao0x3aTOqEwijW0RW0OH",
+	"KKQiNJkq0P0sm4UDLkE8QVhoiCkSsQ+jaItjWxxbEsfORypFMcoU3xB7sDL67peRJKIqe7DtL7awu4Xd",
+	"ZfgDmPMeJ3uAvkTzucOhRb5ceXiTYi8T5jCH3m+RZos0yxN8U5h9c/Re8JjI3S/6v6rU/oLHZAu2W7Bd",
+	"itZDfnwut/47iQTnyjhGZ4H5Q8ZY+DA8QMN5RdtRghKbtx/ZDnCrGo9OeUTMUW7x7u+Edz9AeGpSh6Ic",
+	"/5ZCOcdE+lhm+qFbZWH3i1Z5v2ZC3PLI8iOW59nUlOWwNyORLUbddJ51gnecy20bunMP3nzbUSYNhtHA",
+	"FK3i309U2ESoKQTH91QqC/FLA2OGNTy+mDOzqW3M2R0mLmSKBUFNHIjigl5DfFyNoOZDzzKZ2Y6WLvbf",
+	"B6YkS4AU9KhwzaoUtPpw40GyoTI1iKALmYn7FVpdrZW4+9Nl/z3E/K30UCy1J1CdxC7alNRlZPTCaPc3",
+	"XPVd10HpCn/hATkwbSCTPivQWdLEZIecRbXioMaF8LpGGuIXT8s6KT656Me8BJREa62Tipfm+1UOgkx3",
+	"Pi8F71MxZUjrbbEopQ3fVF2lLb+aG4jDScquZhnVP6thspWu7lReByU6o2uXBmBnwNdU3gPSlO1Wbhsf",
+	"BWmFliBtiIpRB1qQmthrW7wAQ2fyGjrnUkEzzB6mrMUEGcY4JBJ1NLGC92SJPXeKAK0eX724psy9GA22",
+	"hrq/q8EgoRYJodiYzSBrL7DG59RgsKSM66pBQq0EqOueyrllUu0atocf9AybsSlsheO/kHCc6aabpvcY",
+	"U7DDjxRqlhWRJ9ByG6rTGAjnAnUmCKMxjaMQC1OZ27XwBlw1LNFlRhYLy2C6WB0V/p5Y8G2JewksTAHp",
+	"P6vB5YoCX4kMNyMsbenwVsR5IBFHg88M5bZ1O5am27NyjZzT0dURbUvLqUQxlcr0CLPdw/Vm087jUGar",
+	"+X1QllGeXeCyeHTvWdBY4Zj3RmRL8e/IIB26E24iYuq6ZwDcFFnINjkybY+mGiNl86XdcPPN1kn1/t0v",
+	"ajJc4GvJtu943ODqVrp1odwhxOZa1pjuBRkATIFlI5lAbjjNfhxklAHx7hdaJS/iIi1zuJU+ttLHMmmR",
+	"iYs76UKayYxEUMWrCiosTJFcF0RdN59touQjSJTMlFW9PyLpV36pIM1y1nrf4dHE1Y+COnnJrppFXYRt",
+	"fxhKoho0KLPFUALTQUyhAZcKNV6gn+kbzUR+ujw7LZKWz0d5TNh8jF7SwWudNM+/AcJtucK8TM/E4bQc",
+	"sk+po4XizHpR327qbRmILWSvHvmdkXvuLeR7MyzNf6DQ8lm824aXb5H7UYeXF7Ku6j7iYuZltaNK1qVV",
+	"I3rv28aUIs7WynSHVqYpxTrDg0y4wMQUHbf9S5YJ3X0g7aoSprgg4tXEvG1i6pYVbFTOWyFq+HGKeUvF",
+	"NC4n42WQbivkbTH7UQl5EBC4ORmPx6SQJ1WK/KPZSD90iDojGqsdagOg0h4VZtgIPdmvv35aFhL498lk",
+	"3wL3HHeMhpykSGXPBIlAy/PCepUaaDbGuPI8ojDs/ZAhcktNaLrz2Mekq0zkCKLSR52RgpYNpqdO8nKm",
+	"xDhY3vtYQuMWaJmQQxzT7Q6QqsVwrCXciemJl0EoU4fOoVRxJPxKifCZGPipTj0RdUXeoRWNRGPBzTlX",
+	"NMzzmJzBaPLvEwy/xfUyI7vBdX+qrGIGv/J9XeZhepabZRLBKmUd50Nwv7ns4/Wa+tmWHySiqu1G0gtz",
+	"zSsh6m3ttnYr5NKlN1KlpV3myn0kAc4PpoL8pLUxUOGi++S2493f3B6VARvbN6Ry2OlU6B3QprJ40xIG",
+	"r1m5CTutFcaUGoL38KbT9ShMNRnC9+DoDSXSt3z/FEcfdxVaAxfoqAzqTKA0xpaU/N0DKC2yzpVWCohG",
+	"Bd37yqbjQxz62+P3x1fHaFp3D2oIZrT1D1mfaMEoMjY/qjJ90SJepCxckAG/Idtaclt71EOr7KXhkyvD",
+	"Jo+3YZOPJWwSjJbS2Q1nHX1zyOaa1pwloiD1P86IUwzRCwMkkyrkvOuoMWZhWpTcNtssqkp+gCQ3z8FC",
+	"XEFb6Dk5Tdn1kiJu+m8avdk2C86/2yexq7IQyJAPiQxazHRXThkDNHFHVJUFbd5dUUU99HrBmn9tFN8y",
+	"n6qBmnn1rarFyAlhuwbR51qLTNbiow9ogWVuY1nuUOC3TCExGywKYVloS1iHv82B5t0vqZWjUk1pzNRW",
+	"B9iS4SV7y2CW1I5eoebGHVrcfzDptAskwSDkLKL6Q2Bkr6Pj94jcDgUxWbv8hggUyFHndxKqwEeBc7rr",
+	"v00/ev0XiEO3rtc54+PAT1Jj9uuvX6DORBF5gDDq4CipeNVi+/W6EdYkCMpj40//ZOtkQeN7R3IQjsd4",
+	"IhGIW0SWSGspGt9FDzXM1Jo91DDbUoq/Y7UHPFXrwfkAh0T08VCiEYsguiVBx5WKQBgdZ/fLNWXR11Kz",
+	"vEYvFJi24W39qEVb+w2NAh+pPpdWj+pj1rPr0whpniqrB3EJK1i+ng8M+jNlUfXi2vDKEmFz9y2KwlFs",
+	"RdE7FEUNuBtRVMNxBmcsHG5E4MyA5edCTCvI1S+wZJvFakxLiw50iLE9GOuFqZmRrY3K9D4HPupxhGPO",
+	"euXNkWHDW/l1y5WWtGEDWBojNo5jQ/G1fJWA5kKkWmjBXh004c2tDftx2LClvcY7JrGLWTNMvDDT/5Ah",
+	"LnqY0T8BGEGMcXKWcVxyTXbRUHCt2zgJLP+WfkARPEjkM/t0DR1aQchgTN4W3WLW3L1foqWkGLF5LQXG",
+	"XktL+atj3ZYflJmVfSSIcc1wgQb8hlTH+3mayAaS/2HSbeb/FqbXyQgzss69pf2vwdTuKdd/M61EHUPb",
+	"FgjY0oBvpkDANFernjlWwNqqlAYAFNnWBdgasObVBTAc6r6LAqyjfS3GitXKAGTQZSvxban9JiS+Oy8A",
+	"cKcC3x1k/U/j2FZs2yLy4075X0NqI2lx/NJk/5CPWJLr3+djNMBsYoIeoAiAS//HbGItgAbhEpXJ9kHx",
+	"ISB2grhAPXpDGFJjmgbB1n2IsMUMBeQ2JEM9o35/jGWLQU41HynUmaABlQpfE2QiVgkzkRN2J0hxDuub",
+	"4xMiZamds+4pOOoxeH3dUekZa56fJjp5OKYh+Zf9XAv5wPM9qkf4Y0TExPNd+qSltJqiUEEil7qU0owB",
+	"vn1PWE/1vebe8xe+N6DMfW74HlThbnpSCcp6+gqLFkwj4/hLjsNeQS4pvVayQHPu3upLWs0jbA/2mEUk",
+	"+usK1d8evTlmkQT3VwL6AFoajCFNW//UMQFJWUMoWaWj0lUaWYEFQTG9IQfG/xYQDRf/0LgSuAAMzl0Q",
+	"xg1B8Ltej+nRF5mQd0GQVDSOEZCe4pTKdSmBnmQM8WS1+Si/MRRPuoVyyBW1e08WpDgvxW39ZG4pEeni",
+	"Uay8ZhfHkiSTdziPCWZm9scWPEKSHPCt9n1X4SPEZc7zLnBWgHwuAPnjuAKmJ+p2YcmUgA5tZJUeuI17",
+	"RAsXpsSJxi7eTRodfidRRG5oSHywutpfMnJ3DR3a8EfEyDhhesZvD19RyL5xyGvtty2GQ0Vv0vybGvpk",
+	"mu3abqwYygNoMSKD7BIFhx+vfmxfHl9enpydtj8c/tI+P75of7w8vghMvoz0YYU8johBzsKATONWsqe3",
+	"TkEWarKdn9XqtUbjWe2l5xuCUyySpMftNb0P/E8ax3j3ea2OnvzSaByg95SNbtHtqxftF/sHSNw0G/v1",
+	"Wv0p+oGE13x3r96o1xv1BnpHBeny2134tXo69SkZuw1brScrBM2qQRWw80TKEYnsqNsSMN+woHE2JExm",
+	"hFbQA1Kk1ej4+0gqNBT8hkTwHVgCsVhC8JhWeXYFV9joOyW1nZDi14RpIiFHQyIkiUyGP1VSL66GAjNE",
+	"FKABjkxQNiO3ytRxCsKREEDbbFIgdGqFEdPiUCanUE8x4SPIu1N9zFosT2kuzq4Or47bh++uji8CPS0Z",
+	"xnii5+0ljWHtbHYGPa6JEwcpSaIOISy7DcmRICFhKp602JP8dGf/Pr54f3gePDWvaw4exyRGlk5Jxxg6",
+	"go8lNHwdxpgyCNjjTkjCTI6JQJKQAWQrgqjW4wrFXKpai7XYIdqvNwyt1qNZ6t7lI4HGXEQSUa0KahAz",
+	"Qfgdrf8lh3ig1U1TNSL/q2lPj67JxNbSMqv8TqKQ82tKkuzJFnN16HBXQTy/gYw2iEqBj4IOZRFlvfaA",
+	"ygFWYd/yLZi/LchI6ivAsb7uoiR6AI5VyXzFujiCSKIF0KWIa6UcSoDse6SuyVRdfa5bpWyBNdcC63fS",
+	"0RSt9ADOybR1EZAAjoYGSozFl/ExygXSL0s3b4ig3Uk53TzqY9YjaatbkxFzQwCLQdcA8jTuY0Ugj6aI",
+	"LAfWvCMAHEwgsAZmyxvMnp19KEPYWkxvXlOOQpJWhKf/hv18o3hqx7tUWI3k1njyiPA0Vxl1Fl8NeHcI",
+	"UviarIOOi6Ls59dqjelNaVP2LEpsm0j/Nax5Dg5XMNjNRrCvAR/fntr2145irwwVq8VS2NEKAiSIUpT1",
+	"yoOEAM7sM6sBmnl5C2mPAdKMgTG5zhTY7FdlwFYUmPlJS39J/eR85R0QM2vok6uWY6x7tnayDeL8fRT1",
+	"wFtAxmXxm1nAu4OcBDu8S0vYkED4l4f3rQVtBrsuXNWbJREMRwPKUqFScR7Pa5QPbcoplGXOgL1pWD7g",
+	"0cgVmXKdzDMVVctSo69gysce+alXufU63aHXSVkwWLLJPby2+0X/N1cJ+iEpzzNd6FfZym0GZCMkFZ4T",
+	"O6LhYBt4uSXKS6YTA93ELALXAUAaVTbwYCHAL1TDVoZJ/eJWLH4cCpgyl1iR/C3LLvVNL0xzypZigTgc",
+	"xm2sCY8Tjp54zIsl5gQWNy8t66HXSuD9i4P7lgBXLAsJ8Jy4SMplgWWos5NHIMYi13EEsjxKRepjHPYR",
+	"ZyE5QHiqQwVEbUI/AOMvlq5RRQ25iFzqZCeFY98lJqIh7pHvZHHEG4TLr9HdZKlw+0fVe0B/NdKv7vle",
+	"5oKqtD25oWScfv/56733Ipi6tRXan2wbEvyN9auxM5RBRM0AT1DEfUMBGU8bgmpozxaLektCWqHZCZA8",
+	"m8U2TeyKCdBqnUwemPTMv4JtVuj9tNQwLDqB5T6PI4kYHy+TB5oF3CzMltkOLkhPs2FhgswZVzV0kZQq",
+	"y6+HjxmJTKgT4/BJmOCiMRaRPDDhq6OIKqQEpjEYG2S5teGj3KZ5boXdZa0Nrl4ZzuBIBj80UC3v610Z",
+	"FIHgb40Mj6PfRkrJprJ+C4FiNVtDhk+X2RocRaWsp3UYDt/j+CAb9GuddJklU4lMIFkNBUOhIVRRIk3q",
+	"gKuq3HiBfqZvEO+iny7PTkuMFB/lnWX26qHXMlL8xdFlS7cLXHcGwmU2tS60MZRj68CGJDYbd12Rljsx",
+	"Z9ynYd8I6O0Qs90vWs4vt0i8mZimqzhU1g7BBepMMuaJ0hbF8zoYftKrAMH/CLPlCyEnGu0321rVNjS0",
+	"Dlf/y+PocHiKB8t3OdwaE7aqmFN9tHQ5ZUdd3oRgSBToY1VI1BnTSxjrKW0tBBbBmkrIDlDJb5bsbA0P",
+	"DwztAJel0I4YH5v0hM4EASBPdzypigRcXHdjPga7hKsOFWLWFiO2+8X9Wm5dO8LsYsQ+2efu1rzmZlkH",
+	"ct2xbOF2o3D7AU9Se5QYMdNO0N7XPzNg6e5wBizDPgmvS+BSFkNiccGYrHtKy64CEqSruKnc2ox8uywo",
+	"T0Hnt+qoamiJ0FZQTAVIc1hczMv1fggfVe7KFomTAEpOnPQhTa2UoW8lzS3v1bx3gCcz9Gwx8y2lchnm",
+	"O1L93S4HG30pTXvHBWI9ym7Rk0C/0LbWo+Cpj64EJl16jZ68M4McjlT/KazqCEfRBD0J7Oht/aZ+wyxV",
+	"EmakCQtJLjzRDo0gaL1DulyQFoOE9yGWkDrOmVHCp5PKQj4g0hbKdOnOQbv9I5dqxz4bmPOiEtnk9SYK",
+	"LonaOYKnA2hwwXoSUaa48VdAUmnLfbTp1DV0BjlkyYyB3jUXtkNAE70hWBCRzsZZPEGQOko1ypsMUA5n",
+	"AFuSHIWYAXPA19O59FCdo8U6XPVhxsypIaCW0k/zSamR0+RBEsEENApCk5ldlzMvxpxfkwhhVUNXY26P",
+	"LLkIBm3WBbFZqBGkretzx1EkiMx4f1zlAtddV3HD/XBStSTEcWyNOx3SpyyyGapXFx8vr47fts8vzn45",
+	"Ob4MkrxdylDwy44FKRLpvwJYgGlUpQjDUJUtqSrAu5mUePMzXLNZuy2mRNkNjmnUhlcCU2KJj5RvV/Pu",
+	"7OLT4cXb9tXx6eHpVYAknkib0A9vgKGnxSBn0Vyt6SOcLY4tCTTumdg1fAfvuAorptiBeSS7CaxQRLtd",
+	"jQWuHlxms6m4HWQc2SOpEI6lrS1AVRNxlmvFp2Gs0Mu9VJm6FiuqU5dUV4AsytLydDFRad0E1Rd81OsX",
+	"maUd9hB74VVKUplabwAA5ranylMBZviAnD3HOV15hJhKFdj+glTl69m9il6/eE1I9wUJcfQs3HuNn+EX",
+	"e6/3XtXJi1cvwm5JhSmziM1Wu8oFLuj77hBTaYcAjkU8v/KIh6MBYaoJ1L14mTlDRcXs7eSVy/lrNdAd",
+	"mbR7c/JX/zk/bp68DQ5QjxObmp+FZ0PIu1RITUxjzlBEb2hErLeYRsD4QPEccEFK9juMwbxRtF8H+WUX",
+	"87zxLHcxzyqX9SswE1rOpZesedWU/HaEwz7ZOeJMCR4vEqvgYffsV99LmdSiN22yoX0YpDmNXjsuX7W4",
+	"EVnCSikYOMurNM6ArRv/yiBA4fAWQ4sYBu8eIMK0HhA51g3wbuo0rrAO8G81y4rYpVlxmlhr8bgTE3R4",
+	"eXRyYih68L8DX/88JCIkTO24tT35ePVu59XTxbUvl1vyoxO0LQVeQ97Wr+fE7vuUokk4EiDi/vY5K1Mf",
+	"2togGAktJUmChoLfTpJ6AIoDr8IJDltmVZgSDHJzn+BYE4wyK0BEegJHUB2JYJYRlrSe28FJjSDpQxVJ",
+	"qam6qX8ECckhZwV+pB+I+tHMu67i7Vah/46xIiyctAfSa9Zr9Ve+J6Gghtf0TDcUC7d/xDZMIvnZHMKk",
+	"up5sV1+iGEsitAgbYoYiDkG/WtWZIqNr4MxagLja2SZHFfExS89yyKXqCSL/iHPnOWIbPtEE2JJmZAbq",
+	"ps70gigx2TnsKkM65x+pEhPz5DoEbA6uXiWVllUKE0n6UII9+epnE6nIwKJmTG/In/NS6t9rwZbI1VLq",
+	"zwXv5DqhrQJVC7efkIuh4KFWtsQolzCV2/CAKEHD8tTVE4bOBR9oUjeSWl3WqmWXiwFWqF6r1/Zr6NSU",
+	"K0JQyAyZfl/Y8m3fRaZApiuUFjOKCShNH46vLk6OLtuHb99eHF9eBomSI25IZHLPgbO2mElDB/gjUVkn",
+	"vB+I+mC3s5DG6X3sQvW1HAZ6/4V+PH5/jhKxvx05J0Q75r0e0QqgwjFKfBNWl8m01kBW4Xdvopj3ai32",
+	"X0hLtItHBuWDiBZb+GRj79l+Ky+MT8sJhZht73xzxHHpcJYNw/2l7faeiIiA931sNTlnNkkBuQwbhvrU",
+	"yrD/XP+4LvNMjcvnZ6c/VKfV57z8PhM6B0LBw/K8CoIUbLzkAqDOxJ+l1OiUa12dxiQvDlGJ8BhPfMTA",
+	"OOZ+t+eiKUp/BGn8KCosaf0DURcER/RhCfuG5dZ8Ha3Meci+q6AFte2ckaXwSvLjf/GMEeRnArNp9daM",
+	"aQwtIxF7TW8XfDt2qOkLhIMyXaszVMgq3HbaWRPBKR5AsW6TiA7BVdn3TFrE7Gtp7nouV42bMIzMANnE",
+	"rtlhYHhjnexMrGHdUprEUCc4V5kBs6H0swMaTyOVhjNGHD78M3079XvPvnuW6SZriiZT4brISlvtD75T",
+	"BA9yh2vabJbYX+yuQrCQZ07WhesXvPfRvMIi0w0t6+i3YS68B7CXGQ9a+pUuIhuuBwvKvGkcmsWtG2Yy",
+	"ETM02GaNk8xQaUpiyTpwxgisOWmoTJXU7Gm6siBFt8smSRgiZcbeKTCTOITK2+kgb7AK+yV7MgOgLjFR",
+	"Y27pZtjS2zBFf28IkrTHSIQoS0DCmaGddEiFLREu4c5yeytFBb2ysyFhJ2/R4Uj1fz0+RTnvBTo8P0GN",
+	"Wh096Ss1lM3dXT4kjEY1RtSuHJJQgtMoeX4HD+lOo12v9dUgfppZgx29YAnn05etOWQ0ikkEGh8Y7kfM",
+	"NFiuocPU4wVW6Gz4CR5koSL1dxVBBbcXEoGU4Qz43NqwlUZi/UNuBxGFpMf/GwAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
