@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
+	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
@@ -48,6 +49,13 @@ type Config struct {
 
 	// DisableAudit leaves the audit log unwritten.
 	DisableAudit bool
+
+	// AuditDecisions says which decisions go to the decision log: DecisionsDenied,
+	// DecisionsAll, or DecisionsOff, as empty does too. See LoggedDecisions.
+	AuditDecisions string
+
+	// AuditDecisionsRetention is how long a decision stays in the log; 0 is for ever.
+	AuditDecisionsRetention time.Duration
 
 	// MaxStaleness is how long decisions go on from memory while the database is
 	// away; 0 means that they do not.
@@ -85,6 +93,9 @@ type Config struct {
 
 	// sessionTime changes the time that sessions are judged at; tests set it.
 	sessionTime func(time.Time) time.Time
+
+	// writeDecisions writes the decision log; tests set it.
+	writeDecisions writeDecisions
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
@@ -103,6 +114,11 @@ type Engine struct {
 	sessionTime func(time.Time) time.Time
 	issuer      string
 	signing     *keyring
+
+	// decisions is nil where none are logged.
+	decisions *decisionLog
+	// decisionRetention is Config.AuditDecisionsRetention.
+	decisionRetention time.Duration
 
 	// maxStaleness is Config.MaxStaleness.
 	maxStaleness time.Duration
@@ -126,6 +142,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log:              cfg.Logger,
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
+
+		decisionRetention: cfg.AuditDecisionsRetention,
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -135,6 +153,17 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	var err error
 	if e.sessions, err = cfg.Sessions.withDefaults(); err != nil {
+		return nil, err
+	}
+	if cfg.AuditDecisionsRetention < 0 {
+		return nil, fault.Invalid("retention of decisions: must not be negative")
+	}
+	if cfg.writeDecisions == nil {
+		cfg.writeDecisions = func(ctx context.Context, batch []store.TenantDecision) error {
+			return e.store.AppendDecisions(ctx, batch)
+		}
+	}
+	if e.decisions, err = newDecisionLog(cfg.AuditDecisions, e.log, cfg.writeDecisions); err != nil {
 		return nil, err
 	}
 	e.keys, err = otter.New(&otter.Options[keyHash, knownKey]{
@@ -197,6 +226,10 @@ func (e *Engine) start() {
 		})
 	})
 	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the sessions", e.sweep) })
+	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the decision log", e.sweepDecisions) })
+	if e.decisions != nil {
+		e.running.Go(func() { e.decisions.run(ctx) })
+	}
 }
 
 // Health says how the database is.

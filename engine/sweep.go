@@ -17,7 +17,7 @@ const (
 	// keptAfterExpiry is how long a session can be read after it expired.
 	keptAfterExpiry = 24 * time.Hour
 
-	// sweepBatch is how many sessions one transaction ends or deletes.
+	// sweepBatch is how many sessions or decisions one transaction ends or deletes.
 	sweepBatch = 500
 )
 
@@ -67,6 +67,16 @@ func (e *Engine) expiryEvent(row session.Row) audit.Event {
 	})
 	event.Time, event.Actor = e.now(), audit.System
 	return event
+}
+
+// sweepDecisions deletes the decisions of all tenants that are older than they are to be
+// kept.
+func (e *Engine) sweepDecisions(ctx context.Context) error {
+	if e.decisionRetention == 0 {
+		return nil
+	}
+	before := e.now().Add(-e.decisionRetention)
+	return inBatches(ctx, func() (int, error) { return e.store.DeleteDecisions(ctx, before, sweepBatch) })
 }
 
 // inBatches does work until a batch is not full.

@@ -44,6 +44,7 @@ expect 'The server answers'                       200 '{"message":"PONG"}'     G
 expect 'It and its database are well'             200 '"status":"healthy"'     GET /health
 expect 'The process runs'                         200 '"status":"ok"'          GET /livez
 expect 'It may be sent requests'                  200 '"status":"ok"'          GET /readyz
+expect 'It counts'                                200 'gatehouse_build_info'   GET /metrics
 expect 'It describes itself'                      200 'openapi: 3.0.3'         GET /openapi.yaml
 expect 'It describes itself to programs'          200 '"openapi":"3.0.3"'      GET /openapi.json
 expect 'It describes itself to people'            200 'text/html'              GET /docs
@@ -196,6 +197,7 @@ expect 'It had ended already'                     200 '"data":{"result":false}' 
 chapter 'Who did what'
 expect 'The audit log has the refused nothing'    200 '"data":[]'              GET '/api/audit?resource=role/publisher'
 expect 'And has what became of Bob'               200 '"resource":"membership/bob@example.com/editor"' GET '/api/audit?user=bob@example.com&action=MEMBERSHIP_ADDED'
+expect 'The decisions, where they are logged'     200 '"success":true'         GET '/api/audit/decisions?allowed=false&limit=10'
 
 chapter 'All that goes, too'
 expect 'Erin leaves the project'                  200 '"data":{"result":true}' DELETE /api/scopes/project/apollo/members/erin/roles/maintainer

@@ -68,7 +68,7 @@ var rules = []struct {
 			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
 			"internal/store/sqlstore",
 		},
-		others: []string{"github.com/google/uuid", "github.com/maypok86/otter/v2"},
+		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
 	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},

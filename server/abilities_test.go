@@ -54,7 +54,7 @@ var requests = map[engine.Ability][]string{
 		`POST /api/sessions/verify {"token":"$token","ip":"203.0.113.7","user_agent":""}`,
 		"DELETE /api/sessions?user=alice", "DELETE /api/sessions/none",
 	},
-	engine.AbilityAudit: {"GET /api/audit"},
+	engine.AbilityAudit: {"GET /api/audit", "GET /api/audit/decisions"},
 	engine.AbilityAdmin: {"PUT /api/settings {}"},
 }
 

@@ -71,6 +71,11 @@ type Config struct {
 	// TLS is how Serve speaks TLS; nil means plain HTTP. It needs a certificate; see
 	// Certificate.
 	TLS *tls.Config
+	// Version names the program's build in the metrics.
+	Version string
+
+	// MetricsElsewhere takes /metrics away from the API, for ServeMetrics.
+	MetricsElsewhere bool
 
 	// PublicURL is where clients reach the server: "https://auth.example.com", with
 	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
@@ -102,6 +107,10 @@ type Server struct {
 
 	streams openStreams
 
+	metrics http.Handler
+	// metricsElsewhere is Config.MetricsElsewhere.
+	metricsElsewhere bool
+
 	// stopping is closed by stop, once the server has been told to end.
 	stopping chan struct{}
 	stop     func()
@@ -119,7 +128,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
-		tls: cfg.TLS, stopping: make(chan struct{}),
+		tls: cfg.TLS, stopping: make(chan struct{}), metricsElsewhere: cfg.MetricsElsewhere,
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	if s.log == nil {
@@ -140,6 +149,9 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
+	}
+	if s.metrics, err = newMetrics(cfg, s.log); err != nil {
+		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, bodyFault(err)) },
@@ -184,19 +196,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(
 // then lets the requests that it has accepted end. It returns nil where they do within
 // 20 s; else it cuts them off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s, s.tls, s.stop)
+}
+
+// serve is Serve for any handler. It calls stopping once ctx is done.
+func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler, over *tls.Config, stopping func()) error {
 	h := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		TLSConfig:         s.tls,
+		TLSConfig:         over,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
 	go func() {
-		if s.tls != nil {
+		if over != nil {
 			served <- h.ServeTLS(l, "", "") // the certificate is that of TLSConfig
 			return
 		}
@@ -207,7 +224,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return err
 	case <-ctx.Done():
 	}
-	s.stop()
+	stopping()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ending); err != nil {

@@ -159,6 +159,9 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		TokenAlgorithm:   s.JWTAlgorithm,
 		TokenSecret:      []byte(s.JWTSecretKey),
 		Logger:           logger,
+
+		AuditDecisions:          s.AuditDecisions,
+		AuditDecisionsRetention: s.AuditDecisionsRetention,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the database of %s: %w", s.database.variable, err)

@@ -75,23 +75,31 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		AuthFailureLimit:    s.AuthFailureLimit,
 		ForwardTenant:       string(s.ForwardTenant),
 		TLS:                 tlsConfig,
+		Version:             buildVersion(),
+		MetricsElsewhere:    s.MetricsAddress != "",
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	extAuthz, err := listenExtAuthz(s)
+	extAuthz, err := listen("AUTH_EXT_AUTHZ_ADDRESS", s.ExtAuthzAddress)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	p.announce(s, listener.Addr(), url, logger)
-	if extAuthz != nil {
-		p.announceExtAuthz(s, extAuthz.Addr(), logger)
+	metrics, err := listen("AUTH_METRICS_ADDRESS", s.MetricsAddress)
+	if err != nil {
+		return errors.Join(err, listener.Close(), closeListener(extAuthz))
 	}
-	// Where one of the two cannot go on, neither does.
+	p.announce(s, listener.Addr(), url, logger)
+	// Where one of them cannot go on, none does.
 	serving, ctx := errgroup.WithContext(ctx)
 	serving.Go(func() error { return h.Serve(ctx, listener) })
 	if extAuthz != nil {
+		p.announceOther("ext_authz", s.ExtAuthzAddress, extAuthz.Addr(), logger)
 		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h, tlsConfig) })
+	}
+	if metrics != nil {
+		p.announceOther("metrics", s.MetricsAddress, metrics.Addr(), logger)
+		serving.Go(func() error { return h.ServeMetrics(ctx, metrics) })
 	}
 	return serving.Wait()
 }
@@ -108,16 +116,24 @@ func serverTLS(s settings, logger *slog.Logger) (*tls.Config, error) {
 	return certificate.TLS(), nil
 }
 
-// listenExtAuthz listens for Envoy; nil where that is not wanted.
-func listenExtAuthz(s settings) (net.Listener, error) {
-	if s.ExtAuthzAddress == "" {
+// listen listens on the address of a variable; nil where there is none.
+func listen(variable string, at address) (net.Listener, error) {
+	if at == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", string(s.ExtAuthzAddress))
+	listener, err := net.Listen("tcp", string(at))
 	if err != nil {
-		return nil, fmt.Errorf("listening on AUTH_EXT_AUTHZ_ADDRESS: %w", err)
+		return nil, fmt.Errorf("listening on %s: %w", variable, err)
 	}
 	return listener, nil
+}
+
+// closeListener closes what listen returned.
+func closeListener(listener net.Listener) error {
+	if listener == nil {
+		return nil
+	}
+	return listener.Close()
 }
 
 // portOf returns the port of a TCP listener's address.
@@ -150,12 +166,12 @@ func (p *program) announce(s settings, address net.Addr, url string, logger *slo
 	}
 }
 
-// announceExtAuthz says where Envoy can ask: in the log, and to whoever has left the
-// port to chance.
-func (p *program) announceExtAuthz(s settings, address net.Addr, logger *slog.Logger) {
-	logger.Info("serving ext_authz", "address", address.String())
-	if strings.HasSuffix(string(s.ExtAuthzAddress), ":0") {
-		fmt.Fprintln(p.stdout, "ext_authz", address)
+// announceOther says where Envoy or Prometheus can ask: in the log, and to whoever has
+// left the port to chance.
+func (p *program) announceOther(what string, wanted address, at net.Addr, logger *slog.Logger) {
+	logger.Info("serving "+what, "address", at.String())
+	if strings.HasSuffix(string(wanted), ":0") {
+		fmt.Fprintln(p.stdout, what, at)
 	}
 }
 

@@ -45,6 +45,7 @@ type settings struct {
 	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
 	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
 	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
+	MetricsAddress        address   `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, over plain HTTP, and nowhere else; port 0 takes any free one and prints the address."`
 	ForwardTenant         tenantID  `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
 	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
 	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
@@ -73,8 +74,10 @@ type settings struct {
 	EncryptionPreviousKeys list   `env:"AUTH_ENCRYPTION_PREVIOUS_KEYS" form:"comma-separated texts" secret:"true" later:"fields are stored in plain text" help:"Former values of AUTH_ENCRYPTION_KEY, for reading only."`
 
 	EnableAuditLogging  bool     `group:"Audit" env:"AUTH_ENABLE_AUDIT_LOGGING" envDefault:"true" help:"Keep an audit event of every change and refusal."`
-	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" later:"decisions are not logged" help:"Which decisions go to the decision log."`
+	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" help:"Which decisions go to the decision log."`
 	AuditCheckpointFile filePath `env:"AUTH_AUDIT_CHECKPOINT_FILE" form:"a file's path; ~/ is the home directory" later:"no checkpoints are written" help:"Where signed checkpoints of the audit log are appended."`
+
+	AuditDecisionsRetention time.Duration `env:"AUTH_AUDIT_DECISIONS_RETENTION" envDefault:"720h" min:"0s" max:"876000h" help:"How long a decision stays in the decision log; 0s: for ever."`
 
 	// database is what the variables of the first group amount to.
 	database database

@@ -65,6 +65,8 @@ var samples = map[string]struct{ good, bad, with []string }{
 		good: []string{"127.0.0.1:9001", "[::1]:0", "envoy.internal:65535"},
 		bad:  []string{"9001", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http", "a b:1", "http://h:1"},
 	},
+	"AUTH_METRICS_ADDRESS": {good: []string{"127.0.0.1:9002", "[::1]:0"}, bad: []string{"9002", ":9002", "http://h:1"}},
+
 	"AUTH_TLS_CERT_FILE":           {good: []string{"/etc/cert.pem", "~/cert.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_KEY_FILE=/etc/key.pem"}},
 	"AUTH_TLS_KEY_FILE":            {good: []string{"/etc/key.pem", "~/key.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_CERT_FILE=/etc/cert.pem"}},
 	"AUTH_TLS_TERMINATED_UPSTREAM": {good: []string{"true"}, bad: []string{"nginx"}},
@@ -97,6 +99,8 @@ var samples = map[string]struct{ good, bad, with []string }{
 	"AUTH_ENABLE_AUDIT_LOGGING":     {good: []string{"false"}, bad: []string{"no"}},
 	"AUTH_AUDIT_DECISIONS":          {good: []string{"off", "denied", "all"}, bad: []string{"true"}},
 	"AUTH_AUDIT_CHECKPOINT_FILE":    {good: []string{"/var/log/checkpoint"}, bad: []string{"~"}},
+
+	"AUTH_AUDIT_DECISIONS_RETENTION": {good: []string{"0s", "720h", "876000h"}, bad: []string{"-1s", "876001h", "30d", "30"}},
 }
 
 func TestEveryVariable(t *testing.T) {

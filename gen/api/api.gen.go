@@ -922,6 +922,57 @@ type JWKSet struct {
 	Keys []JWK `json:"keys"`
 }
 
+// LoggedDecision defines model for LoggedDecision.
+type LoggedDecision struct {
+	// Actor The fingerprint of the client key that asked, or `system` for the command line, a proxy and the embedding program.
+	Actor   string `json:"actor"`
+	Allowed bool   `json:"allowed"`
+
+	// Id A UUID version 7 (RFC 9562) of the time: later decisions sort behind.
+	Id         string `json:"id"`
+	Ip         string `json:"ip"`
+	Permission string `json:"permission"`
+
+	// Reasons The first ten, where the request asked for them; without conditions and their errors.
+	Reasons   *[]Reason `json:"reasons,omitempty"`
+	RequestId string    `json:"request_id"`
+
+	// Resource Absent where the tenant's root was asked about.
+	Resource *LoggedResource `json:"resource,omitempty"`
+
+	// Revision The revision that the decision was made at.
+	Revision int64 `json:"revision"`
+
+	// SubjectType The type of an AuthZEN subject that is no user, whose id `user` then is; at most 512 bytes.
+	SubjectType *string   `json:"subject_type,omitempty"`
+	Time        time.Time `json:"time"`
+
+	// User The user who was asked about.
+	User string `json:"user"`
+}
+
+// LoggedDecisionListEnvelope defines model for LoggedDecisionListEnvelope.
+type LoggedDecisionListEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data []LoggedDecision `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// LoggedResource Absent where the tenant's root was asked about.
+type LoggedResource struct {
+	Id   string `json:"id"`
+	Type string `json:"type"`
+}
+
 // Member defines model for Member.
 type Member struct {
 	Role string `json:"role"`
@@ -1930,6 +1981,30 @@ type ListAuditEventsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListDecisionsParams defines parameters for ListDecisions.
+type ListDecisionsParams struct {
+	// User The user who was asked about.
+	User       *string `form:"user,omitempty" json:"user,omitempty"`
+	Permission *string `form:"permission,omitempty" json:"permission,omitempty"`
+
+	// Resource Its type and id, each percent-encoded: `post/7`.
+	Resource  *string `form:"resource,omitempty" json:"resource,omitempty"`
+	Allowed   *bool   `form:"allowed,omitempty" json:"allowed,omitempty"`
+	RequestId *string `form:"request_id,omitempty" json:"request_id,omitempty"`
+
+	// Since Decisions at or after this time.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Decisions before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2226,6 +2301,9 @@ type ServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(w http.ResponseWriter, r *http.Request)
@@ -2451,6 +2529,9 @@ type ServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(w http.ResponseWriter, r *http.Request)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(w http.ResponseWriter, r *http.Request)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(w http.ResponseWriter, r *http.Request)
@@ -2694,6 +2775,143 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAuditEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDecisions operation middleware
+func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDecisionsParams
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "permission" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "permission", r.URL.Query(), &params.Permission, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "permission"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "resource" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", r.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "resource"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "allowed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowed", r.URL.Query(), &params.Allowed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allowed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allowed", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", r.URL.Query(), &params.RequestId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "request_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "request_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDecisions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5552,6 +5770,20 @@ func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// GetMetrics operation middleware
+func (siw *ServerInterfaceWrapper) GetMetrics(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetrics(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Ping operation middleware
 func (siw *ServerInterfaceWrapper) Ping(w http.ResponseWriter, r *http.Request) {
 
@@ -5704,6 +5936,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/livez", wrapper.GetLiveness)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.GetReadiness)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.GetMetrics)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles", wrapper.ListRoles)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/role/{role}", wrapper.DeleteRole)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/role/{role}", wrapper.AddRole)
@@ -5723,6 +5956,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/users/{workflow}", wrapper.ListWorkflowUsers)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/decisions", wrapper.ListDecisions)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
@@ -7479,6 +7713,157 @@ func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w ht
 type ListAuditEvents503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisionsRequestObject struct {
+	Params ListDecisionsParams
+}
+
+type ListDecisionsResponseObject interface {
+	VisitListDecisionsResponse(w http.ResponseWriter) error
+}
+
+type ListDecisions200ResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+
+type ListDecisions200JSONResponse struct {
+	Body    LoggedDecisionListEnvelope
+	Headers ListDecisions200ResponseHeaders
+}
+
+func (response ListDecisions200JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListDecisions400JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListDecisions401JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListDecisions403JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListDecisions413JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListDecisions500JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListDecisions503JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22026,6 +22411,68 @@ func (response GetLiveness500JSONResponse) VisitGetLivenessResponse(w http.Respo
 	return err
 }
 
+type GetMetricsRequestObject struct {
+}
+
+type GetMetricsResponseObject interface {
+	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetMetrics200TextResponse struct {
+	Body    string
+	Headers GetMetrics200ResponseHeaders
+}
+
+func (response GetMetrics200TextResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetMetrics404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMetrics404JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetrics500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetMetrics500JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PingRequestObject struct {
 }
 
@@ -22164,6 +22611,9 @@ type StrictServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(ctx context.Context, request ListDecisionsRequestObject) (ListDecisionsResponseObject, error)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
@@ -22389,6 +22839,9 @@ type StrictServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(ctx context.Context, request GetMetricsRequestObject) (GetMetricsResponseObject, error)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(ctx context.Context, request PingRequestObject) (PingResponseObject, error)
@@ -22658,6 +23111,32 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDecisions operation middleware
+func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams) {
+	var request ListDecisionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDecisions(ctx, request.(ListDecisionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDecisions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDecisionsResponseObject); ok {
+		if err := validResponse.VisitListDecisionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -24844,6 +25323,30 @@ func (sh *strictHandler) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetMetrics operation middleware
+func (sh *strictHandler) GetMetrics(w http.ResponseWriter, r *http.Request) {
+	var request GetMetricsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetrics(ctx, request.(GetMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricsResponseObject); ok {
+		if err := validResponse.VisitGetMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Ping operation middleware
 func (sh *strictHandler) Ping(w http.ResponseWriter, r *http.Request) {
 	var request PingRequestObject
@@ -24897,325 +25400,338 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L35ctvG+ij4Kl2ceyt2LkSRsrxRdeocWZYTJbaln5bjnIQeoQk0yY7AbgbdFMX4uGqeZh5snmSqv68b",
-	"CwmQIEUtTvhPHIFAr9++fqkFcjCUggmtaq0vtT6jIYvhfw9o0GcHUuhYRubvkKkg5kPNpai1ap/6kgzo",
-	"hFwxNiS6zwgVasxij1ARkq6MSV+OSSRFr17zairoswE1g+jJkNVaNaVjLnq1r1+92kGfRhETPTY7h/+G",
-	"0ZjFPnly+u6AvHj5vPF00WjvubiaHei8z4hgN5oMaY95hCrit0eNxrOAhmHMlII/2B6JWfSPds282a7Z",
-	"WV/tvHr1dI/QjmJCEylgrxFVetFKjkc6kIOiXY3ElZBj4ZNxn8UMBgypph2qGAl5SITUJJCiy+MBoSTo",
-	"U9Ezb1ENB96n14x0GBNkQENGaBTBCIoO2B5hkWJ2rfn1MTEa1Fq/1ezctc9ewZJPqWbv+YDr4hOMzE+4",
-	"kDFVhN0EjIUsNDfuES6Ir30P18ICKUJFRkJzWF3MCFcklnJAaI9ysUf82DePGnVy3IVvujIeENltizCm",
-	"Xb3Fme5u9bUe0iHfiqlmMPmWBc96W9S8Gruhg2Fk9tCuXbFJu7YX/6Oxp//RXHAzyTZPZMSDSRFsU7tP",
-	"3DJXLeL/4ZOY/TFiSivY7Nh3+6wXruWPfzQbjb3x4tXgoEdviw/dzvmdIv4vW/bdraO3vkdkTKRgCAUG",
-	"4fhCkDxlOp7sdzWLZ+c6s3emJRlTrkmHdaUFTsAcHU/yww+44AMDVI0ElLjQrMdiO9c1VzB00a40E1SY",
-	"TcX2NTzulI4AhCGA6z1CzZoTXEAgy3/Zl1GoZo7AABXVuLIXuzVv0aLPmDJDHkh5xYsw9/LyR6n0lsLX",
-	"fDLmug+L0fKKCXN2w5gBoejGckCEHBuK8eRHrYfHIpp45IwFo5h55IwO2BnX7B/v6Y1HTqju/2PbI5o7",
-	"ZMYJvlOEh5FFvKd7bWGpkKMb1IAmfGAAIUFMuwYW1smxIJTsNpqEaxKyiGmG7wewQyTWOERsBokmGZpk",
-	"F0H6BtdFyELEunIA++rVhjSmA6YdB+nzKDwxj0pIMh0wIhH/e7EcDdM9SdJhBs1gc2Z5eSQzlxYLVfNq",
-	"3Aw2pLpf82pmvFqrFphpa17NoA6PWVhr6XjEcrBLb94z0dP9Wmvn+QsAC/d3s4gwHoxiJeOSnXzCE5Ok",
-	"J4kUHl69WbdvmJFPkGa5fRoOZJGrTn6QMsRjNwjsyDgBJOdS1N3+/hixeJLZICxnAbL/EFOhT1g84HCN",
-	"JYvfJ8Pkle8U3IhHqAGhLr8hXRlFcsxC0pkQv/U9Eh3/ez9/GSzk+jKQQjOhi28E/pl3If8rZt1aq/Z/",
-	"bafSyDb+qrZhI2dTG2PhHW5oKJVumV0V7yadYI17kqPh0dvSPQF2JNuROZZJKBkpFn83xYfGMQc8LNwC",
-	"jLdWFIEdlK4/lhGzy5+FHQDllRY574hPZcQyJ/wzF2EpAlNNrrgIzWGqQA6n1jiM5e8sKAEG893Kazwz",
-	"k5mVWdnVyCTl5HIglSaxHAN5dGyS634ZmQC2kaMSIevSUaRrrWaj0fDMHSM3NH82MtyxWcgdT2jMhC6F",
-	"0nOgbuYV4Ft7pCeZQhbp4/NLc1h+2XLtOzys3QYOcZFzbju3TLOgBeuxF7zKha5CffcIJWMehQGNQxJQ",
-	"YZSBDiNUXTHQq+6V9KYbOMtKkUqO4oDNBYTYvgSgUEqxCgjCy+Jt8PUydLeH88mQVduFGWMPVDMja9n9",
-	"GNhQZVRDqpIrgeWsdTcyYuslveajdVFewIm5wAKntzSk0KFh5vcCLlYvmL+JjMw+BdLBa/bixcvXWy93",
-	"d55v7TZCtvV6d7ezxRovu0Gz+7pB2f1A/bmUUSmcaCmjJSUMfsVLIFzKaK0rv1AsLl15OYREPGD/sn/X",
-	"AzkoXq35fq2r/STjq24kx/M4UEJZU813bD8DW8lIkJEIp/WeeCQuBe/1dTS5jNlQxiUkxg21Tsr/1Yyl",
-	"hlIoBtrd/kj3fz38+IaG1ixhHjpe1PpSo8NhxANqNr39u0JLQLqTjgwnLTKM5ZDFekLaNTXqGCmrXTPb",
-	"h7lFrzLfPYxjGX9gStEew6WWWlJgeBoZ0GahR7hWxC4aaDzhIohGRtuteVlraNb4UrYa+/p2atKBpdiD",
-	"eifjDg9DJpY6J93nigQRN+u7YhMS0eAKdXja4RGHowv6LLhq19Z6WsVz+TCVv/azOQJ9nkawsiXPJ73Z",
-	"LuURC/es9SK+BrIQyR6YMAYyZohScOcJNIRrO7Z9AtK1I55uBXVypAuXoXPmPb5+iPso9Ts5EuHSB5oc",
-	"3nDUiXhALk7fG7RJDNO9kSEo6wQ3nJGERmUw01wJQwd1sgJrqF/7ESW2YBbeCi0H9IoZvUySARWTxFK8",
-	"dpQsmQfsGMlTC4D2zNBjgLgBmuNI95nQZm9s6jxzDoC5h5m8mLWnb6UG9Uof29edZXorMU3Pv8fEiP3V",
-	"WwMEnEv5nsboflqSe0kDss3G7qvnL1+QzkSz9d63mcSgHU5DPvA3awf/C5GFhuUJRQccdNb8bSkEJdc0",
-	"4mEGO9Z2Kh9lZlSAeZFYvrkiPSlD0mfxNFh/+vRpaz+zz0Vnlbok1wJhF4JeUx7RTsSWPuDUMegoIxp+",
-	"7oL4WmuDtSwJOQZ9t89Fjyg6MbNPk4sHwNrVxE3zZshqrd1Gw6sxFDLQPtYig5ECE0uH6TFjgjTBKwIm",
-	"sZpXG9ija9WOBMI1F8MRmNVGQcCUqrW6NFLMq2k+YErTwbDWqu00dp5vNZtbO83z5k7r2W7r+Yv6y1ev",
-	"G82dX83+l7i6ZaTZPeLD3nzQhZT1N8SaUI2iSZ18tBc6psp609YodryhOuifMjWK9KnVFCpcUrXDgLEP",
-	"xTWL5LAQkMGKy2jQJ4ORhhlgkwjNLARDpGddSjwmMrbKVWbrP1DN+nKk2FbWezn/AOx7twPqA6ppJHsj",
-	"tvZjS0aed3R5hVR5RMlYo5PEKdVrOyUXoDHvfXjnlicKsP2eq/VDYjp05ky9mmY3eptdM6G3lI4ZKv4Z",
-	"a5v5pWVxri142CK7bWHIe4t8sTEDrbY1yrVrXhs8C/AslhGDJ87l3a61dr+2xWJ37Ow14/wKEGH9KHBv",
-	"l8uCq7skNtMTLEKekAXcoo7zWccZny8ozerREBuzmrs8uOXO7NEcixTdiAcrihWvU7HCoCtp1/7Frlk8",
-	"kYKhRasz4pEmXOREimTOxyJNpA6ngMYxZyGRI02oESW46CmiNBVrFBjeWhhYAg5nzn7HiHSGjkL4IlWX",
-	"Gfc8mDy/Zk/8+OfsWaNFdO1H7bb1raHAShbKFAeepThQxWoJAQpgtUyv56PRPzBE48FxonjdibVeDlmM",
-	"YqZgLFyjZeqdjMc0Dtd5GQx8JKkOCRYhnXdDtGuhDEYDI6XEjIaP+GJgLwM6ga2E0tCm6eOH2OWtTPDy",
-	"XHU/G+gM3j69lYYAzvsyHy94a+Qz134Li0x6+c308q1b8hIi+GavNDfXQ17sR5kEHII1KYlvTcIazW1r",
-	"esVEy4CuSHRdrrIu+a4cxWQs4/CxgMRDGZ8gxOxOFKBk5EX8rWdezKmTKb35FvUO2PjdHGelo3wscgLE",
-	"+t3BOcjRcPE5yNHwsZzDyl5LR6mfZ82Ra/FkZs2VuDiC4z8kbX88jtEjpUYstDT6dlpHM9U6LOMy/9vh",
-	"IuSiB3YYKkIam0sJYmb46yWkIsw7aq/GboY8Zir76k7Jqz0mrAQKYSg8XCLUKIzYZcFUza2dnfNGY2Yq",
-	"jjDyrN6oN5vP6maIiCp9qRgTVXYFETbF8Tjmp0vag7OvBaM42n5Vf15vGKgDOaDWqrHJT/3ODwE/5j8d",
-	"Xfx51PzIj9TRQA9/PTh6cfT7u92z38NP/4mGB8HF0Z+/7uhfaTP6N7sY7pyLgL8/+KnBftk33/756y8f",
-	"/6SfXo9+3hk+Cw9+el1nk5/+pJ/+hx/zo8avVx9vjn85/R82aF6w3z82/y1+fRf++W99LoZvjkSjvvs/",
-	"tftXJHPguog0Wij0MOTWUIYuj5VGcWp9KPSBDTosXlKwmKe1//YFww0zEYml8PL1873fQbrfRRcQy3FO",
-	"2DG78FBWNRv8FiWejzJkK114tbPND7/ofAfwpurzoWrB4VoIt2cMosGM8wKced/+8d/h0Vc/9scid60S",
-	"15Qqx7szplrndEkNJOyGQ/R2XlvuwqQPbP7AXFohiRoFfYBsGwiBD4YUE0LWQ+xPYtlhq9F5pakeqVqr",
-	"Jq+qbxzmK9r4f9gaLWwrBn0lILTzutzSWR4IlsLSeVGY2IPbOtcdWpaLNQil+FsHm7mEkztho9nBFwop",
-	"9t0co5xRsb4J7ui2fWfnWfUsHwtfXNqpO9+ZFsNwD+VEW+xFfisF8j4X4/No7kFGdwCUMloMkOuWc291",
-	"CJrqNdlaMkApXVmVWowTGFDc2F829pc7oUE5GF6EfRgFbaQdcFOtT16FDMo7kRySkRcal8yLfwGZATZ8",
-	"N8dY6QgfC3W2IL1eM96G+K6L+N6/mTMDEBUNzfOpwX3hsxMvuiO1hmgJIOGXMYPBHm+wRJ7bZAIjMjER",
-	"Psd8hUt40feInwsFMQ8svl4OuBpQHfR9qIaTPQO/To7RH5cxcdg8n8eWbbNuSXNDzdYnSj4MMatIyNYo",
-	"qDGbMk/1SK0NEGmg+TVL8vc3ys76IfTBQBRBZX5eE9N9GxRhab4cRSHpMCT6WMQPy/ZxjT9iWYO7Am91",
-	"aBjI2sA7kCPz6TPvgQ1Oud3Nu5Ef5RiN4U4QImNz+FgjcY2HrTUXPbV+ZcUOvJg64nuPRWVZJVE7EfKa",
-	"mXjoOcnbKcjZycHzEcG0Dy3w3WU6+LmU0Z0YGNzAi20nMvpLJB6aDd/JKVY5wceCqusOYl+q1MAjjnD/",
-	"looXrFi1IA1tncpAmVPJIL2xMxZf84CRUWbyh6a71asjFGXXE8aN+OaRkYiYUsRPkdJWiEdt3RWFxyLL",
-	"hUicqSg/7x7daw/k6b4QajQcAh3/wEJOzyEteRWW/TwFoAP8eMsM1iJjKjSZHsQjPalJG/OwhxHlYiqF",
-	"KbMwMjArI7YQ4+Ng6wa4/OlNrbHS1oW6gygyM+gixmSUrsfBmJILw/p1gbYT2yp0HOvaYQm9L/Or/HlT",
-	"Hy0IanJvYhE9V5DvN5wr7cUgoQSeGR0X99bV673vNZasB33yanY9Q9pji/UOGgd9Fp5Q5E1xOhjXbLBw",
-	"iRDyZy8tXSKNYzqZOVdYTzpF+QnjomY3REuAY30nCvh3o5cZxlvinDOnDDEqC2mU0FxDeJQtxFj1g6mT",
-	"d19nZp45fa92s9WTW/ahoTj1UzpOihR5tf1RyPXhtSVPZTczA+400DIurrfZ5aLH4mHMRZKGMiWM+Wqi",
-	"NBv4SSn+QA4GVIQk4gKjiM1DNuiwMDQ8fhjLXkwHhrLNLCRkmvIIlxuG3KyDRpmbdCaMaZjgYVF904uL",
-	"o7fkmsWQHPkS29K8fv5i52mLRFSzmEBtEQXKE+mwvq1pPbMqPiw8NTlfrHD3nRErbGjgJS53ZsAsyBXU",
-	"6MkIR9CKByqvm/MdsjgwTJ4JIwGEWMSoRfxYRmwbY3R9j/hpDqF9uJ2tgm3eSCOWt2esgG6gwhOK5zYt",
-	"Keo4opOaKnukAaBDBd4HvuWkQCsqmllnmpJMl1pHCSTXvySkmm3B04JVo8HzS1mm9Lhv+1HgsrgitCNH",
-	"eo+wwVBnGn64wGIM1CycxdlOizEsVpo8b+6gMcVhGTLighGn6AZkr9kdIh57DtUzEOW5Yr0OaFNcA/jO",
-	"LTMHqJnLLeQGCcXJWSsMAkfRcRfc23OJrpUhv3rT9MqZOSvxuAzhW8TiYNzZrXxO684d2FKdtJiVUVjx",
-	"Jbum0QheuWQiHEqOF5yA3ijmReAw87Va6vMhRONeugoYl5U/VMDdLhE0lprSfulgaZVvLXNb4tNpuaRw",
-	"2968u5h/1OVLm7Ph0lMswox84bU1IsTCam8obS4D+PazpDxgMfO1al5+Va5oXHV59IP9Avyb9OYIv2m6",
-	"Thru7wVonM5bevj2HGYQuEiAniduzNJs35yln+TlctGLspm3aOvI0O6q8tvcHc8TyjPl6nQ8md1ybgsF",
-	"oofTi2Y5u4wKRkiCZhVyaxrbTHsWEnZDAx1NoLqIM0xjQjaUctrigkiBCRPQQcTdwMzU+cPwsDh+cVc0",
-	"KSNcSMi63AzOddJ6EPk0mAxDidkw82mN6/wBO19w2A/E7qau+xYsD4vyzQLMFZuUFuCfFTYdJoCs5pHf",
-	"JRfojVARVf3CQ/ewA1CxHJxKkwuFvhkksd96rsOQ2UnhLc6WI7z3a8TDv9X1pQX3VqHeWGFviQVDmTqc",
-	"6Vbk205cfDH5IoLVCHjF6nq3o7Jl5Q3vibvPnMyykLIikKxicWE3YEvOdc9ydmJcXUfKiFEQA7Kl55bt",
-	"r1HdVANHAAEY+HpGBVy2U0n20K1mldlDKeyUAbSrEJZSw8zhxIwqK19NWQWgRZg9aL9FxsCKcagca52f",
-	"LmRGL+K3S5Fhr6ZjWmi6yC3SI1IQSkImJna9gtE4mrhlu6CcCTTexJ6+a9iKjkci8aiWhgnFDAQZKKhi",
-	"D91IFQKeqr4ciwwfSy5oChrSYm9z9eaigp/3SUVWJCAZ7FlEQ2b6adkPMfMMo/rJE2gd48u4RwX/EwR6",
-	"MFVh50AbV8vowIcG1vm9ohVtKcz1anIsVsB4zza1q5TPcMq6q/sQ3NS3I0nWQcfDQthzZTb30Y88Q42m",
-	"i4F+WQTzUx/Mm/O+gX1qr0vA+1tQJcKT3EEswTWnVK7MdTYbO7teuQ62dGPBSo4x63aYuWyLRXfhD8vA",
-	"8tpgF7dR6t97FLspWbRz6K/DMXaLoy08VVeIbVrwC1mxFvjj+fkJwUoV9UJpgLkRCxwZXJFxLI2imETg",
-	"FiqISQjC9CjvZEyGTA4jtpc2f+5KcOjEEyzchiopV7OrzFgnXQDDjO8oGtOJIoDXRTw/F+uwIAQteXHW",
-	"44eze3jO6X7d6WVnKb21D2WHtNRRHyY20nmOw7kW+MTBvJK6IIeJEXGu8zRZ57H94EFdtbOOluV9tumW",
-	"DtKDy99AKTJN0GvmBiB0IEUP+74rEkC4uy1LPqAhmxWhMhg2ixy2Ds2XRSYX+2IKv0WwupISY2vZWoUh",
-	"py+EfN0qToFZkQkK3Y7zDkydqUAOTllztoTqqj7Ku9VFZqlEAh5OFioi9JVQdhZUwWefjrpATkxeTYnE",
-	"50orLoCbQwgPJH7Gu2O70rtZfKB5vp3JTx22SeVP6HPjzPfpQLN4clfn49Uyy69sziq40SKr1pxzPU6p",
-	"7RSlyfjKFBtQoXmQM+HU2A0LRppd0iiqeQV8GSAWIFWK7KF6hHY1eNV50E/xR0uitIQKaUyMBgZKpmcQ",
-	"k0spLsFNfmn+crYWnT7GvzPAlJKxOXaoKZ6vrlQSw2JRbg/o641mAhYru0SOYrU85qnbcVUn7q7KXMuA",
-	"bPoAiJ8u2bf1MIc01opErKuJHAGNE6PIRje7fKMpK/A0lb0/3p45qKVYfPLd16XZdza6rjTcsILDqYgQ",
-	"wtjzFbcSr9mXWylZUFm7kEug9lsAO1lfm3Z1twlFORriZEu8QIWGhrz/cfF2bNv1BTaIfMHwezJA4Fku",
-	"YXeYrRJ/324pu+TVvVIwwNmQBcs7GkoBjBwcvifsZhinyZkZk8pu4/WLSqo4Lg1fmLLK7LyaNrINqdYs",
-	"NtP/309+29/6lW792dh6fVlvbW99/tL0mjuvvv638PmLr612+/v/ttvfP/1fRUAPJduX99L33GfzsQFf",
-	"y/O3YnzIFo6/N3wwi1sKmORouAIwLWl/KwKWHxmNdEGQs0vJmf0lopqJYHJZxF9BIadkyEWPaCmvoOfZ",
-	"gEcRV8xAvsopEKEcYRKPXZUYDTqoQKSKmZOY8LblWBRKQI4juLfVHxHXQC6l0r2YqT+igu+KGYaduwia",
-	"ZpfVh+ObACT2Yop9VEbCPV44Z6JYJuddNG+u1vfsjWTS/iskMWfKdxVeH+p+kGplKJEZok72iWJBzPTi",
-	"0BK3GDfJwv3cN3bmD3MJLP3p089FRNt2Ib9iEwy/fvm8+fLpHvGdcsYgiOr0bN8jfhBf+x7xb+xPE/jp",
-	"ZGvn+Qv7Iz6/geeH4c7z583Xs6oajXpZGDw923n+oubVDt2/4duz/UI0CeLr7IcwMXwAExXrFoVU+qpE",
-	"MrtCKS5d2b4Z/qDm1Y5/Pikcv5gLjFQenXmv8OObwo8ni9mHWSfuAufy4EyLQPWnTz+fMV0YPFRdmzWQ",
-	"s0jWgAGLVoCVuAsiRIrFxtThX8mlD6OUT/ugQprd+S2ktA9JtP88R2CaE1BswFjJWZgZ1KviPUyXet8E",
-	"ceaQljlgF+i6nODSkeFkuQyYhUrqgOm+DHPk7fjsvObVTi7Mf98evj88PyykIkOKAlCesJ+Ngj6hivjb",
-	"dMi383kmUwGC1owgJPljxOLJYh5p12qnLoKGj2ycYffLnKyr+1NJFnhj304ygGYtxK6ctw1/NGTjO2UF",
-	"hPq8lJMlow8W5ZBcKBZv7ZvfC5eyB13/OgwzV+rEuYagIkaaecIVCUYVpBhLHafTRgqvSobsZxvnOWPr",
-	"jhmhEEVMAirM8vosCrOWQDTA17xaNj4EOb6Fe83ooNj9kh5e2rGh1IpMMeMHAlNAe8pkKbnawFOG0kxd",
-	"pqr5RmXqm1cTUl92WFfGS2Qv3ZLFlfK2ggYX90RrMxe1BJUt6YVy3/w4u/jVeXKmVEEi3yVu4tgWaywC",
-	"8jQw5EFPIV3GRzq4VWTz1EjrNq3OBNIsYwwqsQUVmnpOJA5e6nhNOfLHHxbrxPN8rCeokeaU4SW44yIm",
-	"lzg/0wqaQzcj6cayOKU30aZvw9Sw1ouemtMIFlOsbSHvwuVUY17YVGXWojBj6JBXlY0ZJfNkFdjKmUjA",
-	"xhObqYKToOqKdGW8R6iYkJ/Ojj8SnMfIBVSTgVSaNF+Qn7EI1sxSrKt81lulyzg4B0nCcG6MxUmd5hIa",
-	"JiMTxTBP/A31eCFt7dt1ezU+F9cMSA3Ls2p8eXgF5rPbj/MRFdapxopzxhNeX9KKk3Qm1hWaHmBx8rno",
-	"s5hrKgI2Lw3L4B+2186URjKDEi3zz92VJJ1Rq2dgyVnuZLO+aijDTJi+hMpSSZHMsJY5/UugO1NPeMRC",
-	"h4tc2Jqdnxd6ikpavX5X7GVywlLx8eUObDENSXOord+J6sXOp2zcdCWQTyKVH0EsclVnYm6meadw36Jl",
-	"mvNRXQIp7A503wJVNlllVVEq0+/ngavQpBF4t61C4/a0uA7NHQYt3nVVGYgYfmThisnBL++Re+y5F1+L",
-	"4WxOCmIFc6d98XPp2A9ACpfM/Dm1zHOuf3XKrrJUiZSlgjwWebXNat9CbZPlHexW2MpTtYViUaklBpu/",
-	"LGVCAGPZwhzV2ZPIrD2Zt+x07h3i0htZEuoelvWaU74N25URK7ZdLAHvZXdoBn7w07mtjceMkQlFXT24",
-	"Y8rt7PTcxs4uCfo0poFmsfKMznnxfxqNRmMqeqhyQIhZ8N2HopTQoUW3kSZELwrITOlSkUbvjN5Zq7wr",
-	"ejVgVChCxSRJJVmasqWLe14laDmzs/zRvditGq4FBroXu1//+y+QQP77L0gTkoIVB2flm5fNYm+BFpy2",
-	"1AtGcexqaA0jOikx1955VAoaBIQcEymWiVBJddsqsSolfd7uja/kLmoJwgOyYmVN3BUqWSh9OhAvraaz",
-	"rCQ7HQaBFU1A0S61bOd7qt3TVeCBLnsDzjOY2FHnuvmK8Gi2D99980G789WZYHLbS1rrV8l+XxKSS8Gv",
-	"FO5WYI4OWcpSPKd4NWxzHYg1u4FUUy8gszzAXAjnYLfGCciwBBPorC07ck26Z62OIJ/YIfYIcGkiYwyV",
-	"oNbBApllYmL+Rd9wUgtdSzRTDugNHxjUMQNg+R37d2HiWTEHgXpmgt1o2/DMbXBIeyyZ2BqRIdEWcqe4",
-	"FE4mcDkzkIpTzGFKztpak2Z9e8lqyup9mfOx6zQvw2LdeiBPj5GIqgr8LjNVIVCXCQErh5Jk20xVdfUz",
-	"EV7GiWemUgOvME16hP46l0UenCRrg0co9lmeDz4CdHMwkfbnqbjYXGTEjIApchMxESrCBXirAorJ1hWD",
-	"KTKNtYpgBOOlk5rFKJYh5HgoHDULEzbn41CJhDDTqqvaxi06owdopFi4R4SRTW2qnJ+O6Fc/mDI3LgqI",
-	"3ynnz4UawtananAFu2KRMJ9amo6b7yVWusHcSSfpsdWXXxK9Mu0urlAU14YpZQClqNStQ+QcZk7tdvaC",
-	"c2A+h3C8ScnEbC+sIJKKRRNCU7zDqCOZleizvm85ZMI524lvNh9ov0WokBjG5MLR4qzzHHFM75kPsNtd",
-	"+klbdGI5ViwmXTrg0QQSrodwXqJHsLI3lE3cI77sdv1W0rsDailCz40kUAWWg0kCrqme7HaL5bZpOlWc",
-	"3J4jSAkdSrQudi2vWN7XONWIdLpTZw4eLmmf0Vnfo/07ZBFDnW5Aby6HLL4EgJq7m3sWuldQfNjDxwhl",
-	"ldpVZeZsE8Bi5881K45XXlbzni7vNe2fnkH5qc6E9wsL9kSWP0rs3leU8zmaKtc8wygbRYwy9Y8UlzjI",
-	"tAEEypYgdzV3imcXNucepvoR3u892ONc6h6wa2BRvJGhq5kQeVUC2fieoVKqgmOqYNipMYoPd6oJ4r2d",
-	"qz2eFY50BaW0+MznFxCA1FLDGilJv0P2LSTWKE7KEytCyW7j9R52PiDDmHX5jVf8skGVzIAjke8LMAcC",
-	"FhQ8IGkahgfxYWj2lTFI5BinZH9wDRFcw6WY9bjSLGZhspeqVRHO0B39VwpGsFv6S8ciLB2HgMELdxqL",
-	"cJbW71pb4bIKRcdWqiWm49GDlBKbX0LsPDt3ft2n7w7Is2fPXhticHF+YPN4BjyIZWG+cqlSl7/G9MTO",
-	"bT335Vz0UyS5ErrPlnKcU15+UfywjGZc79k1FZ5ytg3pPTFMON0lmOVMw9n7VgtwwavrBOb7+/DNrg0A",
-	"53tpi1jnhSrK0pyn7awa+LlUmmyiNy8I/sw1PbwnNIAjWwKKzPsn+Rtej0K0CtgsmU2DS1tMjqb2+BBX",
-	"kj3iJW9nBRxPMSSRiIvyKfZnxFz8EBIrQpntRbYuTCvC8k9chHK85BbnGZ+tmR9jN8DAXCcfRgqyGLAR",
-	"HtRr89MsxCXMzfnUxTkT21pQSpIujauOX3g+Mr7qRnJ84dSc9SCoVYbWnYDvkNIN/3nRju4bHfPHWRkZ",
-	"wZQWjGKuJ2dmJHv40BvyZ2weg53H37lruLg4ertbm0W6tJ9knVwMh2AcCkkkx9A8WmEhzMT7aF6r2X60",
-	"gIIwSQo5fa2H2FGXi66chcmkha7t0qTI9wa9oVQwoH8obeuiPovZP7+3vQknGYdSpu2vqrdFW3z//QGN",
-	"Ihar+vffk0OoQWyN6E5fx0x5H3wsivj7I92XsY10aJE32KK9PWo0ngXpccDfzN8jNHNGqG/nWlvutgUY",
-	"DuSQCZX0X4KEH0i4qhMssrp/cf7j5cH7o8OP55enhz8cnZ2f7p8fHX/8h/nQh03CHdmBuFZEjoX1quJQ",
-	"RAp4Dr7ethjHXLM91Ax8cGeEvmdWqeDSOFSTIZ0J8XvJsdutoLfFr5N92BV6PmiHR9wAL3niQ4cY3yN+",
-	"zKgZ1YfJfK8tfDoKOTSspOGAC//pHmE06GfOHJsS5dOhNBGMobfRv9nCmSa+vT8s7pDeH/o4clfnwAU2",
-	"C7UtLaKSJ77FQLMkKMrsP/WIb1Qxn7A/RjRyLp2s9tkW/mw7Z+hprufXnrWd1DOVZ7GlAvgMqe2caWMU",
-	"Zhtvcl1vizNzAx0aXBGbDOYqomLXyWyz9Q9cZFaHAQpiQsylkCfUMMvIOVs9wiLFyG6j8dQz5w3t3aeX",
-	"PRgZwOkwIiSRUcjilvWLQrP4MQXogogCqpMNYPlq3GGzQVRyGc8bz+rkU+K/TnrlGyQZG67tCsiSnjSw",
-	"25VxW1Dr8X6CGPFh/5fLs/P994cfD8/O/KeuZa0w6wdoSQ/jTNOIYafbvhxjeIZVhs2G+xCqwYQFqvd8",
-	"wDXA1L6wwCljzFeVI9sX1x68QjNbBs0NHcSh3TpP988PL98ffTg6TxdJMH+O0JFZsXZUichuW1CROATN",
-	"YAMuRjrZNPzn3f7R+4vTZNCpwhBo2Nt5bdE70xPfwPkp1Qw2aMsyJX9vnUCvRkO22qJDddCHEUWy17o5",
-	"jsRVCTNpRSBYhijNo4j0mAY8teEw5jgcDpsjhvLHQJ5tfIpDYmzfaQ783KC+IwcqRWRA0+3rpk/UkNEr",
-	"OMLjIRNHb4n9muRoM9k/OSLNesOsxtFDI1egNUSOALTbwpGClitVDWe302h4ZCSuBHzFGVA4QxZ7Qsau",
-	"1412rewNAAhbux4+h+xdFITsBp1zwYJUhg+lqZ1dAC2zMiPHWsstV5ampx5VG7UzgEX0qbDVLtBtb8kV",
-	"FhFJfMSGVuPvNlyBSBGwlq0CYwdW2xgM63gd14i7WerpwnbSAV0CphG6MQ7BmpWbbTHuS8WIDyfjO1iS",
-	"XbPTmIxlHKoW8bmAvFMXw/QEjOhJlJAhqpag7iUe7H7aT9mQa7v+S/BEAZuZdh775AkEjjh3u3Odyzib",
-	"I5+L8/hOETsK1jRXiLl+1k3tkydqNGSxYqEFirZwa2Q3wUjBKRrQ0n3W1U/rAN0YsjGWpE+vGbrPshPn",
-	"7oqSnz6dkye+ngxb7oX/8/tYG85pKTqhajIYMB3zoC2QRPz06fxy//0Px6dH5z9+APEA4DSgggBvBoRQ",
-	"vCeoHhlUnBB/uz5mUbQFEL/9+/hK1X9XUEq4MzKiQzTJ0nrzliJj6xDEIBjE/2wciRQOvY0OjKCPfgqu",
-	"SNNA6otdc8n+/tavhG79SRpbr8klqZMt35aPZy4IKOk/6WMguKVcSTg4SFoZT4uboLnzqi2KpmiRbZgG",
-	"ANzlH2dHMLSeiRC4SOt7aGfUYcT/HmZymAlz7Dx/kfZ/vjh/t/XK1U1qi0AKHcsoTWWATIaIUYArg8cx",
-	"5REEbAxpwDyXX2+kIDOBXzcEu17Hdkrbfp2cUKzsTAdMG6w0VGmmbhPF7o2Eqrbw//fOO79OPhg0MBMB",
-	"FsKhWgHATGWmNQL7lmJCcaM5Gyh0okWK4iAGeUTZIlLmhiyl78QGZNsitxaYD8nvkOq+BxAN5ITByUJ9",
-	"b6LZjbbswMBSbCRCKwPunxwlHFlp9f33WEQfOpMasDX7JdDIF9up0x4LW0m1BD9CLmeQnTyxBgQbsplU",
-	"VGh4DZB6HEVPghIN+XTEAbxq/nsurnwnaCFrjVn0jzaEIrZrPhZKfLXz6tXTOnkjQyMNm/Umc5EP/A1G",
-	"3kQ8YAKrAWIUbe3D0XnNq43iyGpCqrW9DZQfXCx1Gfe27UfbA441frmOWFYvqnk1q1jUWrVGvVlvYA1v",
-	"JuiQ11q1Z/VG/ZktzwU6Xw7pjSDyJxNbwXQP7R7Tc8uLMCM69RzTRwp0cvHm/dHB5cXpe0AYSzew0atk",
-	"yC3MtAlrdlxmt7FrlMREAjgKzQ6ZLmzwDS6ooRQKVdidRiMp+Y+GhAyf3f7dBivZzviL+oEnl2DOpZ5t",
-	"p5+IItvphwt6Vi85mqqVtgsvHai8xXWlyfHb7cS3V946fInRMk3sS9uJLzGcc0F+tUYEuri3fAHQgIWh",
-	"IK6baWqUkCSIGs4/bXcAyzWgifgPAPfLlm3LuXX0tmwt9vVt++bRW1zAbmO37IsEpt36P0oNbm+z8d3m",
-	"s8rfnUv5nsbocH2OuFHpuyOhWSxohL2lsvaiWuu3z15NjQYDGk/MwbEoUon8jTqQytSSd9cMdLDm1TTt",
-	"qVrrN9euvwbGqGLRo5Ty7JOfPv1MFNOZurR1coQyNKocSg6Y1ZpUhrMYiUchpR8JzaMk2DwnyuJ7LMTI",
-	"RQxPhPG5QoNKWwCh+/EM6tuijJuYdzBby0tV0Ss21IZVCUkCw9iQ/s/Qt58+/Xx2a3qG1Vt/s6V0bcVc",
-	"Wx83KYdry9zWmjc/vfx359c3f7x51rv6z9V/LiY/XX8c12y1W6hsayvWQqFaKEtbazb/+M/+f36+OYi7",
-	"/z67fHk++fQ/Px73XvaD6xM65B+ieHxE6Unw48WpRLt/NUS15WhLUNNsawrzDsxRbh2geLUI9eBl9+5X",
-	"7zZoWwmNpvDHfFUBaS8EvaYc+3PMw7mzvhFngEQlJZqdscaAMcocFoYNpGbwzqmhFvEKOVnrC5QXL2b5",
-	"lgR/p7AuVKrSpbaJXw8/Xp5dvPnp8OD88vw/J4dnfip7+UZyNroLFRNsdjXtoQENKTWFW2rcFnZiDw1S",
-	"AfbMSiwxyGbAJBHzkBGljZoO3erBqGkQ8IpNinDP9i7BQCG46ze2iusycoQ7OSvMmQNssZDr6WgdwLyX",
-	"qc0bTjofnwOvUCPr/SvP3u0nI+cXrYZamf5wX/MuAtsD5nYkJxPxlLbk2s01T7LzLLvctENSMVVwE+w5",
-	"y42WcopKzFppF6P7ddKW6VbcvTq3fUPDTF/23Uaz8pcXImM8ZCgeNKqLB+9k3OFhyMRt5IrdndeVv0sM",
-	"jbjWW4gkFUlqek55yprQ0g/U2jUQ/dCDlNAXqyc7/P1nkQDj1RKPRK2FvfFrpbRVlRPX/Vw3QDTAja08",
-	"EjF6bUjhSJMnvl0q+FAC13XZLRHtBK5vGlhRzA58QzrMezzENwyZ8o1Wi9S7LXSfDZ6mpei0HJKIXbOo",
-	"To4zVem4MMccMc0ItcYeZS0VIRM8KRkNoh+aQ1H7tytCd5bZR675G0yfWBt4YWe3jCmShdb2MI+c70ML",
-	"sjui6Lkb/e1LBQr/1St469XMW59zLbeKW7oV9VW7Jw6i7oSFTJ9mZZZS6VWIuVhCFC1qYbiAAynoByPj",
-	"kMUeGQ1n6jamJt58p8INp9pwqqqcyrq5LXg1vUajkYEmo9VGEaHaeuuuXbPOVfhV3hQ0Vx2AiIWM2Txb",
-	"ahijDsBV4IECTAfMNYlN3AC2CKn53fAJ8w66xHOJFOB3dOyuLQwnQkcceCe6Ev2QqdZQJye054yv1nqL",
-	"uzL6hKWUqoh9YJw9BvSr2zCQhxX6cQM2q+EuaLbLWcjm+9dy+Ry/FbHOz0vuwKWaFBDgfSxzILtWWlMb",
-	"irqhqMtQVCwMYoGHDGY1geXF/5jRsISaZunBHPMK2i3cy0l7EkMFEmkea4BZKys6X/1s/R0j6NsCPCjt",
-	"a0YHPtBgHiIpBT3AWlYS60lKVvem6GmhYeW2RNaVI1X3Y3m5N9o7Vd/2wahvMdf5vPQ+KtHgBGI3VHhD",
-	"hZehwsfCFtNPad5gnlHmdlQ4g/XlRBiScOcIsjxsuUyDNJnWc3GwaSauyiTjJoUXMbJlDAFdbsuGJrdF",
-	"hignW1+aJB93jeg8GVrNE6NphcSIlUxNX0O0hQvQwbhnQGUI0HABn7KbuOcHcsCEdWuZ+zGbJV02TjIQ",
-	"XKgFEgvYpRnfc+4352qzDrO2yBWucq61NI7RLtNamTDqE080GyVt1lzOYWxy7x0yGEeIbb2wZqOxvL1/",
-	"NS6TT1x+WCazkHd+XnZblXhOImJsWM6G5Swt+DvocQ7IW9n9MyxnyLchyWFu5FSXR0n0HtpQIAJPDjpc",
-	"sD0Cmd/wo0vlno2Jes+V3jcTHV6bA4CwLhcVCKhZzNgM+R1YWyQTaG3vSOwdyM2L0OvRVSltuUTRFHtn",
-	"0rxKO0yeHr8/vDw4Pdw/P3zrl42fBhytMEO2fWXZBNkYpHlTFH2bKalbiXq5HnClA1o2dAlVzpbYMd4x",
-	"2PdcugiGRvMBK9u44mJq19XS9krmTvj4gmkhsmalaYtONoXpbSAiJ+bvWoW3D0axkrF9/fPtvdwhq7V2",
-	"Gg3PJub9lkoGtQ+HH94cnp79eHRyuf/27eFbzKuWca1Ve9199SJsvGq+erUbvAxfPIccOk15NJP5Wdtp",
-	"7LzYajS3njXPd561nr9uPX/9q6tbWGs0X79+1n3Btl7R58+2XoZNuvUqeP58q0GbnZ3gWbjLnnexRl6r",
-	"1tx5WW/UG/VmLdP2KdeLMIHB/MA7Wy+DZ2zrdbdBt9JhXzSylT5atbTyzPYM37e4CB8k3hgsZIE7fL7V",
-	"bG7tNM+bO61nu63nL+ovX71uNHd+dTX/imWJbP3AWjCKo+1X9ef1BtxrUvSjdvxzLVPLwzbbTYtkFEz/",
-	"st5oNBuNnV+XiSh0FDdXcaHEQQQkVnlEsDFTOi2zujZp5T0XV4veh3fuQbJZQaRZVZZZXohZWnpZRWxZ",
-	"U9xXIqhAzHs+pxBEi0K4ygkpRv6YElFQKElkFEjvKteDDymyWFBG0Rfv/PNjaKXXYSSgccwZZCxh2Bas",
-	"AxXPrqFxpMevGWajYuak84xC5sFekhgE0eM2wYhD/ljIbry2QKuiP7DNuFX9WYv8f//P/+u7NAntEhps",
-	"LhAos/vEvW+zRkGww2NwEZ5qek/wplU+cTDlxvdsGIaVk1wSjo0jTRKKzHF6JKDC9hjE2Ioi3fSNrWa5",
-	"nEpajTzB2AkWVlYKFyE2DGo0slP7sPboiUKV8OpcXHWjAlE4kKIbcYxAX57sNJ9X2bwaDYeQ3/KBhZy6",
-	"PmLfDM06AKKAwUpZX3WCxC7qSMdUKJSh0HltLUYZOoaYMkXHIJc8pWMWW0u1LZs/HwRsqFuQarQN1HNL",
-	"6ZjRgZ9NcMbII3gO9gVIWtmCQhhIcZF+9CSDHCqgV+Msych07mi1BWSag5Ll4wuYfgwJ7zELZBy66HHI",
-	"O+Aun9v8kskUxCGwyJ/LCu8nyd/2AUUyy0OPKGmLCiRJyWhgNYKgwtRxTNR5T5XeAllm6+itTwYcUnly",
-	"gbj2MNAGqRIrHyTfBSBh+3uE20LFY1tIui3svOagvOSxSwJS/ZFWUKwaSWjye75SgpAkkqLHYtKTMiwi",
-	"pIY9Htjrr6D9pmcF+hMeipbIfUrVU/NuTptJ6tA0vOXqlMxqVu+cQw9O2Zu60fwqIQl+j0CB5kQZ8+Gl",
-	"VPVF8S1dfe6Gi3Wyqiu/d+VsASWGezcQ8O2wpL+4nJqhhGFS0qIgFMmh7FwTGgYmzXXTQCJwkgOAbUQc",
-	"mbQebUPy0qBWcJSAZyJ5lMi0afusjDfciHLoXamTtIwTMIG2gCQLmHKFpIMD2N4t3BLsBnJnnZ6bbbCc",
-	"8VBU80WUat6VtWLYzrrFTjvotyV2boTCeWH2BVWaMoQhjbedE6XoaMOsAluAYXepaqUT3Angf5NK1wb6",
-	"q4buAgwvjNqtihEQYqC2v8C/X5FdRkwX1PU70srVDjeyZCFzegvf/mDGqq0CvxtTwcZUUAUvEM5UEiKT",
-	"2P9SF4PKIAMApCoxB3hO+59JrF4djuHLvzAY/2X1EcyQtmC1EIJQ8ZgxICxQYWGso7epDjscFcDfySgD",
-	"f+uXQWBsqKr71QofGxjfkOq7sOpCyU9oT4byRIdVR7Api21eWEn+DPo8Cqdkl1K55MC8vBFONhB/ZxB/",
-	"DhnYTjSRI2taWgrib8dTKphRDRbMcKDp1kZmgei4wKBfnQkBto0T62SfBDwOMMYWegJl44fBZUsnhMYG",
-	"yopUhv0w3ODlBi/vAS9PRjpFSy60XBMbsjrH9peRYnFVNmQLyW/gfQPvd82HwHT6ONkQdAWZz4X2LcLm",
-	"igVj/qJKmNAcvrJBtA2i3Q9jwdK+6+MrsYyY2v5i/qnKVU5lxDagvgH1O+cpkKmYy3L8TpFYSo0O8lkE",
-	"+JAxzD4MrzG4UdHmlqDR+u1uts/Tqka3jzJkeJQbXN3g6nxc/QFCqJMs4nKcXQpNHbPqU5XplGyVn+0v",
-	"Ru3/mgmpzCPYj1Rl2iEui/EZaXExuqfz3CZYzLlRN6FijzQSxPZLSIOvDACGq8SGJGp8InAVgvB7rrTF",
-	"kqUBOMOCHl9cJG5qExf5yPJ3MiUloHICRBpC9w05rka48+GRmSQ8R7MXx374mLjvEw1V2137Fg3F7914",
-	"0JxMY6UK6MuD8eyxUdnrJaEi6bL/HmrLRrJZnxaSYEISk2szzpfROQozP95I3Xe9u5QrKUMHbA+b1yXd",
-	"CqAfHuYnBFKE9eJg3YUwfotk4i81I4elOOiievPSWRJReJuU1zTjtnJwb7rzeemun4qpSVrJRYQpPfmm",
-	"KnZs+OLaA78kS9niLEP8ZzXst5LfneofYEjI2BtKkxEyII91oICcZfsy25Yjfpr076etCKntK4l5CFKg",
-	"HxZ6MNfJiVQa2tD1KBdtEbNhRAOmSMcQOPhOldjOp4jW6rkGi8sU3IvhZGPg3IgW1Y0mCYVJiMva7CZZ",
-	"m4k19KdGkyXlb1fPDCqrQD3kVAYvk7hvYX/5wcywHrvKRnD/mwvumX6ZaUodmt0dTqWQtqz4PoGmulAc",
-	"C7FCxqQzIZSMeRQGNMZStq5JL+A3sl6XwVwsyIP5ZnX0+Xtizl9fFE3gZwqw/1kNllcURkvkyxlBbkPv",
-	"N+LXNyR+GZCb4RC29s/S/GFW5lJzekM65mB5Blck4kpjyyDbh9hsNu1h7EO69Pd+WYWJ7AKXxb17r4pA",
-	"NY1kb8Q2nOURGf8DdystwrDScgYpsFBLttkJtj+ZapCSrZ/ghpvvIkjqaW9/0ZPhAl9Ythb/4wZxt9KN",
-	"i+uRQXmuZwXWIM8AbQpga8m+c8MZ1uigqQzwt7/wKnlFp2md2I1ktJGM7jrlOQl1SBomZrKeCVQprII+",
-	"C9OfbwvWrgXIJgn6G02CztS/vj9i7FX+qCCFeta70pHhxNXHg9qhya5aRU1SbTcJzsI6dEKyhZt8bFWk",
-	"yUAqTZovyM/8jWFWP50dfyyS/k9GeexZfxxp0iroNincfwMk3XCfdWdxJ07E5QjElEpeKGrdLgPCTb0p",
-	"P7PBhvvNgsjIZPeW/rAe1uk9UJrFLK5uUi02BOEvl2pRyCKrxwoUM0mr7VWyyq0aqX7ftrkU2TbWuUdm",
-	"nZsyLmR4HYaaTMiYxYwY0NVMLBOS/kDaYiXscsHxq4mgm6TzDct5cBl0hWj4xymCLhV3u5z8mUHUjQC6",
-	"oQbfvAAKQavrkz9lxAp5X6XoVJ6NRiX7pDPikd7iNuAu7XeEw4bkyW7j9dOysNW/T2WLDUKs2V1moC0p",
-	"ENzDACNoRl1YK9gA2toYZJ4XFaaA7AvCbjimabjIjYh1NUYdEa480hlpaP9jpPHMx5nWE+Dl6FMFjcOg",
-	"/U4O2bAhLCBiW9DISN8TbBubQUKszenQsDgrZKXCGJl8kKlOcSF3zT+gFZoi41jiOVd0gsiIHcNo6u+T",
-	"GLKhD+t0aCB98KbK02ZwMt9XbB51yHLNTPJlpYoC+dDyb66ywO3a4dqWUyzk+tKNZBaWbZv//a1btq6Q",
-	"v5reSJWWrZkr94gC3NibCipV1mbCYxdNqjZNXTc2uaVtchlQs32rKodGT4V6Aj2b12++QJAwIgOGRhf3",
-	"lkci+fAm59tRpWqyileDo0fqZW75/qmUOe4q9Aku0FEm0plAqZwN+dmQn+UDdi2Cz5WKCghNBVvCuS21",
-	"AfkVbw/fH54fkmlbhF8nMKOtCSv6zAhgIdo9uc70/wxlkSJzygbymm1qZW5sct+iCaI0XHdleJbRJkz3",
-	"Ww7TBWOvcvbWWUfsHPJ8S4vWElG35j/OkFWMBQsDcpNOE7LrqD4VQdp4wjavLuo8sUeUxPdgIa6YOPRw",
-	"nuYgZkmhxH7WaAewDfvz3/ZZ5Kqu+CqQQ6b8thjLURRmGBCNIjkmXJcFCd9doVkz9O2Cg//aZGHD5O4y",
-	"MDivjla1mjkBcRuJw1yLGWYKP/rAJljmJqbpkSkwlvkkppNFoUwL7Sm34aNzMGD7S2rpqdQDgAq90Wk2",
-	"5P4eeptRkdT6X6Fuzx16N37AtPcFUqofSBFy84ePcuHB4XvCboYxw+x6ec1i4qtR53cWaN8jvgukMP9P",
-	"A/jQIz6IajfaBwHRF3Lse0ma2G7j9QvSmWim9gglHRom1fnaYrfRQEFSgRA/xhiJT7amn3kvIVOERmM6",
-	"UQREQaZKJMkU9e+iVygV+pa9QqnYUJcNdalW/YVO1X5xPtohi/t0qMhIhBDllKDwSkVhUGfb/nLFRfi1",
-	"1AViUJL4QxozoS/NqxbV7RMe+h7RfamsXtinomfXZ5AY3yqrD3MGK1i+jhgM+jMXYfVmCPDJEiGX9y0m",
-	"w1FsxORHJiYjiqCYbGA/g2cWdtciDGdA+XMhdhbU4SjwGuBiDXamBUU6DO0vaMHBGjrZGtPC7HPgkZ4k",
-	"NJKiV4SqKFvDhjey9Yb73YO/AEAZHQY0ipCzGNkvAeeFiLjQW7A6OMOXG3/Bt+svUPbq75iULxYbYOKF",
-	"VTz2BZFxjwr+JwAwiFhOBkRntDTknQxjaXQ1Jx3mvzIvaEYHiexo366TfSukIZbl7f5tYV0LuyVaV4pF",
-	"69e6YOxbaV1/dUzd8J11mvA9EjN0ncmYDOQ1q04r5mlWayjsAZNuqnps8OC+MypRDru3kh63YJ73VMdj",
-	"Pa25HePcFP/Y0I2/dPGPae5ZPfOygIVWKfsBaLWp+bEx/K275gdywvsu+HEbbXIxJq1W4iODYhtpdMNV",
-	"HkoavfPiHncqjN5BRY9pvNyIlBvk/+uV87iFRMnSBiilhTwCORJJHY++HJMBFRMMfoECH660BxUTazlF",
-	"JE1UQNtTy4Og7QmRMenxayaIHvM0ULvhQRQ4FcRnNwEbmhnN92Oq2gJqH8iRJp0JGXCl6RUjGFXNBEbQ",
-	"2J0QLSWsb47PjpWlU8+6D+Gox+DJd0dlZqzXvDRRsEYjHrB/2b/rgRzUvBo3I/wxYvGk5rmUZUudDRXi",
-	"MQtd6l9KZwb05j0TPd2vtXaev/BqAy7c302vBh0QWjWlYy565gqLFsxDdMwmx2GvIFc8ol6yQDz32upL",
-	"Ws3Lbw/2UIQs/AsL/H8LGnUoQgXuyQRdABwN6EM5BfNTB4PZsgZktkpHv/M0wobGjET8mu2hf9RnBpb+",
-	"YfDLd4E4UrpgnGtG4HezHuxFG2IqR8yI0jyKCJCr4jTm21IPM8kYYhHr88nE2shC0klbQn623XuyIC1l",
-	"KT0wb+aWErIuHUW61urSSLFk8o6UEaMCZ39sQUQsqdWwsSY8pjAi5qpiyC5wcMAWGQPBiKIK1CExHxSW",
-	"UPL50EblmYEvaY8ZIQZLHhmMlN2koe93ioTsmgfMA2u1/SWjE9TJvg23JYKNE+aKsRjwiEMmmkN4a/du",
-	"Cxpofp3motXJJ2xebzuVUyj9YcSVDIFQxN+/OP/x8uzw7Ozo+OPlh/1fLk8OTy8vzg5PfcwdUx6sUEYh",
-	"Q4QuDABGF549vdsUaOJYleBZvVFvNp/VX9Y8JFLFok963LVW7YP8k0cR3X5eb5AnvzSbe+Q9F6MbcvPq",
-	"xeWL3T0SX7eau4164yn5gQVXcnun0Ww0mo0mecdj1pU32/Br9bIHH9nYbdhqZFlha1ZFq4DRR0qNWGhH",
-	"3ZSE+psJNMdDJlRGoAYdJUV0g8K/j5Qmw1hesxCegTWUxksIONPq2HYsNUVdrKQ+HNHyiglDWNRoyGLF",
-	"QqzewbUyi6sTH4cIfTKgISYOCHajsRacH4ziGOihTaqFLuYwYlpgDnNyzRQTOYK8Vd2noi3y1On0+Hz/",
-	"/PBy/9354alvpmXDiE7MvL2kabqdzc5gxsVcBpDGFOkwJrLbUJLELGBCR5O2eJKf7vjfh6fv90/8p/i5",
-	"kRSiiEXE0jblmEknlmMFzdCHEeUCgj2lE8aoUGMWE8XYALJ9QSTsSU0iqXS9Ldpin+w2mkjfzWiWI3Tl",
-	"KCZjGYeKcKOmGhDDRJGO0U2TQ9wzqjBWhMn/GkTcnMMVm9h6fLjK7xQJpLziLMk+bgtX/5J2NeScIGRc",
-	"gkjme8TvcBFy0bsccDWgOuhbXgfzX8ZspMwV0Mhcd1GxCwCOVVlDxTpZMVPMCLpLEeRKOcgA2fdIkZOp",
-	"uuZcNwrjHVi0LYB/pxwdMgoZ4KlKW9oB2ZBkiJCFVm8hxySX7LEsrb1mMe9OymntQZ+KHkvbwGOm1zUD",
-	"zAc9CEjauE81g/ywIlLuW3NVDCCEgecGASw/wT07e1eGGLaF2byhNoVksAi3/w37+UZx2453pqkeqY0x",
-	"6BvH7Vzl51kcR5ToMKLpFbsNCi/KBJlfizri16w+31j8t3DqboC43KLpYHcFo+VslsUtYOrbU0M3mRbT",
-	"mRaVIWm1+Bg7WkHQC9Oai155sBjApn1nNeDEjzfQ+a1CJxpmExBIAdQ+KgPQokDgT0aaTerQ56t3gdhc",
-	"J59cxS20itoa9DZo+PdR2APPDBuXxQtngfUOcm3s8C7dZk0C7l8eRzaWx7Vg5KmrnLUkUtJwwEUqJGsp",
-	"o/JizvvE/A5WKpH1eICvlgxkOHLF7ULW5YKpbJXpshIG5zDlY480NqvceAUfmVdQW9BxQH5ANY1kb8Tm",
-	"FxKGz7a/mH/mKoI/JCW+pguma1tlEsE8JErTOTFEBnY2gb4b4n8Paf9An6kIwbUD0Mm1DUBZiCQLVdGV",
-	"4dh8uBHzv10lVOPFVySzy7JyAx0L0wSz5ZwghktIG6cko0TaSCInijWABH7XL/2boW+VaP8XR5ENob/D",
-	"UrmAA4nbq1xOWYYLOFkJ4nNynagg46lURTikQZ9IEbA9Qqc6F0FkMfR8wbgB5RoY1YmLGudOrtM08lwy",
-	"MBnSHvtOFUdYQhrILbpeLZVG8qj6y5hHI/PpjlfLXFCVdljXnI3T55+/3nu/malbW6Et1qbpzEZfXEpf",
-	"HDsDI0RjDeiEhNJDqilk2vjaYEi2SN1bFvAKTbCATNos0GkCWUy0Vutw9cDkav4VbDKxH2+rJRQFEvjv",
-	"yyhURMjxMrnXWWDPwnmZ/eSU9Qy7jzF5QkhdJ6dJWcX8euRYsBBD64SEv2IMZhvTOFR7GGI9CrkmOqY8",
-	"AoOLKre4XKhNavVGEL8Pi4urrUgzeJXBKQOIy/v8VwZfYCwbQ8u324cppZhT2fmFgLSavSUjQ5TZWxzl",
-	"5qJndDIJz2m0lw1mt47XzJK5IhjsWCf+MDZQrTlTmEbjKto3X5Cf+Rsiu+Sns+OPJYaaC3VnGfhm6FsZ",
-	"av7iKLbhD2tyxyJWqGw6a2Bjg8c2kAESR20OQkWe4USwcZ8HfVQ4LgMqtr8YvaXcKvNmgg3JaaCtLUbG",
-	"pDPJmGhKW/7P69T7yawCFJkDKpYvQp9o9d9s23HbuNc60b0vj6OT70c6WL6b78agslEtb6NaGsl3yv68",
-	"vBkFyRrol1XI2rEwSxibKW2dExHCmkpIFVDWb5ZUbYwv3yCGACyXYggRcozpPZ0JAeCf7oRVFXFkfNWN",
-	"5BhsM64qXUDFZTwS21/cr+VWyQMqTkfik33vbs2SbpbbQLs7lg2sPzisf6CT1I4XjwS2zbV3/M8MKLt7",
-	"nwHloM+CqxJYVsXQW1x0Kus+NHJ1DMUPqrgR3dpQ9l4W/Kcg+lt1JDaNtGorxKbCLR6WjOfVcXgIH2Lu",
-	"yhaJugBKTtT1IDW0VHDYSMEburcqjx/QyQwNXMzkSyljhsmPdH+7K8EfUkoH38mYiB4XN+SJbz64tBY0",
-	"/6lHzmPKuvyKPHmHg+yPdP8prOqAhuGEPPHt6JfmS/MFLlUxgVKLhT4XDmuHJpCM0WFdGbO2gGIWQ6qg",
-	"LIQUaFSYTuQM5IApWwjYlTLwLy9/lEpv2Xd9PC+uiC1M0SL+GdNbB/C2D02MRE8RLrRE3xAkf7fdn7ZU",
-	"Qp0cQ95mMqNvdi1j29GlRd4wGrM4nU2KaEIgxZsbMoGZ2hLOALakJAmoAIZCr6brZEC1nrboSN2HGTOn",
-	"RoDCKi/N++YoD6q9JJIN6BqEzwu7LmdijaS8YiGhuk7Ox9IeWXIRRkUCSw1mi4dQksKcOw3DmKmMp81V",
-	"JXGd57VEjkmTKkYBjSJrrOqwPhehzSQ/P704Oz98e3lyevzL0eGZn+TXc0H8X7YsSLHQ/J8PC8Cmh5oJ",
-	"CtUgk4ohspspd4E/wzXj2m1BNi6uacTDS/jExzJtcqQ9u5p3x6ef9k/fXp4fftz/eO4TRSfKFuuAL8Bw",
-	"1RaQJ4xXiz32s00GFIOGbhO7hu/gG1dxCQuZ4CvZTVBNQt7tGixwdSgzm03Fej8TaDBSmtBI2bohXLeI",
-	"FLlWsAbGCqMQliqP2RZF9TGTyimQuVxaFjNiOq2JovuxHPX6RaZ5hz3MXniVsnZYYxIAAG97qsQdYIYH",
-	"yNlz3NaVPom40r7tb8t1vo7mq/D1i9eMdV+wgIbPgp3X9Bl9sfN651WDvXj1IuiWVKnDRay3Yl4usMTc",
-	"d4dh5S0GOBbK/MpDGYwGTOgWUPfiZeaMKBWrLCSfnM1fK0J3iOUx8OTP/3Ny2Dp66++RnmS2hEYWnpGQ",
-	"d3msDDGNpCAhv+Yhs555HgLjAwV3IGNWst9hBKaXov06yC+7mOfNZ7mLeVa5nGiB2dNyLrNkw6umZL4D",
-	"GvTZ1oEUOpbRIlEMXnbvfvVqKZNa9KVNvLUvgwRo0GvL5XsXN6hMWCkHg215ddgZsHXjnyMCFA5vMbSI",
-	"YcjuHmHC6A6hY90A71gfdoV1gI+vVVYIM832NMTaiNSdiJH9s4OjI6To/v/2PfPzkMUBE3rLre3Jxfm7",
-	"rVdPF9fcXW7Jj044txT4FjK6+Twvqj9yyZsFoxjE4t8+Z+XwfVv3h5LYSFaKkWEsbyZJ3Q4tgb/RBO8t",
-	"gytMqQdZu89oZIhMmbUhZL2YhlAtjVGREbCMPt2hSc0w5UH1WmU4AdZDg4T+QIoCX9oPTP+I895WwXer",
-	"MP8fUc1EMLkcqFqrUW+88moKiuXUWjXsRGVh/Y/IhqQkP+MhTKrr43b1JQq4YrERewMqSCgh+NuoR1Ok",
-	"9xZ4ditAXO1sk6MK5VikZzmUSvdipv6Icuc5Ems+0QTYkoaTCHVTZ3rKdDzZ2u9qJLfzj1THE3zzNkRv",
-	"Dq6eJ1XhdQoTSbpagj35aogTpdnAombEr9mf80pSvDfCMFOrlaQ4iWUn1+1yFahauP2EXAxjGRgFLR7l",
-	"EvRyGx4aHlS23xPz423JRWq2Ozn++EN16DyRwB3nYbslgw+L5RVYB2y85AKgysSfpczgozQaDY9YngEY",
-	"NWxMJx4RYEJwv9tzMcplfwQJ+SQsLB7+A9OnjIb8YUF5zZw6X+Ercx6q72p7QaU+p4oWXkl+/C81VBV/",
-	"ZjCbUQJwTFRHR3FUa9W2wWpuh5q+QDgoAFGritipZpWnj0YpJ4phSjiE0WS/w4D+2c/SLPJcZpZE53lm",
-	"gGwa0+wwMDzabToTa3K0dCQxYcRS6syA2YDu2QHRb8MVyvGhhD/+mX6deh5nvz3O9EXG8tI8dv2Qla1X",
-	"CM80o4Pc4WLz1xLN1O4qANth5mRd0HjBdxf4iQixd17W1WqDE2QP4C0zHjSNLF1ENjALFpT5Et1Dxc00",
-	"ZvLuMnTX5mKzzFBpAl7JOmjGPGZ0kUBjbdjsabqiHkW3KyZJwBkXaAmKqVA0gBrl6SBvqA76JXvCAUiX",
-	"YXyQWzoOW3obWOr4mhHFe4KFhIsEJJyBzvFAHtti6gruLLe3UlQwKzseMnH0lhhV8tfDjyRn1yX7J0ek",
-	"WW+QJ32th6q1vS2HTPCwLpjeVkMWKDCnJ+9v0SHfal426n09iJ5m1mBHL1jCyfRlG64YjiIWglwLJs2R",
-	"wFbhdbKf+gLAPpcNAKCDLFSknoAiqJD2QkKwI+cWGnLI5Pv/AwAA//8=",
+	"7L35dtu23ij6Klj6zllNemhZcpxJXnvt7ThO6zaJ/XnY6W6VK0IkJKGmABUALav5stZ9mvtg90nOwg8A",
+	"B4mUqMFDWv3T1BSJ8TePX2oBH444I0zJWutLbUBwSAT87xEOBuSIMyV4pP8OiQwEHSnKWa1V+zTgaIgn",
+	"6JqQEVIDgjCTYyI8hFmIelygAR+jiLN+vebVZDAgQ6wHUZMRqbVqUgnK+rWvX73a0QBHEWF9MjuH/4Zg",
+	"QYSPnpy/O0IvXj5vPF002nvKrmcHuhwQxMitQiPcJx7CEvntuNF4FuAwFERK+IMcIEGif7Rr+s12zc76",
+	"au/Vq6cHCHclYQpxBnuNsFSLVnIaq4APi3YVs2vGx8xH4wERBAYMscJdLAkKaYgYVyjgrEfFEGEUDDDr",
+	"67ewggMf4BuCuoQwNMQhQTiKYASJh+QAkUgSu9b8+giLh7XWbzU7d+2zV7Dkc6zIezqkqvgEI/2TWcgY",
+	"S0RuA0JCEuob9xBlyFe+Z9ZCAs5CiWKmKKxOEEQlEpwPEe5jyg6QL3z9qFFHpz34psfFEPFem4UC99QO",
+	"Jaq3M1BqhEd0R2BFYPIdC571Nqt5NXKLh6NI76FduyaTdu1A/KNxoP7RXHAzyTbPeESDSRFsY7tPs2Uq",
+	"W8j/w0eC/BETqSRsduy7fdYL1/LHP5qNxsF48WrMoCdviw/dzvmdRP4vO/bdnZO3voe4QJwRAwUa4ehC",
+	"kDwnSkwOe4qI2bku7J0pjsaYKtQlPW6BEzBHiUl++CFldKiBqpGAEmWK9Imwc91QCUMX7UoRhpnelLCv",
+	"meNO6QhAmAFwdYCwXnOCCwbI8l8OeBTKmSPQQIWVWdmL/Zq3aNEXROohjzi/pkWY2+n8yKXakeY1H42p",
+	"GsBiFL8mTJ/dSBAgFD3Bh4jxsaYYT35UanTKoomHLkgQC+KhCzwkF1SRf7zHtx46w2rwj10PKeqQ2Uzw",
+	"nUQ0jCziPT1oM0uFHN3AGjThAw0ICWLaNZCwjk4Zwmi/0URUoZBERBHzfgA7NMTaDCH0INEkQ5PsItBA",
+	"4zoLSWiwrhzAvnq1ERZ4SJTjIAMahWf6UQlJxkOCuMH/vuDxKN0TR12i0Qw2p5eXRzJ9aYLJmlejerAR",
+	"VoOaV9Pj1Vq1QE9b82oadaggYa2lRExysItv3xPWV4Naa+/5CwAL93eziDAexUJyUbKTT+bEOOpzxJln",
+	"rl6v29fMyEeGZrl9ag5kkauOfuA8NMeuEdiRcQRITjmru/39ERMxyWwQlrMA2X8QmKkzIoYUrrFk8Ydo",
+	"lLzynYQb8RDWINSjt6jHo4iPSYi6E+S3vjdEx//ez18GCanqBJwpwlTxjcA/8y7kfwnSq7Vq/7WbSiO7",
+	"5le5Cxu5mNoYCe9wQyMuVUvvqng36QQb3BOPRydvS/cE2JFsh+dYJsIolkR8N8WHxoICHhZuAcbbKIrA",
+	"DkrXL3hE7PJnYQdAeaVFzjvicx6RzAn/TFlYisBYoWvKQn2YMuCjqTWOBP+dBCXAoL9beY0XejK9Miu7",
+	"apmknFwOuVRI8DGQR8cmqRqUkQlgGzkqEZIejiNVazUbjYan79hwQ/1nI8Mdm4Xc8QwLwlQplF4CddOv",
+	"AN86QH1OpGGRvnne0Yflly3XvkPD2jpwaBY557Zzy9QLWrAee8GrXOgq1PcAYTSmURhgEaIAM60MdAnC",
+	"8pqAXnWvpDfdwEVWipQ8FgGZCwjCvgSgUEqxCgjCy+Jt0M0ydLeHy8mIVNuFHuMAVDMta9n9aNiQZVSD",
+	"y5IrgeVsdDc8IpslvfqjTVFewIm5wAKntzSk4JFm5vcCLlYvmL+JjMw+BdLBa/LixcvXOy/3957v7DdC",
+	"svN6f7+7Qxove0Gz97qByf1A/SXnUSmcKM6jJSUMek1LIJzzaKMrv5JElK68HEIiGpB/2b/rAR8Wr1Z/",
+	"v9HVfuLiuhfx8TwOlFDWVPMd28/AVhIzFLNwWu8RMesw2h+oaNIRZMRFCYlxQ22S8n/VY8kRZ5KAdncY",
+	"q8Gvxx/f4NCaJfRDx4taX2p4NIpogPWmd3+XxhKQ7qTLw0kLjQQfEaEmqF2TcVdLWe2a3j7MzfqV+e6x",
+	"EFx8IFLiPjFLLbWkwPA40qBNQg9RJZFdNNB4RFkQxVrbrXlZa2jW+FK2Gvv6bmrSgaXYg3rHRZeGIWFL",
+	"nZMaUImCiOr1XZMJinBwbXR43KURhaMLBiS4btc2elrFc/kwlb/xszkBfR5HsLIlzye92R6mEQkPrPVC",
+	"3ABZiHgfTBhDLohBKbjzBBrCjR3bIQLp2hFPt4I6OlGFy1A58x7dPMR95Oodj1m49IEmhzeKuxEN0NX5",
+	"e402iWG6H2uCsklwMzOiUKsMepprpumgSlZgDfUbP6LEFkzCtdByiK+J1ss4GmI2SSzFG0fJknnAjpE8",
+	"tQBoz8x4DAxugOYYqwFhSu+NTJ1nzgEw9zCTF7P29J3UoF7pY/u6s0zvJKbp+feYGLG/ehuAgEvO32Nh",
+	"3E9Lci+uQbbZ2H/1/OUL1J0ostn71pNotDPToA/0zcbB/4ploWF5QtEFB501f1sKgdENjmiYwY6NncpH",
+	"nhkVYJ4llm8qUZ/zEA2ImAbrT58+7Rxm9rnorFKX5EYg7IrhG0wj3I3I0gecOgYdZTSGn7sgvtbaYC1L",
+	"jI9B3x1Q1kcST/Ts0+TiAbB2NXFTvxmSWmu/0fBqxAgZxj7WQsNYgomlS9SYEIaa4BUBk1jNqw3t0bVq",
+	"J8zANWWjGMxqcRAQKWutHo4k8WqKDolUeDiqtWp7jb3nO83mzl7zsrnXerbfev6i/vLV60Zz71e9/yWu",
+	"bhlp9gD5sDcfdCFp/Q1CIayMaFJHH+2FjrG03rQNih1vsAoG50TGkTq3mkKFS6p2GDD2MbshER8VAjJY",
+	"cQkOBmgYK5gBNmmgmYRgiPSsS4kKxIVVrjJb/wErMuCxJDtZ7+X8A7DvrQfUR1jhiPdjsvFjS0aed3R5",
+	"hVR6SHKhjJPEKdUbOyUXoDHvfXhnzRMF2H5P5eYhMR06c6ZeTZFbtUtuCFM7UgliFP+MtU3/0rI412Y0",
+	"bKH9NtPkvYW+2JiBVtsa5do1rw2eBXgmeETgiXN5t2ut/a9tttgdO3vNZn4JiLB5FLi3yyXB9V0Sm+kJ",
+	"FiFPSAJqUcf5rEXG5wtKs3w0xEav5i4PbrkzezTHwlkvosGKYsXrVKzQ6IratX+RGyImnBFj0erGNFKI",
+	"spxIkcz5WKSJ1OEUYCEoCRGPFcJalKCsL5FUmG1QYHhrYWAJOJw5+z0t0mk6CuGLWHYy7nkweX7Nnvjp",
+	"z9mzNhbRjR+129a3hgIrWShTHHiW4kAVqyUEKIDVMr2ej1r/MCEaD44TxetOrPV8RIQRMxkh4QYtU++4",
+	"GGMRbvIyCPhIUh0SLEIq74Zo10IexEMtpQiCw0d8MbCXIZ7AVkKuadP08UPs8k4meHmuup8NdAZvn9pJ",
+	"QwDnfZmPF1wb+fS1r2GRSS+/mV6+dUt2IIJv9kpzcz3kxX7kScAhWJOS+NYkrFHftsLXhLU06LJE16Uy",
+	"65Lv8VigMRfhYwGJhzI+QYjZnShAyciL+Ftfv5hTJ1N68y3qHbDxuznOSkf5WOQEiPW7g3Pg8WjxOfB4",
+	"9FjOYWWvpaPUz7PmyI14MrPmSrM4ZMZ/SNr+eByjJ1LGJLQ0ej2to5lqHZZx6f/tUhZS1gc7DGYhFvpS",
+	"AkE0f+1AKsK8o/Zq5HZEBZHZV/dKXu0TZiVQCEOh4RKhRmFEOgVTNXf29i4bjZmpqIGRZ/VGvdl8VtdD",
+	"RFiqjiSEVdkVRNgUx+Ponzq4D2dfC2IR7b6qP683NNSBHFBr1cjkp0H3h4Ce0p9Orv48aX6kJ/JkqEa/",
+	"Hp28OPn93f7F7+Gn/0Sjo+Dq5M9f99SvuBn9m1yN9i5ZQN8f/dQgvxzqb//89ZePf+JPr+Of90bPwqOf",
+	"XtfJ5Kc/8af/pqf0pPHr9cfb01/O/5sMm1fk94/Nf7Nf34V//ltdstGbE9ao7/937f4VyRy4LiKNFgo9",
+	"E3KrKUOPCqmMOLU5FPpAhl0ilhQs5mntv30x4YaZiMRSePn6+d7vIN3vogsQfJwTdvQuPCOr6g1+ixLP",
+	"Rx6SlS682tnmh190vkN4Uw7oSLbgcC2E2zMG0WDGeQHOvG//+O/w6Ksf+2ORu1aJa0qV4/0ZU61zuqQG",
+	"EnJLIXo7ry33YNIHNn+YXFrGkYyDAUC2DYQwD0bYJIRshtifCd4lq9F5qbCKZa1V49fVNw7zFW38P2SD",
+	"FrYVg74SENp7XW7pLA8ES2HpsihM7MFtnZsOLcvFGoSc/a2DzVzCyZ2w0ezgC4UU+26OUc6oWN8Ed3Tb",
+	"vrPzrHqWj4UvLu3Une9MEzDcQznRFnuR33JmeJ+L8Xk098CjOwBKHi0GyE3LuWsdgsJqQ7aWDFByV1al",
+	"JswEGhS39pet/eVOaFAOhhdhn4mC1tIOuKk2J69CBuWdSA7JyAuNS/rFv4DMABu+m2OsdISPhTpbkN6s",
+	"GW9LfDdFfO/fzJkBiIqG5vnU4L7w2YkXvVhuIFoCSHhHEBjs8QZL5LlNJjAiExPhU5Ov0IEXfQ/5uVAQ",
+	"/cDia2dI5RCrYOBDNZzsGfh1dGr8cRkTh83zeWzZNpuWNLfUbHOi5MMQs4qEbIOCGrEp81jFcmOAiANF",
+	"b0iSv79VdjYPoQ8GogZU5uc1ETWwQRGW5vM4ClGXGKJviviZsn1UmR9NWYO7Am95rBnIxsA74LH+9Jn3",
+	"wAan3O7m3ciPfGyM4U4QQmN9+KZG4gYPWynK+nLzyoodeDF1NO89FpVllUTtRMhrZuKh5yRvpyBnJwfP",
+	"RwTTPrTAd5fp4JecR3diYHADL7ad8OgvkXioN3wnp1jlBB8Lqm46iH2pUgOPOML9WypesGLVgjS0dSoD",
+	"ZU4lg/TGLoi4oQFBcWbyh6a71asjFGXXI0K1+OahmEVESuSnSGkrxBtt3RWFN0WWC5E4U1F+3j261x7I",
+	"033FZDwaAR3/QEKKLyEteRWW/TwFoCPz8Y4erIXGmCk0PYiH+lyhtsnDHkWYsqkUpszC0FCvDNlCjI+D",
+	"rWvg8qc3tcFKW1fyDqLI9KCLGJNWuh4HY0ouzNSvC5Sd2Faho6aunSmh92V+lT9v6qMFQU3uTVNEzxXk",
+	"+83MlfZi4FACT49uFvfW1eu97zWWrMf45OXseka4TxbrHVgEAxKeYcObRDoYVWS4cIkQ8mcvLV0iFgJP",
+	"Zs4V1pNOUX7CZlGzG8IlwLG5EwX8u1XLDOMtcc6ZU4YYlYU0iimqIDzKFmKs+sHUybuvMzPPnL5Xu93p",
+	"8x37UFOc+jkeJ0WKvNphHFJ1fGPJU9nNzIA7DhQXxfU2e5T1iRgJypI0lClhzJcTqcjQT0rxB3w4xCxE",
+	"EWUmilg/JMMuCUPN40eC9wUeaso2s5CQKEwjs9wwpHodOMrcpDNhTMMEDYvqm15dnbxFN0RAcuRL05bm",
+	"9fMXe09bKMKKCAS1RSQoT6hLBram9cyq6Kjw1Ph8scLdd0assKGBHbPcmQGzIFdQoycjHEErHqi8rs93",
+	"RESgmTxhWgIITRGjFvIFj8iuidH1PeSnOYT24W62CrZ+I41Y3p2xArqBCk9IzG1aUtRxRCU1VQ5QA0AH",
+	"M3Mf5i0nBVpRUc8605RkutS6kUBy/UtCrMgOPC1YtTF4finLlB4PbD8KsywqEe7yWB0gMhypTMMPF1hs",
+	"AjULZ3G202IME1Kh5809Y0xxWGYYccGIU3QDstfsDg0eew7VMxDluWK9DmhTXAP4zi0zB6iZyy3kBgnF",
+	"yVkrNAJH0WkP3Ntzia6VIb960/TKmTkr8bgM4VvE4mDc2a18TuvOHdlSnbiYlWFYcYfc4CiGVzqEhSNO",
+	"zQUnoBcLWgQOM1/LpT4fQTRux1XA6FT+UAJ36xjQWGpK+6WDpVW+tcxtiU+n5ZLCbXvz7mL+UZcvbc6G",
+	"S0+xCDPyhdc2iBALq70ZaXMZwLefJeUBi5mvVfPyq3JF46rLox/sF+DfxLcn5pum66Th/l6Axum8pYdv",
+	"z2EGgYsE6HnixizN9vVZ+kleLmX9KJt5a2wdGdpdVX6bu+N5QnmmXJ0Sk9kt57ZQIHo4vWiWs/OoYIQk",
+	"aFYabo2FzbQnISK3OFDRBKqLOMO0SciGUk47lCHOTMIEdBBxNzAzdf4wPFMcv7grGueRWUhIelQPTlXS",
+	"etDwaTAZhtxkw8ynNa7zB+x8wWE/ELubuu41WJ4pyjcLMNdkUlqAf1bYdJgAspqHfueUGW+EjLAcFB66",
+	"ZzoAFcvBqTS5UOibQRL7rec6DOmdFN7ibDnCe79Gc/hrXV9acG8V6m0q7C2xYChTZ2Zai3zbiYsvJl9E",
+	"sBoBr1hdbz0qW1be8J64+8zJLAspKwLJKhYXcgu25Fz3LGcnNqvrch4RDGJAtvTcsv01qptq4AggAMO8",
+	"nlEBl+1Ukj10q1ll9lAKO2UA7SqEpdQwcziCYGnlqymrALQIswftt9AYWLEZKsda56cL6dGL+O1SZNir",
+	"KYELTRe5RXqIM4RRSNjErpcRLKKJW7YLyplA403T03cDW1EiZolHtTRMSBAQZKCgij10LVUweCoHfMwy",
+	"fCy5oCloSIu9zdWbiwp+3icVWZGAZLBnEQ2Z6adlPzSZZyaqHz2B1jE+F33M6J8g0IOpynQOtHG1BA99",
+	"aGCd36uxoi2FuV6Nj9kKGO/ZpnaV8hnOSW91H4Kbej2SZB10NCyEPVdm89D4kWeo0XQx0C+LYH7qg3lz",
+	"3jewT+11CXh/C6pEeJY7iCW45pTKlbnOZmNv3yvXwZZuLFjJMWbdDjOXbbHoLvxhGVjeGOyabZT69x7F",
+	"bkoW7Rz6m3CMrXG0hafqCrFNC34hKdYCf7y8PEOmUkW9UBogbsQCRwaVaCy4VhSTCNxCBTEJQZge5R0X",
+	"aET4KCIHafPnHgeHjpiYwm1GJaVydpUZ66QLYJjxHUVjPJEI8LqI5+diHRaEoCUvznr8zOyeOed0v+70",
+	"srOU3tqHskNa6qiPExvpPMfhXAt84mBeSV3go8SIONd5mqzz1H7woK7aWUfL8j7bdEtH6cHlb6AUmSbG",
+	"a+YGQHjIWd/0fZcogHB3W5Z8iEMyK0JlMGwWOWwdmi+LTC72xRR+i2B1JSXG1rK1CkNOXwjpplWcArMi",
+	"YRi6HecdmCpTgRycsvpsEVZVfZR3q4vMUokEPJwsVEToK6HsLKiCzz4ddYGcmLyaEonPlVZcADfHEB6I",
+	"/Ix3x3ald7P4QPN8O5OfOmyTyp/Q58aZ79OBZvHkrs7Hq2WWX9mcVXCjRVatOed6mlLbKUqT8ZVJMsRM",
+	"0SBnwqmRWxLEinRwFNW8Ar4MEAuQyln2UD2Eewq86jQYpPijOJKKQ4U0wuKhhpLpGdikw1kH3OQd/Zez",
+	"taj0sfk7A0wpGZtjh5ri+fJaJjEsFuUOgL7eKsJgsbyHeCzk8pgn1+OqTtxdlbmWAdn0ASA/XbJv62GO",
+	"sFASRaSnEI+BxrE4stHNLt9oygo8TWXvj7dnDmopFp9893Vp9p2NrisNN6zgcCoihDD2fMWtxGv2ZS0l",
+	"CyprF3IJo/0WwE7W16Zc3W2EjRwNcbIlXqBCQ0Pe/7h4O7bt+gIbRL5g+D0ZIMxZLmF3mK0Sf99uKbvk",
+	"1b1SMMDFiATLOxpKAQwdHb9H5HYk0uTMjEllv/H6RSVV3CzNvDBlldl7NW1kG2GliNDT/z9Pfjvc+RXv",
+	"/NnYed2pt3Z3Pn9pes29V1//p/D5i6+tdvv7/2m3v3/6v4qAHkq2L++l77vP5mODeS3P34rxIVs4/t7w",
+	"QS9uKWDi8WgFYFrS/lYELD8SHKmCIGeXkjP7S4QVYcGkU8RfQSHHaERZHynOr6Hn2ZBGEZVEQ77MKRAh",
+	"j00Sj10Vi4ddo0CkipmTmMxt8zErlIAcR3Bvyz8iqoBccqn6gsg/ooLvihmGnbsImmaXNYDjmwAk9gU2",
+	"fVRi5h4vnDNRLJPzLpo3V+t79kYyaf8Vkpgz5bsKr8/ofpBqpSmRHqKODpEkgSBqcWiJW4ybZOF+7hs7",
+	"84e5BJb+9OnnIqJtu5Bfk4kJv375vPny6QHynXJGIIjq/OLQQ34gbnwP+bf2pwn8dLaz9/yF/dE8v4Xn",
+	"x+He8+fN17OqGo76WRg8v9h7/qLm1Y7dv+Hbi8NCNAnETfZDmBg+gImKdYtCKn1dIpldGykuXdmhHv6o",
+	"5tVOfz4rHL+YC8Qyj860X/jxbeHHk8XsQ6/T7MLM5cGZFoHqT59+viCqMHioujarIWeRrAEDFq3gPe/3",
+	"SVhu2Fg1s8GGtclra4Sam+Tgaaou+O1kyWyHuV7/JVMakggsOiQuvSHprrlqhsMi2bzMppeGtSvCvALD",
+	"CxysO8vhAWiaPFYoEQClO0oqjDlfbsTaVzn9Yt4EBuayUSTLpD+saT104cqOqRdYLScjaOqFGbLx7Mh+",
+	"lKRMM257LIwHXBJEQ+Trv33TD4DKA4QVGvJsWkIh2Gw63cIY5AA2INViteyH2XgcrygqYyrLgY4qEJgH",
+	"VcumaN0a+tkUBC/W5lNLOOeq6JbuzTRhWi8UhAQW2wlSqKsUwwWjlE/7oNdvd77GtX9I0rvmRX6kSWDF",
+	"jGml6JDMoF6VcJF0qfctAc8c0jIH7DIbltNUuzycLJfyuNAqOSRqwMOcPHt6cVnzamdX+r9vj98fXx4X",
+	"io0jbDTePEW4iIMBwhL5u3hEd/OJhVMR4dZuzDj6IyZispiG27XaqYug4SMZZ/S7ZU7WFXqrpPy9sW8n",
+	"AtEsp3L9G6y0pcnGd9JqhPV5TG/JcLNFSYNXkoidQ/174VIOoM1rl5hUxTpysQBQAilNNaQSBVW4rKWO",
+	"03mChVfFQ/KzDeyfcW4KgjCkjaAAM728AYnCrOvH8JmaV8sGBBr2YuFeETws9renh5e26Cl1G2Ijc0Ak",
+	"IpjLMmmprhj8lGcsU4ivqsRTZq/zaoyrTpf0uFhCflqTxZXytoKORvdEazMXtQSVLWl+dd/8OLv41Xly",
+	"pjZNotAncUHCVuctAvI0EvBBTyFdxkc8XCuVZWqkTfvSZiInl7H+lxj/C237Z9wMXhppk3Lkjz8sNoLO",
+	"C6o5MybInPVzCe64iMkl+mpaMnnkZkQ9wYutGon5dB2mZjRVNTWnFiymWNtC3mWWU415mS5asybkGcs2",
+	"v65svS6ZJ2ujqpx6Cmw8YyPRJ4HlNepxcYAwm6CfLk4/IjMPmACsFt98gX42VQ9nlmKtJbOGM1XGwSlI",
+	"EppzHxTohgNsmKiJ6ze/GcMt47bY+aZ1xc/FRWJST+Ks3bY8ns7Y9uzH+RA6G0VBik1oCa8v6b2MuhMb",
+	"+5IeYLEtjg2IoAqzgMzLu9X4B6vN1sLTgyLF88/dlSStsKun3PJZ7mTTfGtGhpkQ1YFSgklV5LCWOf0O",
+	"0J2pJzQiocNFymyR5s8LQwNKent/V2yacsJS8fHlDmwxDUmLZthAA6wWRxtkzSuVQD5JTXkEySdVTTS5",
+	"meadwn2Llql5troEUtgO7r4FqqxdeVVRKtPg7YHLjqUh1+uWHXN7Wlx47A6j1O+6jBikiDyy+PTk4JcP",
+	"wXjsyXZfi+FsTs55BXOnffFz6dgPQAqXTPU8t8xzbkDNlF1lqZpYS0X1LQpj0qt9C8Wslo+ossJWnqot",
+	"FItKLTGm29dSJgQwli0sSjB7Epm1J/OWnc69Q1x6I0tC3cOyXn3K67BdHpFi28US8F52h3rgBz+ddW08",
+	"eoxM7sHq0XxT/kqn5zb29lEwwAIHigjpaZ3z6v80Go3GVLho5QhAveC7jz0soUOLbiOtgLEoAj+lS0Ua",
+	"vTN6Z63yrsrhkGAIxpgkuYNLU7Z0cc+rZKlkdpY/uhf7VeNzwUD3Yv/r//wLJJD/+RfkhXJGiqNx890q",
+	"Z7G3QAtOe6gGsRCuaOIowpMSc+2dhyEagwDjY8TZMiGJqW5bJTixpLHnvfGV3EUtQXhAVqysibvKVAul",
+	"TwfipeXTlpVkp+PeTAkrULRLLdv5Jpr3dBXmQJe9AecZTOyoc918RXg023j1vvmg3fnqTDC57SWt9auU",
+	"O1kSkkvBrxTuVmCODlnKcvqneDVscxOINbuBVFMvILM0MMlvzsFujROQUg8m0FlbdkSHtMS3AfKJHeIA",
+	"AZdGXJhQCWwdLBAMyCb6X+MbTppfKG7MlEN8S4cadfQApt6a/bsw07iYg0ABS0Zule1w6TY4wn2STGyN",
+	"yFBZAaLkKGdOJnAxsBDiWcxhSs7aWpNmfXvJasoKPOrzsevUL8Ni3XogtJKgCMsK/C4zVSFQlwkBK4eS",
+	"ZPsKVnX1ExZ2ROKZqdSxMUzjXqGhWqfIg5ME9tHIiH2W54OPwLg5CEsbslVcbC4yYkbAZLmJCAslogy8",
+	"VQE21TUqBlNkOikWwYhJkElCuY1YZiDHM8JRszDGdj4OlUgIM70Zq23corPxAMWShAeIadnU5kb76Yh+",
+	"9YMpc+MaAfE76fy5UDTe+lQ1rpg2iCjM1xJIx803jyzdYO6kk4jm6ssviV6ZdhdXiAO2YUoZQCmqbe4Q",
+	"OYeZU7udveAcmM8hHG9SMjHb/DCIuCTRBOEU70zUEc9K9FnfNx8R5pztyNebD5TfQphxE8bkwtFE1nlu",
+	"cEwd6A9Me9P0kzbrCj6WRKAeHtJoAhU2RnBerI9MlgPUyT1APu/1/FbSrAmK50KTpSRQBZZjssJcF1Xe",
+	"6xXLbdN0qriaSY4gJXQo0brIDb8meV/jVOfp6dbMOXjo4AHBs75H+3dIImJ0uiG+7YyI6ABAzd3NPQvd",
+	"Kyg+5OFjhLJK7aoyc7bra7Hz54YUxysvq3lP13Oc9k/PoPxUK9r7hQV7IssfpWnXWpTkH0/V559hlI0i",
+	"Rpn6R4pr2mT6vgJlS5C7mjvFswubcw9TDWjv9x7scS51D6ZNbFG8kaarmRB5WQLZ5j1NpWQFx1TBsFNj",
+	"FB/uVNfbeztXezwrHOkKSmnxmc+vGAO1BDRrxCj9zrBvxk1R+qQevUQY7TdeH5hWN2gkSI/eesUva1TJ",
+	"DBizfCOYORCwoMINStMwPIgPM2ZfLkAiN3FK9ockJct22BOkT6UigoTJXqqWwbkw7ui/UjCC3dJfOhZh",
+	"6TgEE7xwp7EIF2nBxo1VqqxQZXKl4pFKxA9SO3J+zcjL7Nz5dZ+/O0LPnj17rYnB1eWRzeMZ0kDwwgIV",
+	"pUpd/hrTE7u0DTyWc9FPkeRK6D5bu3dOP5FF8cM8mnG9Z9dUeMrZvtP3xDDhdJdgljMdxu9bLTALXl0n",
+	"0N/fh292YwA430tbxDqvZFGW5jxtZ9XAz6XSZBO9eUHwZ67L7T2hARzZElCk3z/L3/BmFKJVwGbJbBqz",
+	"tMXkaGqPD3El2SNe8nZWwPEUQxKJuCif4nBGzDUfQmJFyLPNJzeFaUVY/omykI+X3OI847M185vYDTAw",
+	"19GHWEIWgykNAgU6/TQLcQlzcz51cc7Etvif5KiHRdXxC8+Hi+texMdXTs3ZDIJaZWjTCfgOKd3wnxft",
+	"6L7RMX+clZERTGlBLKiaXOiR7OFDyZyfTbewLsGCiHfuGq6uTt7u12aRLi2zU0dXoxEYh0IU8TER4BOC",
+	"GseJ91G/VrMNyAEFYZIUcgZKjUwLdcp6fBYmk57pti2fRN9r9Iba8ID+Ibe96gZEkH9+b5vRTjIOpUyf",
+	"d1lvszb7/vsjHEVEyPr336NjKDpvjehOXzeZ8j74WCTyD2M14MJGOrTQG9gDaseNxrMgPQ74m/gHCGdL",
+	"EYG+nSv8s99mYDjgI8Jk0nAPEn4g4aqOTFXtw6vLHztH70+OP152zo9/OLm4PD+8PDn9+A/9oQ+bhDuy",
+	"A1ElER8z61U1QyHO4Dn4ettsLKgipl4P8sGdEfqeXqWES6NQPgx1J8jvJ8dut2K8LX4dHcKujOcDd2lE",
+	"NfCiJz60BPM95AuC9ag+TOZ7bebjOKTQoRiHQ8r8pweI4GCQOXPThS6fDqUQI8R4G/3bHTPTxLf3Z4o7",
+	"pPdnfBy5q3PgApuFYsYWUdET32KgXhJU4fefesjXqpiPyB8xjpxLJ6t9tpk/27/f19er5hcbNwvJFgsy",
+	"PXTAZ4htq2QbozDbaZmqeptd6Bvo4uAa2WQwV4nJtBlGmZV9oCyzOhOgwCZIXwp6gjWzjJyz1UMkkgTt",
+	"NxpPPX3eEvTeqWUPYw04XYIYRzwKiWhZv6i4gU0BdEFEAVbJBky/ArPDZgPJ5DKeN57V0afEf+0qAwKS",
+	"jDXXTmpe9bmG3R4XbYatx/uJwYgPh790Li4P3x9/PL648J+6UlNMrx+gJT2MC4UjYqp+DfjYhGdYZVhv",
+	"eAChGoRZoHpPh1QBTB0yC5xcmHxVHtvSYPbgpTGzZdBc00EztFvn+eHlcef9yYeTy3SRyOTPIRzrFStH",
+	"lRDvtRlmiUNQDzakLFbJpuE/7w5P3l+dJ4NOFYYwhr291xa9z4kSk51DfQcazs+xIrBBW4cv+XvnDJrz",
+	"arLVZl2sggGMyJK91vVxJK5KmElJBMEySCoaRahPFOCpDYdJCrDZI4Z690CebXyKQ2JT30of+KVGfUcO",
+	"ZIrIgKa7N00fyRHB13CEpyPCTt4m1bFytBkdnp2gZr2hV+PooZYrvKRGmRqQNnOkoOV6E8DZ7TUaHorZ",
+	"NYOvKAEKp8lin3HhmptBJ1QeTmyNLtOsBD6H7F0jCNkNOueCBakMH0pTO3sAWnplWo61llsqLU1PPaqu",
+	"2hosYoCZrXZh3PaWXJkiIomPWNNq87sNV0CcBaRlq8DYgeWuCYZ1vI4qg7tZ6unCdtIB01JkLg7BmpWb",
+	"bWaqkvlwMr6DJd7TOxVozEUoW8inDPJOXQzTEzCiJ1FCmqhagnqQeLAHaQN9Ta7t+jvgiQI2M+089tET",
+	"CBxx7nbnOucimyOfi/P4TiI7imliIQ3m+lk3tY+eyHhEhCShBYo2c2skt0Es4RQ1aKkB6amndYBuE7Ix",
+	"5miAb4hxn2Unzt0VRj99ukRPfDUZtdwL/+f3sdKc01J0hOVkOCRK0KDNDIn46dNl5/D9D6fnJ5c/fgDx",
+	"AOA0wAwBbwaEkLTPsIo1Kk6Qv1sfkyjaAYjf/X18Leu/S6gd34216BBNsrRevyXR2DoETRCMwf9sHAln",
+	"Dr21DmxA3/gpqERNDakv9vUl+4c7vyK88ydq7LxGHVRHO77tF0JcEFDScNg3geCWciXh4CBpZTwtboLm",
+	"3qs2K5qihXZhGgBwl3+cHUHTesJC4CKt76F/XZcg/3uYyWEmzLH3/EXa8P/q8t3OK1c3qc0CzpTgUZrK",
+	"AJkMEcEAVxqPBaYRBGyMcEA8l1+vpSA9gV/XBLteN/3zdv06OsOmlD8eEqWxUlOlmbpN2LTrRVi2mf+/",
+	"9975dfRBo4GeCLAQDtUKAHoqPa0W2HckYZJqzVlDoRMtMtUGtRjkIWmLSOkbspS+KzTItlluLTCfIb8j",
+	"rAYeQDSQEwInCw0dkCK3yrIDDUtCS4RWBjw8O0k4slTy++9N1xRoRa3BVu8XQed22MII90nYSqol+JHh",
+	"chrZ0RNrQLAhm0lFhYbXAKnHUfQkKFGTT0ccwKvmv6fs2neClmGtgkT/aEMoYrvmmyqer/ZevXpaR294",
+	"qKVhvd5kLvSBvjGRNxENCDPlX00Ube3DyWXNq8UispqQbO3uAuUHF0udi/6u/Wh3SE1Rd6oiktWLal7N",
+	"Kha1Vq1Rb9YbpmkDYXhEa63as3qj/syW5wKdL4f0WhD5k7CdgLMe7cdphF6fqLnlRYgWnfqO6RsKdHb1",
+	"5v3JUefq/D0gjKUbprM3J4Zb6GkT1uy4zH5jXyuJiQRwEuodEmV5/FFuceCCGnEmjQq712gkPV6MISHD",
+	"Z3d/t8FK5BYPRyaLywgVnbSrhmYhAE6ZS9DnUrcf1QM+TEWR3fRDsKVODSZXHk1CTW8ti3WcGNxZNBDk",
+	"fWARDDrGP7fk5Obb3cS3Z8dyLr7VRkschMl4rurpSsM5F+RXa0RYaCApBBqwMBTEdROFtRKSBFHD+acV",
+	"XmG5GjQN/gPA/bJj+zDvnLwtW4t9fde+efLWLGC/sV/2RQLTbv0fuQK3t974fvNZ5e8uOX+PhXG4Pje4",
+	"Uem7E6aIYDgyzQSz9qJa67fPXk3GwyEWE31wJIpkIn8bHUhmyo26awY6WPNqCvdlrfVbzX5RA2NUsehR",
+	"SnkO0U+ffkaSqEwh8jo6MTK0UTkkHxKrNckMZ9ESjzSUPmaKRkmweU6UNe+R0EQumvBEGJ9KY1BpMyB0",
+	"P15AQXMj4ybmHZOt5aWq6DUZKc2qGEeBZmyG/s/Qt58+/XyxNj0z5bp/s7XTbYl0WxA9qX9u65rXmrc/",
+	"vfx399c3f7x51r/+z/V/riY/3Xwc12x5cyhlbkuUQ2VyqENeazb/+M/hf36+PRK9f190Xl5OPv33j6f9",
+	"l4Pg5gyP6IdIjE8wPgt+vDrnxu5fDVFt/fES1NTbmsK8I32UO0dGvFqEevCye/ertw7aVkKjKfzRX1VA",
+	"2iuGbzA1DZnm4dzFQIszQKKSmvzOWKPB2MgcFoY1pGbwzqmhFvEKOVnrC/STKGb5lgR/J01dqFSlS20T",
+	"vx5/7Fxcvfnp+Oiyc/mfs+MLP5W9THXqp6bGlVHFpjw0oCGlpnBLjdvMTuwZg1RgmiQmlhjDZsAkIWhI",
+	"kFRaTddrk2DU1Ah4TSZFuGebVZG0jPQbW8V1GTnCnZwV5vQBtkhI1XS0DmDey9TmDSedj8+BV7CW9f6V",
+	"Z+/2k9j5RauhVqYh6Ne8i8A2/VqP5GQintLi6fu5bnl2nmWXm9bHLqYKboIDZ7lRnE9RiVkr7WJ0v0mK",
+	"cq/F3atz2zc4tF8Df280K395xTLGQ2LEg0Z18eAdF10ahoStI1fs772u/F1iaDRrXUMkqUhS03PKU9aE",
+	"ln7A1q5h6+qHPEtfrJ7s8PefRQKMV0s8ErVWDawrtVLaKsuJ62Gu/asxwI2tPBIRfKNJYazQE98uFXwo",
+	"gWuz75Zo7ASuUSZYUfQOfE069Hs0NG9oMuVrrdZQ7zZTAzJ8mpaiU3yEInJDojo6zVSlo0wfc0QUQdga",
+	"e6S1VISE0aRkNIh+xhxqtH+7IuPO0vvIdfuE6RNrAy1s5ZkxRZLQ2h7mkfND6Dl5RxQ9d6O/falA4b96",
+	"BW+9mnnrc67HYnEPz6JGmvfEQeSdsJDp06zMUiq9CjEXS4iiRT1rF3AgCQ3AuAiJ8FA8mqnbmJp4861p",
+	"t5xqy6mqcirr5rbg1fQajUYGmrRWG0UIK+utSzqjrMKv8qagueoARCxkzObZUsMm6gBcBR4owHhIXFfw",
+	"xA1gi5Dq3zWf0O8Yl3gukQL8jo7dtZnmRMYRB96JHjd+yFRrqKMz3HfGV2u9NbvS+oSllLKIfZg4exPQ",
+	"L9dhIA8r9JsN2KyGu6DZLmchm+9fy+Vz/FbEOj8vuQOXalJAgA9NmQPes9Ka3FLULUVdhqKawiAWeNBw",
+	"VhNYXvwXBIcl1DRLD+aYV4zdwr2ctCfRVCCR5k0NMGtlNc5XP1t/Rwv6tgCPkfYVwUMfaDANDSkFPcBa",
+	"VhLrSUpWD6boaaFhZV0i68qRyvuxvNwb7Z2qb/tg1LeY63xeeh+VaHACsVsqvKXCy1DhU2aL6ac0bzjP",
+	"KLMeFc5gfTkRhiTcOYIsDVsu0yBNpvVcHGyaiSszybhJ4UUT2TKGgC63ZU2T2yxDlJOtL02ST3tadJ6M",
+	"rOZpomltl0iUqemriTZzATom7hlQGQI0XMAn7yXu+SEfEmbdWvp+9GZRj4yTDAQXamGIBexSj+8595tz",
+	"tVmHWZvlClc511oax2iXaa1MJurTnGg2SlqvuZzD2OTeO2QwjhDbemHNRmN5e/9qXCafuPywTGYh7/y8",
+	"7LYq8ZxExNiynC3LWVrwd9DjHJBr2f0zLGdEdyHJYW7kVI9GSfSesaFABB4fdikjB9D72fzoUrlnY6Le",
+	"U6kO9UTHN/oAIKzLRQUCapZ35x1aWyRhxtruer9S/SL0enRVSlsuUTTF3pk0r9IOk+en7487R+fHh5fH",
+	"b/2y8dOAoxVmyLavLJsgG4M0b4qibzMldStRL9cDrnTAXKPiJXZs7hjsey5dxIRG0yEp27ikbGrX1dL2",
+	"SuZO+PiCaSGyZqVpi042heldICJn+u9ahbePYiG5sK9/Xt/LHZJaa6/R8Gxi3m+pZFD7cPzhzfH5xY8n",
+	"Z53Dt2+P3yYdrFu1171XL8LGq+arV/vBy/DFc8ihU5hGM5mftb3G3oudRnPnWfNy71nr+evW89e/urqF",
+	"tUbz9etnvRdk5xV+/mznZdjEO6+C5893GrjZ3Quehfvkec/UyGvVmnsv6416o96sZdo+5XoRps3TcwPv",
+	"7bwMnpGd170G3kmHfdHIVvpo1dLKM7szfN/iYrY5d2vfdRfXO3y+02zu7DUvm3utZ/ut5y/qL1+9bjT3",
+	"fnU1/4pliWz9wFoQi2j3Vf15vQH3mhT9qJ3+XMvU8rDNdtMiGQXTv6w3Gs1GY+/XZSIKHcXNVVwocRAB",
+	"iZUeYmRMpErLrG5MWnlP2fWi9+Gde5BsVhBpVpVllhdilpZeVhFbNhT3lQgqEPOezykE0aIQrnJCipY/",
+	"pkQUI5TkZZTdxINZKq0YYSlNxtNCSQRd5yGVCLxRLvbr7cll5+3x0cnFyenHC5tc4RLuIs76pe92zo8v",
+	"jz9enpx+9G2KDO/beqpDiITAbZYE4o4xVS3Q/qhEY0GVIib03FogIfGOCyS5VhK6hLI+ZFu65Aql2ahW",
+	"LNMwVRueTiFBzRSKFpwP24wnSrDLT/SsucLfNSk30keQJ25UXijY6fLLzNSKQyc/s6/l5b4C5VaDReqb",
+	"XkLuK+r3v6rMV/Rdpo/eUtLNibLhhPowaOiZnOCprJYW8rXyvPvyTiQ9SPEihVJZpiTaZoW6tylSPYRc",
+	"l06/Fe1mRbsy8c0BiqvlsZZ4lu2LmTEsrSujlZudNiiWPYDw9R74joPbKgJYJkJnK4M9JhnsgeWpVJ4B",
+	"M/mYJFLNWkIV5MyXOxeOsbFbgMhhAhxd0OMY+hN3CQqwEJRAGrgTGYRLwexpxRH16Q0xJT5MOQoXbgbp",
+	"nAdJtjWk5NmsbQpJ+SG59drMuGr9YaxsGZRnLfT//7//n5+IRy5L1CZYg4fgELn3bSkOsJaZY3BpM3J6",
+	"T/CmteibwaQb37Oxrdb45DKbbXJOkqWtj9NDAWa2cbMJWC2Sid7YEuHL2fmrkR0YO0Grypb2RZgKg8o4",
+	"Uuf2Ye3RY3mVnLVcslqjgqZ1xFkvoiatb3ldrvm8yuZlPBpB0vAHElLsmrN+M4rgERAFEwGeDQBMkNiF",
+	"ciuBmTSGKRMRaN1wGTpmMGWKjkGBnpSOWWwtVwpNom8QkJFqQf72LqikO1IJgod+tmqMCeeG5+C0AVVr",
+	"B6qLGTXW0I8+J5CYDvRqnCUZmXZorTaD8j1gufbNC6amC2gMggRchC4lD5I5qSuSo3/JlF8wQ5jKya7U",
+	"ziCpqGMfYENmtUYiua3UlFR6MWpgwLXGBvV4TPbzeyzVDhiIdk7e+kiLdynZMwuwh2EcuzJxnUJFgwBk",
+	"W/8AUdv9YWy7c7SZnVcflJc8dqqrHMRaSeVjW3An+T1ffopxUMSJQH3OwzLl8shefwXVMj0rUF7MoShu",
+	"uE+pzV+/m9MjkuJ+DW+54m+zas07FyUFp+xN3Wh+lVBZ6ABB14tEDfLhpVTLNPJYuvrcDRdrQ1VXfu9q",
+	"0QJKDPeuIeDbYUl/ceNfhhKGSZ2wgvhuh7Jz/ZIm2ntu7AtUV0kSK01vNkcmbZigJnlpphBEn4DtK3mU",
+	"yLRpT9JMiKEW5UzISh2ltTGBCbQZZK7ClCtkch7B9taI9SC3UJDE6a9ztPPFmna53lxV24XtbFrstIN+",
+	"W2LnViicl7tYUPoyQxhSQ/Gc1A9HG2YV2AIMu0tVK53gTgD/m1S6ttBfNR8KYHhhKlRVjIC4Tbn7Bf79",
+	"athlRFRBseQTJV1DFi1LFjKnt/DtD3qs2irwuzUVbE0FVfDCwJlM4o4T+18atyEzyAAAKUvMAZ7T/meq",
+	"1awOx/DlXxiM/7L6iCk7Y8FqIQQZxWPGgLBAhYWxTt6mOuwoLoC/szgDf5uXQWBsaFXw1QofWxjfkuq7",
+	"sOpCHXXo+WrkiS6pjmBTFtu8sJL8GQxoFE7JLqVyyZF+eSucbCH+ziD+0gRzWdGEx9a0tBTEr8dTKphR",
+	"NRbMcKDpfpF6gcZxYTKpVCavynajrqNDFFARmMQlaLSYTcoCly2eICw0lBWpDIdhuMXLLV7eA16exSpF",
+	"S8oU3xAbsjrH7pdYElGVDdnuPFt438L7XfMhMJ0+TjYErdbmc6FDi7C5DgymKIRMmNAcvrJFtC2i3Q9j",
+	"Mf0SNsdXBI+I3P2i/6nKVc55RLagvgX1O+cpUP4hVzriO4kE58o4yGcR4EPGMPswvEbjRkWbW4JGm7e7",
+	"2eaZqxrdPvKQmKPc4uoWV+fj6g8QQp2UZinH2aXQ1DGrAZadNHbEKj+7X7Ta/zUTUplHsB+xPMumTy2H",
+	"8RlpcTG6p/OsEyzm3KjbULFHGglim1ClwVcaAMNVYkMSNT4RuApB+D2VymLJ0gCcYUGPLy7SbGobF/nI",
+	"kqIzdbqgHBVEGkJLMz6uRrjz4ZGZygaOZi+O/fBNNSQfKWiF43riKego5MaDxFtlyn9Bs0MTzy60yl4v",
+	"CRVJl/33UFu2ks3mtJAEE5KYXJvSvYzOUZj58YargWuIKl2dPjwkB6YjcNICCpoMm/yEgLOwXhysuxDG",
+	"10jj/VLTcliKgy6qNy+dJRGF66SypvmylYN7053PS2H9VExN0vJ4LEzpyTdVBm3LFzce+MVJyhZnGeI/",
+	"q2G/lfzuVP8AQ0LG3lCajJABeVNcE8iZz7jqmFwd3/Zx89NKSn7a3xnbZt0mD8EWDMFdSZiqozMuFfT2",
+	"7WPK2kyQUYQDIlFXEzj4TpbYzqeI1uq5BotrP92L4WRr4NyKFtWNJgmFSYjLxuwmWZuJNfSnRpMl5W9X",
+	"JBZqmkCTiVQGL5O417C//KBn2IxdZSu4/80F90wT8jSlzpjdHU6lkLas+D5B2FZQtljBBepOEEZjGoUB",
+	"FqY/QMygGavBb8N6XQZzsSAP5pvV0efviTl/fVE0gZ8pwP5nNVheURgtkS9nBLktvd+KX9+Q+KVBboZD",
+	"2No/S/OHWZlLzmm47ZiD5RlUoohKZfowQlsCrPRmPSRdZWZIl/7eL6swkV3gsrh371URsMIR78dky1ke",
+	"kfE/cLfSQsS0r8gghSnUku0gZ3rKTXWdy9ZPcMPNdxEkTUp2v6jJaIEvLNvg6HGDuFvp1sX1yKA81wjM",
+	"NHbJAG0KYBvJvnPDadbooKkM8He/0Cp5RedpSdatZLSVjO465TkJdUi6UGeynhFUKayCPgvTn9cFa9dX",
+	"bZsE/Y0mQWdKTd8fMfYqf1SQQj3rXenycOLq40Ht0GRXraLO87ZFFyVhHdpL2sJNvun/qNCQS4WaL9DP",
+	"9I1mVj9dnH4skv7P4jz2bD6ONOm/uE4K998ASbfcZ9NZ3IkTcTkCMaWSF4pa62VAuKm35We22HC/WRAZ",
+	"meze0h82wzq9B0qzmMXVbarFliD85VItCllk9ViBYiZptb1KVrlVI9Xv2zaXItvWOvfIrHNTxoUMrzOh",
+	"JhPTWML2qFomJP2BtMVK2OWC41cTQbdJ51uW8+Ay6ArR8I9TBF0q7nY5+TODqFsBdEsNvnkBFIJWNyd/",
+	"8ogU8r5K0ak0G42KDlE3ppHaoTbgLu13ZIYN0ZP9xuunZWGrf5/KFluE2LC7TENbUiC4bwKMMAtLagVr",
+	"QNsYg8zzosIUkEOGyC01aRouciMiPWWijhCVHurGCtr/mJ5uyceZ1hPg5RhgCY3DoP1ODtlMt1VAxDbD",
+	"kZa+J6YnawYJTW1Oh4bFWSErFcbI5INMdYoLqWv+Aa3QJBoLbs65ohOER+QURpN/n8SQLX3YpEPD0Adv",
+	"qjxtBifzfcXmUYcs18wkX1aqKJAPLf/mKgus14jWtpwiIVUdN5JemGu4DFGWa7diXSF/Nb2RKm1YM1fu",
+	"IQm4cTAVVCqtzYQKF00qt11atza5pW1yGVCzfasqh0ZPhXoCPSuLiS4RJLTIYEKj64Vxz4ZIPrzJeT2q",
+	"VE1W8Wpw9IZ66Vu+fyqlj7sKfYILdJQJdSdQKmdLfrbkZ/mAXYvgc6WiAkJTwZZwaUttQH7F2+P3x5fH",
+	"aNoW4dcRzGhrwrIB0QJYaOyeVGX6f4a8SJE5J0N+Q7a1Mrc2uW/RBFEarrsyPPNoG6b7LYfpgrFXOnvr",
+	"rCN2Dnle06K1RNSt/o8zZBVjwcKA3KTTBO85qo9ZkDaesM2rizpPHCDJzXuwEFdMHHo4T3MQvaSQm37W",
+	"xg5gG/bnvx2QyFVd8WXAR0T6bTbmcRRmGBCOIj5GVJUFCd9doVk99HrBwX9tsrBlcncZGJxXR6tazZyA",
+	"uGuIw1yLmckUfvSBTbDMbUzTI1NgLPNJTCeLQpkW2lPW4aNzMGD3S2rpqdQDADO11Wm25P4eepthltT6",
+	"X6Fuzx16N34wae8LpFQ/4Cyk+g/fyIVHx+8RuR0JYrLr+Q0RyJdx93cSKN9Dvguk0P+PA/jQQz6IarfK",
+	"BwHRZ3zse0ma2H7j9QvUnSgiDxBGXRwm1fnabL/RMIKkBCF+bGIkPtmafvq9hEwhHI3xRCIQBYkskSRT",
+	"1L+LXqGYqTV7hWK2pS5b6lKt+gueqv3ifLQjIgZ4JFHMQohySlB4paIwRmfb/XJNWfi11AWiURL5IywI",
+	"Ux39qkV1+4SGvofUgEurFw4w69v1aSQ2b5XVh7mAFSxfRwwG/ZmysHozBPhkiZDL+xaT4Si2YvIjE5MN",
+	"ihgxWcN+Bs8s7G5EGM6A8udC7Cyow1HgNTCL1diZFhTpEmN/MRYcU0MnW2Oa6X0OPdTnCEec9YtQ1cjW",
+	"sOGtbL3lfvfgLwBQNg4DHEWGs2jZLwHnhYi40FuwOjjDl1t/wbfrL5D26u+YlC8WG2DihVU8Dhnioo8Z",
+	"/RMAGEQsJwMaZzTX5B2NBNe6mpMO81/pFxTBw0R2tG/X0aEV0gyW5e3+bWZdC/slWleKRZvXumDstbSu",
+	"vzqmbvnOJk34HhLEuM64QEN+Q6rTinma1QYKe8Ck26oeWzy474xKI4fdW0mPNZjnPdXx2Exrbsc4t8U/",
+	"tnTjL138Y5p7Vs+8LGChVcp+AFpta35sDX+brvlhOOF9F/xYR5tcjEmrlfjIoNhWGt1ylYeSRu+8uMed",
+	"CqN3UNFjGi+3IuUW+f965TzWkChJ2gCltJBHwGOW1PEY8DEaYjYxwS9Q4MOV9sBsYi2nBkkTFdD21PIg",
+	"aHuCuEB9ekMYUmOaBmo3PIgCxwz55DYgIz2j/n6MZZtB7QMeK9SdoCGVCl8TZKKqCTMRNHYnSHEO65vj",
+	"syNl6dSz7kM46jF48t1R6RnrNS9NFKzhiAbkX/bvesCHNa9G9Qh/xERMap5LWbbUWVMhKkjoUv9SOjPE",
+	"t+8J66tBrbX3/IVXG1Lm/m56NeiA0KpJJSjr6yssWjANjWM2OQ57BbniEfWSBZpzr62+pNW8/PZgj1lI",
+	"wr+wwP+3oFHHLJTgnkzQBcBRgz6UU9A/dU0wW9aATFbp6HeZRthgQVBEb8iB8Y/6RMPSPzR++S4Qh3MX",
+	"jHNDEPyu12N60YYmlUMQJBWNIgTkqjiNeV3qoScZQyxifT6Z2BhZSDppc8jPtntPFqQ4L6UH+s3cUkLS",
+	"w3Gkaq0ejiRJJu9yHhHMzOyPLYiIJLUattaExxRGRFxVDN4DDg7YwgUQjCiqQB0S80FhCSWfjmxUnh64",
+	"g/tECzGm5JHGSN5LGvp+J1FIbmhAPLBW218yOkEdHdpwW8TIOGGuJhYDHlHIRHMIb+3ebYYDRW/SXLQ6",
+	"+mSa19tO5RhKf2hxJUMgJPIPry5/7FwcX1ycnH7sfDj8pXN2fN65ujg+903umPRghTwKiUHowgBg48Kz",
+	"p7dOgSZqqhI8qzfqzeaz+suaZ4hUseiTHnetVfvA/6RRhHef1xvoyS/N5gF6T1l8i25fvei82D9A4qbV",
+	"3G/UG0/RDyS45rt7jWaj0Ww00TsqSI/f7sKv1csefCRjt2GrkWWFrVkVrQJGn0gZk9COui0J9TcTaE5H",
+	"hMmMQA06SoroGoV/j6VCI8FvSAjPwBqKxRICzrQ6tiu4wkYXK6kPhxS/JkwTFhmPiJAkNNU7qJJ6cXXk",
+	"myFCHw1xaBIHGLlVphacH8RCAD20SbXQxRxGTAvMmZxcPcWEx5C3qgaYtVmeOp2fXh5eHncO310en/t6",
+	"WjKK8ETP20+aptvZ7Ax6XJPLANKYRF1CWHYbkiNBAsJUNGmzJ/npTv99fP7+8Mx/aj7XkkIUkQhZ2iYd",
+	"M+kKPpbQDH0UYcog2JM7YQwzOSYCSUKGkO0LImGfKxRxqept1maHaL/RNPRdj2Y5Qo/HAo25CCWiWk3V",
+	"IGYSRbpaN00O8UCrwqYiTP7XIKL6HK7JxNbjM6v8TqKA82tKkuzjNnP1L3FPQc6JgYwOiGS+h/wuZSFl",
+	"/c6QyiFWwcDyOpi/I0gs9RXgSF93UbELAI5VWUPFOlmCSKIF3aUIcqUcZIDse6TIyVQ9fa5bhfEOLNoW",
+	"wL+Tjg5phQzwVKYt7YBscDQykGWs3oyPUS7ZY1lae0ME7U3Kae3RALM+SdvAm0yvGwKYD3oQkLTxACsC",
+	"+WFFpNy35ioBIGQCzzUCWH5i9uzsXRli2GZ685raFJLBItz+N+znG8VtO96FwiqWW2PQN47bucrPszhu",
+	"UKJLkMLXZB0UXpQJMr8WdURvSH2+sfhv4dTdAnG5RdPB7gpGy9ksizVg6ttTQ7eZFtOZFpUhabX4GDta",
+	"QdALUYqyfnmwGMCmfWc14DQfb6HzW4VOY5hNQCAFUPuoDECLAoE/aWk2qUOfr94FYnMdfXIVt4xV1Nag",
+	"t0HDv8dhHzwzZFwWL5wF1jvItbHDu3SbDQm4f3kc2VoeN4KR565y1pJIicMhZamQrDiPyos5HyL9O1ip",
+	"WNbjAb5aNORh7IrbhaRHGZHZKtNlJQwuYcrHHmmsV7n1Cj4yr6CyoOOA/AgrHPF+TOYXEobPdr/of+Yq",
+	"gj8kJb6mC6YrW2XSgHmIpMJzYog07GwDfbfE/x7S/oE+YxaCawegkyobgLIQSRaqoivDsf5wK+Z/u0qo",
+	"Mhdfkcwuy8o1dCxME8yWc4IYLsZtnBKPEmkjiZwo1gAS+N289K+HXivR/i+OIltCf4elcgEHErdXuZyy",
+	"DBdwshLE5+Q6UUHGU6mKcIyDAeIsIAcIT3Uugshi6Pli4gaka2BURy5qnDq5TuHIc8nAaIT75DtZHGEJ",
+	"aSBrdL1aKo3kUfWX0Y9i/emeV8tcUJV2WDeUjNPnn7/ee7+ZqVtboS3WtunMVl9cSl8cOwMjRGMN8QSF",
+	"3DNUk/G08bXGkGyRurckoBWaYAGZtFmg0wSymGit1uHqgcnV/CvYZmI/3lZLRhRI4H/Ao1AixsfL5F5n",
+	"gT0L52X2k3PS1+xemOQJxlUdnSdlFfPr4WNGQhNaxzj8JUww2xiLUB6YEOs4pAopgWkEBhdZbnG5ktvU",
+	"6q0gfh8WF1dbEWfwKoNTGhCX9/mvDL7AWLaGlm+3D1NKMaey8wsBaTV7S0aGKLO3OMpNWV/rZBye4+gg",
+	"G8xuHa+ZJVOJTLBjHfkjoaFaUSJNGo2raN98gX6mbxDvoZ8uTj+WGGqu5J1l4Ouh1zLU/MVRbMsfNuSO",
+	"NVghs+msgY0NHttABkgctTkIFXmGE8HGAxoMjMLRCTDb/aL1lnKrzJuJaUiOA2VtMVyg7iRjoilt+T+v",
+	"U+8nvQpQZI4wW74IfaLVf7Ntx23jXutE9748jk6+H/Fw+W6+W4PKVrVcR7XUku+U/Xl5M4oha6BfViFr",
+	"p0wvYayntHVOWAhrKiFVQFm/WVK1Nb58gxgCsFyKIYjxsUnv6U4QAP90J6yqiMPFdS/iY7DNuKp0AWYd",
+	"EbPdL+7XcqvkEWbnMftk37tbs6SbZR1od8eyhfUHh/UPeJLa8UTMTNtce8f/zICyu/cZUA4GJLgugWVZ",
+	"DL3FRaey7kMtVwsoflDFjejWZmTvZcF/CqK/VUdiU0urtkJsKtyaw+JiXh2Hh/Ah5q5skagLoOREXQ9S",
+	"Q0sFh60UvKV7q/L4IZ7M0MDFTL6UMmaYfKwGuz0O/pBSOviOC8T6lN2iJ77+oGMtaP5TD10KTHr0Gj15",
+	"ZwY5jNXgKazqCIfhBD3x7egd/aX+wixVEmakFgt9LhzWDo0gGaNLelyQNoNiFiMsoSwEZ8aoMJ3IGfAh",
+	"kbYQsCtl4Hc6P3Kpduy7vjkvKpEtTNFC/gVRO0fwtg9NjFhfIsoUN74hSP5uuz9tqYQ6OoW8zWRGX++a",
+	"C9vRpYXeECyISGfjLJogSPGmmkyYTG0OZwBbkhwFmAFDwdfTdTKgWk+bdbkawIyZU0NAYaWX5n1TIw/K",
+	"gySSDegahM8zuy5nYo04vyYhwqqOLsfcHllyEVpFAkuNyRYPoSSFPncchoLIjKfNVSVxnecVNxwTJ1WM",
+	"AhxF1ljVJQPKQptJfnl+dXF5/LZzdn76y8nxhZ/k11OG/F92LEiRUP+fDwswTQ8VYRiqQSYVQ3gvU+7C",
+	"/AzXbNZuC7JRdoMjGnbgE9+UaeOx8uxq3p2efzo8f9u5PP54+PHSRxJPpC3WAV+A4arNIE/YXK3psZ9t",
+	"MiAJNHSb2DV8B9+4ikumkIl5JbsJrFBIez2NBa4OZWazqVjvZwINYqkQjqStG0JVC3GWawWrYawwCmGp",
+	"8phtVlQfM6mcApnLpWUxI6LSmihqIHjcHxSZ5h32EHvhVcramRqTAADmtqdK3AFmeICcfcdtXemTiErl",
+	"2/62VOXraL4KX794TUjvBQlw+CzYe42f4Rd7r/deNciLVy+CXkmVOrOIzVbMywWW6PvuElN5iwCOhTy/",
+	"8pAH8ZAw1QLqXrzMnBGlYpWF5JOL+Ws10B2a8hjm5C//c3bcOnnrH6A+J7aERhaeDSHvUSE1MY04QyG9",
+	"oSGxnnkaAuMDBXfIBSnZ7ygC00vRfh3kl13M8+az3MU8q1xOtMDsaTmXXrLmVVMy3xEOBmTniDMleLRI",
+	"FIOX3btfvVrKpBZ9aRNv7csgAWr02nH53sUNKhNWSsFgW14ddgZs3fiXBgEKh7cYWsQweO8AEaZ1h9Cx",
+	"boB3Ux92hXWAj69VVggzzfbUxFqL1N2IoMOLo5MTQ9H9/+17+ucREQFhaset7cnV5budV08X19xdbsmP",
+	"Tji3FHgNGV1/nhfVH7nkTYJYgFj82+esHH5o6/5gJLRkJQkaCX47Sep2KA78DSd4bxlcYUo9yNoDgiNN",
+	"ZMqsDSHpCxxCtTSCWUbA0vp0Fyc1w6QH1Wul5gSmHhok9AecFfjSfiDqRzPvugq+W4X+/wgrwoJJZyhr",
+	"rUa98cqrSSiWU2vVTCcqC+t/RDYkJfnZHMKkuj5uV1+igEsitNgbYIZCDsHfWj2aIr1r4NlagLja2SZH",
+	"FfIxS89yxKXqCyL/iHLnGbMNn2gCbEnDSQN1U2d6TpSY7Bz2lCG3849UiYl5cx2iNwdXL5Oq8CqFiSRd",
+	"LcGefDXEiVRkaFEzojfkz3klKd5rYZjI1UpSnAnezXW7XAWqFm4/IRcjwQOtoIk4l6CX2/CQKEGD8pTs",
+	"E4bOBB9qUhdLrWJrdbTHxRAr1Kg36vt19NGUIkNQ2BCZ/ozY8nrPRfRABjeUGjTKDChaH44vz0+OLjqH",
+	"b9+eH19c+IliJG5IaOowADduM1OSAeCPhGXdTn8g6oPdzkIap/exC9UYcxhY+y/04/H7M5SoCp3QOUg6",
+	"Ee/3iVYaFY5Q4jex+k+m3RCyRgL3JYp4v95m/4W0FLx4ZFBYiGizhW82957tt/MC/LRsUYjZ9s43RxyX",
+	"DgPaMNyb8LZxKlYC3g+w1f6cqSUF5DJsGOlTK8P+M/3juswzNWKfnX78oTqtPuPl95nQORAKHpbnVRCk",
+	"YOMlFwA1V/4spUYfudbvaUTy4hCVCI/xxEMMDGrud3sumqIMYihPgcLCUvo/EHVOcEgflrBvWG7N17vL",
+	"nIccuEp3ULfSGWYKryQ//peaMZz8TGA2rRKbMY1xJhZRrVXbBR+SHWr6AuGgJLDkDBWySrqddtas8BEP",
+	"oUmAKZYAAWbZ70yqy+xnaX2FXM4iN2ElmQGyCX6zw8DwxqLZnVhjvKU0iXFPcK4yA2ZTHWYHNB5NKg1n",
+	"DDn88c/069QnP/vtaaZjuCm8ToXrFC5tJU94pgge5g7XtEUusdnYXQVgVc+crEunKPjuynzCQtNVMhuE",
+	"YMN2eB9gLzMetFMtXUQ2ZBEWlPnSOE6L28zMZKRmaLCtUkAyQ6WpqSXrwBnDseakgTJVk7On6crdFN0u",
+	"myShmJQZG6nATOIAqveng7zBKhiU7MkMgHrERM65pZthS2/DFAG/IUjSPiMhoiwBCWe6dtIhFbbNgIQ7",
+	"y+2tFBX0yk5HhJ28RYexGvx6/BHlPB7o8OwENesN9GSg1Ei2dnf5iDAa1hlRu3JEAgmOpuT9HTyiO81O",
+	"oz5Qw+hpZg129IIlnE1ftuaQYRyREDQ+MPbHzDTRr6PD1EsGlutsaAweZqEi9ZEVQQW3FxKClOGM/tza",
+	"vZVGYv1DbgchheTX/xsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

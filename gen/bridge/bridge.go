@@ -129,6 +129,10 @@ func (q SQLite) CreateClientKey(ctx context.Context, arg postgres.CreateClientKe
 	return q.Queries.CreateClientKey(ctx, sqlite.CreateClientKeyParams(arg))
 }
 
+func (q SQLite) CreateDecision(ctx context.Context, arg postgres.CreateDecisionParams) error {
+	return q.Queries.CreateDecision(ctx, sqlite.CreateDecisionParams(arg))
+}
+
 func (q SQLite) CreateGroup(ctx context.Context, arg postgres.CreateGroupParams) (int64, error) {
 	return q.Queries.CreateGroup(ctx, sqlite.CreateGroupParams(arg))
 }
@@ -157,12 +161,88 @@ func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
 	return q.Queries.DatabaseTime(ctx)
 }
 
+func (q SQLite) Decisions(ctx context.Context, arg postgres.DecisionsParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.Decisions(ctx, sqlite.DecisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsByAnswer(ctx context.Context, arg postgres.DecisionsByAnswerParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsByAnswer(ctx, sqlite.DecisionsByAnswerParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfPermission(ctx context.Context, arg postgres.DecisionsOfPermissionParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfPermission(ctx, sqlite.DecisionsOfPermissionParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfRequest(ctx context.Context, arg postgres.DecisionsOfRequestParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfRequest(ctx, sqlite.DecisionsOfRequestParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfUser(ctx context.Context, arg postgres.DecisionsOfUserParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfUser(ctx, sqlite.DecisionsOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOnResource(ctx context.Context, arg postgres.DecisionsOnResourceParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOnResource(ctx, sqlite.DecisionsOnResourceParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
 	return q.Queries.DefiningTool(ctx, sqlite.DefiningToolParams(arg))
 }
 
 func (q SQLite) DeleteChildrenOfRole(ctx context.Context, arg postgres.DeleteChildrenOfRoleParams) (int64, error) {
 	return q.Queries.DeleteChildrenOfRole(ctx, sqlite.DeleteChildrenOfRoleParams(arg))
+}
+
+func (q SQLite) DeleteDecision(ctx context.Context, arg postgres.DeleteDecisionParams) error {
+	return q.Queries.DeleteDecision(ctx, sqlite.DeleteDecisionParams(arg))
 }
 
 func (q SQLite) DeleteGrant(ctx context.Context, arg postgres.DeleteGrantParams) (int64, error) {
@@ -659,6 +739,18 @@ func (q SQLite) SigningKeys(ctx context.Context, arg postgres.SigningKeysParams)
 	items := make([]postgres.SigningKey, len(rows))
 	for i, row := range rows {
 		items[i] = postgres.SigningKey(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) StaleDecisions(ctx context.Context, arg postgres.StaleDecisionsParams) ([]postgres.StaleDecisionsRow, error) {
+	rows, err := q.Queries.StaleDecisions(ctx, sqlite.StaleDecisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.StaleDecisionsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.StaleDecisionsRow(row)
 	}
 	return items, nil
 }

@@ -30,6 +30,11 @@ type Querier interface {
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
+	// A decision is listed by way of the filter that leaves the fewest: each list seeks one (see
+	// decisions_by.sql), and looks at the others of what it finds. An empty filter matches
+	// everything, as does an answer below 0. All take the same arguments in the same order.
+	// A batch may be written again after an error that came behind its commit.
+	CreateDecision(ctx context.Context, arg CreateDecisionParams) error
 	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
@@ -41,8 +46,16 @@ type Querier interface {
 	CreateSession(ctx context.Context, arg CreateSessionParams) error
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
 	DatabaseTime(ctx context.Context) (int64, error)
+	Decisions(ctx context.Context, arg DecisionsParams) ([]Decision, error)
+	DecisionsByAnswer(ctx context.Context, arg DecisionsByAnswerParams) ([]Decision, error)
+	DecisionsOfPermission(ctx context.Context, arg DecisionsOfPermissionParams) ([]Decision, error)
+	DecisionsOfRequest(ctx context.Context, arg DecisionsOfRequestParams) ([]Decision, error)
+	// Apart from SQLite's, which must be told the index.
+	DecisionsOfUser(ctx context.Context, arg DecisionsOfUserParams) ([]Decision, error)
+	DecisionsOnResource(ctx context.Context, arg DecisionsOnResourceParams) ([]Decision, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
+	DeleteDecision(ctx context.Context, arg DeleteDecisionParams) error
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
 	DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRoleParams) (int64, error)
 	DeleteGroup(ctx context.Context, arg DeleteGroupParams) (int64, error)
@@ -164,6 +177,8 @@ type Querier interface {
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
 	SigningKeys(ctx context.Context, arg SigningKeysParams) ([]SigningKey, error)
+	// PostgreSQL locks rows one by one: two sweeps at once take different ones.
+	StaleDecisions(ctx context.Context, arg StaleDecisionsParams) ([]StaleDecisionsRow, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)

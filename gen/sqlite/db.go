@@ -72,6 +72,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createClientKeyStmt, err = db.PrepareContext(ctx, createClientKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateClientKey: %w", err)
 	}
+	if q.createDecisionStmt, err = db.PrepareContext(ctx, createDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateDecision: %w", err)
+	}
 	if q.createGroupStmt, err = db.PrepareContext(ctx, createGroup); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateGroup: %w", err)
 	}
@@ -93,11 +96,32 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.databaseTimeStmt, err = db.PrepareContext(ctx, databaseTime); err != nil {
 		return nil, fmt.Errorf("error preparing query DatabaseTime: %w", err)
 	}
+	if q.decisionsStmt, err = db.PrepareContext(ctx, decisions); err != nil {
+		return nil, fmt.Errorf("error preparing query Decisions: %w", err)
+	}
+	if q.decisionsByAnswerStmt, err = db.PrepareContext(ctx, decisionsByAnswer); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsByAnswer: %w", err)
+	}
+	if q.decisionsOfPermissionStmt, err = db.PrepareContext(ctx, decisionsOfPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfPermission: %w", err)
+	}
+	if q.decisionsOfRequestStmt, err = db.PrepareContext(ctx, decisionsOfRequest); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfRequest: %w", err)
+	}
+	if q.decisionsOfUserStmt, err = db.PrepareContext(ctx, decisionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfUser: %w", err)
+	}
+	if q.decisionsOnResourceStmt, err = db.PrepareContext(ctx, decisionsOnResource); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOnResource: %w", err)
+	}
 	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
 	}
 	if q.deleteChildrenOfRoleStmt, err = db.PrepareContext(ctx, deleteChildrenOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteChildrenOfRole: %w", err)
+	}
+	if q.deleteDecisionStmt, err = db.PrepareContext(ctx, deleteDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteDecision: %w", err)
 	}
 	if q.deleteGrantStmt, err = db.PrepareContext(ctx, deleteGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteGrant: %w", err)
@@ -330,6 +354,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.signingKeysStmt, err = db.PrepareContext(ctx, signingKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query SigningKeys: %w", err)
 	}
+	if q.staleDecisionsStmt, err = db.PrepareContext(ctx, staleDecisions); err != nil {
+		return nil, fmt.Errorf("error preparing query StaleDecisions: %w", err)
+	}
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
 	}
@@ -433,6 +460,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createClientKeyStmt: %w", cerr)
 		}
 	}
+	if q.createDecisionStmt != nil {
+		if cerr := q.createDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createDecisionStmt: %w", cerr)
+		}
+	}
 	if q.createGroupStmt != nil {
 		if cerr := q.createGroupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createGroupStmt: %w", cerr)
@@ -468,6 +500,36 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing databaseTimeStmt: %w", cerr)
 		}
 	}
+	if q.decisionsStmt != nil {
+		if cerr := q.decisionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsStmt: %w", cerr)
+		}
+	}
+	if q.decisionsByAnswerStmt != nil {
+		if cerr := q.decisionsByAnswerStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsByAnswerStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfPermissionStmt != nil {
+		if cerr := q.decisionsOfPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfPermissionStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfRequestStmt != nil {
+		if cerr := q.decisionsOfRequestStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfRequestStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfUserStmt != nil {
+		if cerr := q.decisionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOnResourceStmt != nil {
+		if cerr := q.decisionsOnResourceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOnResourceStmt: %w", cerr)
+		}
+	}
 	if q.definingToolStmt != nil {
 		if cerr := q.definingToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing definingToolStmt: %w", cerr)
@@ -476,6 +538,11 @@ func (q *Queries) Close() error {
 	if q.deleteChildrenOfRoleStmt != nil {
 		if cerr := q.deleteChildrenOfRoleStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteChildrenOfRoleStmt: %w", cerr)
+		}
+	}
+	if q.deleteDecisionStmt != nil {
+		if cerr := q.deleteDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteDecisionStmt: %w", cerr)
 		}
 	}
 	if q.deleteGrantStmt != nil {
@@ -863,6 +930,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing signingKeysStmt: %w", cerr)
 		}
 	}
+	if q.staleDecisionsStmt != nil {
+		if cerr := q.staleDecisionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing staleDecisionsStmt: %w", cerr)
+		}
+	}
 	if q.staleSessionsStmt != nil {
 		if cerr := q.staleSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
@@ -948,6 +1020,7 @@ type Queries struct {
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
+	createDecisionStmt             *sql.Stmt
 	createGroupStmt                *sql.Stmt
 	createMembershipStmt           *sql.Stmt
 	createRoleStmt                 *sql.Stmt
@@ -955,8 +1028,15 @@ type Queries struct {
 	createSessionStmt              *sql.Stmt
 	createSigningKeyStmt           *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
+	decisionsStmt                  *sql.Stmt
+	decisionsByAnswerStmt          *sql.Stmt
+	decisionsOfPermissionStmt      *sql.Stmt
+	decisionsOfRequestStmt         *sql.Stmt
+	decisionsOfUserStmt            *sql.Stmt
+	decisionsOnResourceStmt        *sql.Stmt
 	definingToolStmt               *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
+	deleteDecisionStmt             *sql.Stmt
 	deleteGrantStmt                *sql.Stmt
 	deleteGrantsOfRoleStmt         *sql.Stmt
 	deleteGroupStmt                *sql.Stmt
@@ -1034,6 +1114,7 @@ type Queries struct {
 	setUserStmt                    *sql.Stmt
 	settingsStmt                   *sql.Stmt
 	signingKeysStmt                *sql.Stmt
+	staleDecisionsStmt             *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolsStmt                      *sql.Stmt
@@ -1062,6 +1143,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
+		createDecisionStmt:             q.createDecisionStmt,
 		createGroupStmt:                q.createGroupStmt,
 		createMembershipStmt:           q.createMembershipStmt,
 		createRoleStmt:                 q.createRoleStmt,
@@ -1069,8 +1151,15 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createSessionStmt:              q.createSessionStmt,
 		createSigningKeyStmt:           q.createSigningKeyStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
+		decisionsStmt:                  q.decisionsStmt,
+		decisionsByAnswerStmt:          q.decisionsByAnswerStmt,
+		decisionsOfPermissionStmt:      q.decisionsOfPermissionStmt,
+		decisionsOfRequestStmt:         q.decisionsOfRequestStmt,
+		decisionsOfUserStmt:            q.decisionsOfUserStmt,
+		decisionsOnResourceStmt:        q.decisionsOnResourceStmt,
 		definingToolStmt:               q.definingToolStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
+		deleteDecisionStmt:             q.deleteDecisionStmt,
 		deleteGrantStmt:                q.deleteGrantStmt,
 		deleteGrantsOfRoleStmt:         q.deleteGrantsOfRoleStmt,
 		deleteGroupStmt:                q.deleteGroupStmt,
@@ -1148,6 +1237,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setUserStmt:                    q.setUserStmt,
 		settingsStmt:                   q.settingsStmt,
 		signingKeysStmt:                q.signingKeysStmt,
+		staleDecisionsStmt:             q.staleDecisionsStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
 		toolStmt:                       q.toolStmt,
 		toolsStmt:                      q.toolsStmt,

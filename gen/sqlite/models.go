@@ -40,6 +40,23 @@ type ClientKey struct {
 	Lifetime    int64
 }
 
+type Decision struct {
+	Tenant       string
+	ID           string
+	DecidedAt    int64
+	Actor        string
+	Subject      string
+	Permission   string
+	ResourceType string
+	ResourceID   string
+	Allowed      int64
+	Revision     int64
+	Details      string
+	RequestID    string
+	Ip           string
+	Seal         string
+}
+
 type Grant struct {
 	Tenant     string
 	Role       string

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/engine"
 )
 
 // The tenant that is asked: a small one, so that the server is measured and not the
@@ -52,7 +53,53 @@ func checks(ctx context.Context, o options, d *databases) error {
 		}
 		contenders = append(contenders, contender{"Gatehouse on " + kind, bare, measure})
 	}
-	return compare(ctx, o, "", contenders)
+	if err := compare(ctx, o, "", contenders); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := loggedChecks(ctx, o, d, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loggedChecks compares the same with and without a decision log. All that is asked is
+// allowed, so that a log of denials is there and takes nothing.
+func loggedChecks(ctx context.Context, o options, d *databases, kind string) error {
+	title(fmt.Sprintf("The same on %s, by AUTH_AUDIT_DECISIONS", kind))
+	var contenders []contender
+	var all *gatehouse
+	for _, which := range []string{engine.DecisionsOff, engine.DecisionsDenied, engine.DecisionsAll} {
+		g, err := d.open(ctx, kind, "decisions-"+which, func(c *engine.Config) { c.AuditDecisions = which })
+		if err != nil {
+			return err
+		}
+		requests, err := fillForChecks(ctx, g)
+		if err != nil {
+			return err
+		}
+		measure := asking(g.address, o.connections, allowed, inTurn(requests))
+		c := contender{name: which, base: engine.DecisionsOff, measure: func(ctx context.Context, duration time.Duration) (sample, error) {
+			s, err := measure(ctx, duration)
+			// What waits is written now, and not while another is measured.
+			for g.engine.Stats().DecisionsBuffered > 0 && err == nil {
+				time.Sleep(time.Millisecond)
+			}
+			return s, err
+		}}
+		if which == engine.DecisionsOff {
+			c.base = ""
+		}
+		contenders, all = append(contenders, c), g
+	}
+	if err := compare(ctx, o, "", contenders); err != nil {
+		return err
+	}
+	s := all.engine.Stats()
+	fmt.Printf("\nall: %d decisions logged, %d dropped for want of room, %d that could not be written\n",
+		s.DecisionsLogged, s.DecisionsOverflowed, s.DecisionsUnwritten)
+	return nil
 }
 
 // fillForChecks makes a policy and returns requests that it answers with true.

@@ -23,6 +23,7 @@ var ErrRetry = errors.New("the transaction must be run again")
 // unreachable database is fault.CodeUnavailable.
 type Store interface {
 	Sessions
+	Decisions
 
 	// Read returns a Reader outside any transaction: each call is one statement
 	// and sees its own snapshot.
@@ -150,6 +151,9 @@ type Reader interface {
 	// AuditEvents lists events newest first, from behind the ID before; an empty
 	// one starts at the newest.
 	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
+	// LoggedDecisions lists decisions newest first, from behind the ID before; an empty
+	// one starts at the newest.
+	LoggedDecisions(ctx context.Context, filter authz.DecisionFilter, before string, limit int) ([]authz.LoggedDecision, error)
 }
 
 // Tx is a Reader that also changes. Its Revision is the one that the transaction

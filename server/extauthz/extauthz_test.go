@@ -76,8 +76,9 @@ func connect(t *testing.T, address string, transport credentials.TransportCreden
 func startGatehouse(t *testing.T) (*envoy, *engine.Tenant) {
 	t.Helper()
 	e, err := engine.Open(t.Context(), engine.Config{
-		Database: filepath.Join(t.TempDir(), "gatehouse.sqlite3"),
-		Sessions: engine.SessionConfig{Binding: authz.BindingStrict, Overlap: -1, LostWindow: -1},
+		Database:       filepath.Join(t.TempDir(), "gatehouse.sqlite3"),
+		AuditDecisions: engine.DecisionsAll,
+		Sessions:       engine.SessionConfig{Binding: authz.BindingStrict, Overlap: -1, LostWindow: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -290,6 +291,16 @@ func TestCheckAsksForThePermission(t *testing.T) {
 		wantDenied(t, ask(map[string]string{"tenant": "other", "permission": "note:edit"}), 401, codes.Unauthenticated, `"invalid_token"`)
 	}
 	wantAllowed(t, ask(map[string]string{"tenant": "demo"}), "alice", issued.Session.ID)
+
+	logged, err := tenant.LoggedDecisions(ctx, engine.DecisionFilter{}, authz.Page{})
+	if err != nil || len(logged.Items) != 2 {
+		t.Fatalf("got %+v, %v, want the two decisions", logged.Items, err)
+	}
+	for n, want := range []engine.LoggedDecision{{Allowed: false, Resource: authz.Node{Type: "note", ID: "c"}}, {Allowed: true, Resource: authz.Node{Type: "note", ID: "a:b"}}} {
+		if got := logged.Items[n]; got.Allowed != want.Allowed || got.Resource != want.Resource || got.User != "alice" || got.IP != device {
+			t.Errorf("decision %d: got %+v, want %+v of alice from %s", n, got, want, device)
+		}
+	}
 }
 
 // TestCheckDeniesWhatCannotBeChecked holds the server to answering in any case, for

@@ -9,6 +9,7 @@ package sqlstore
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -37,6 +38,8 @@ type Config struct {
 type Store struct {
 	db      database
 	dialect string
+	// decisions counts those that were given an id.
+	decisions atomic.Uint32
 }
 
 var _ store.Store = (*Store)(nil)
