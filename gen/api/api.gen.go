@@ -402,6 +402,87 @@ func (e SessionEndReason) Valid() bool {
 	}
 }
 
+// Defines values for TokenErrorError.
+const (
+	TokenErrorErrorAccessDenied           TokenErrorError = "access_denied"
+	TokenErrorErrorInvalidClient          TokenErrorError = "invalid_client"
+	TokenErrorErrorInvalidGrant           TokenErrorError = "invalid_grant"
+	TokenErrorErrorInvalidRequest         TokenErrorError = "invalid_request"
+	TokenErrorErrorInvalidScope           TokenErrorError = "invalid_scope"
+	TokenErrorErrorServerError            TokenErrorError = "server_error"
+	TokenErrorErrorTemporarilyUnavailable TokenErrorError = "temporarily_unavailable"
+)
+
+// Valid indicates whether the value is a known member of the TokenErrorError enum.
+func (e TokenErrorError) Valid() bool {
+	switch e {
+	case TokenErrorErrorAccessDenied:
+		return true
+	case TokenErrorErrorInvalidClient:
+		return true
+	case TokenErrorErrorInvalidGrant:
+		return true
+	case TokenErrorErrorInvalidRequest:
+		return true
+	case TokenErrorErrorInvalidScope:
+		return true
+	case TokenErrorErrorServerError:
+		return true
+	case TokenErrorErrorTemporarilyUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenType.
+const (
+	TokenInfoTokenTypeBearer TokenInfoTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenType enum.
+func (e TokenInfoTokenType) Valid() bool {
+	switch e {
+	case TokenInfoTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenUse.
+const (
+	AccessToken  TokenInfoTokenUse = "access_token"
+	RefreshToken TokenInfoTokenUse = "refresh_token"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenUse enum.
+func (e TokenInfoTokenUse) Valid() bool {
+	switch e {
+	case AccessToken:
+		return true
+	case RefreshToken:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokensTokenType.
+const (
+	TokensTokenTypeBearer TokensTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokensTokenType enum.
+func (e TokensTokenType) Valid() bool {
+	switch e {
+	case TokensTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Action defines model for Action.
 type Action struct {
 	Name string `json:"name"`
@@ -1565,6 +1646,94 @@ type Success struct {
 // Timestamp RFC 3339 in UTC, with microseconds.
 type Timestamp = string
 
+// TokenError defines model for TokenError.
+type TokenError struct {
+	Error TokenErrorError `json:"error"`
+
+	// ErrorDescription What is wrong, and where; for people.
+	ErrorDescription string `json:"error_description"`
+}
+
+// TokenErrorError defines model for TokenError.Error.
+type TokenErrorError string
+
+// TokenInfo All but `active` is absent where that is false.
+type TokenInfo struct {
+	Active bool    `json:"active"`
+	Aud    *string `json:"aud,omitempty"`
+
+	// ClientId The fingerprint of the client key that the token was given to.
+	ClientId *string `json:"client_id,omitempty"`
+	Exp      *int64  `json:"exp,omitempty"`
+
+	// Family What the token belongs to; all that came of one request to `/api/token`.
+	Family *string `json:"family,omitempty"`
+	Iat    *int64  `json:"iat,omitempty"`
+	Iss    *string `json:"iss,omitempty"`
+
+	// Jti Of an access token.
+	Jti *string `json:"jti,omitempty"`
+	Nbf *int64  `json:"nbf,omitempty"`
+
+	// Scope Abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+
+	// Sub The user that the token speaks for; else the same as `client_id`.
+	Sub    *string `json:"sub,omitempty"`
+	Tenant *string `json:"tenant,omitempty"`
+
+	// TokenType Of an access token.
+	TokenType *TokenInfoTokenType `json:"token_type,omitempty"`
+	TokenUse  *TokenInfoTokenUse  `json:"token_use,omitempty"`
+}
+
+// TokenInfoTokenType Of an access token.
+type TokenInfoTokenType string
+
+// TokenInfoTokenUse defines model for TokenInfo.TokenUse.
+type TokenInfoTokenUse string
+
+// TokenReference defines model for TokenReference.
+type TokenReference struct {
+	Token string `json:"token"`
+}
+
+// TokenRefresh defines model for TokenRefresh.
+type TokenRefresh struct {
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for, of what the family may: abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+}
+
+// TokenRequest defines model for TokenRequest.
+type TokenRequest struct {
+	// Abilities What the tokens may be used for: `check`, `read`, `write`, `audit`, `admin`.
+	Abilities *[]string `json:"abilities,omitempty"`
+
+	// Subject The user that the tokens speak for.
+	Subject *string `json:"subject,omitempty"`
+}
+
+// Tokens defines model for Tokens.
+type Tokens struct {
+	// AccessToken A JWT (RFC 9068), of at most 2048 bytes.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn How long the access token is good, in seconds.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// RefreshToken Good once; `gthr_` and 64 characters of base64url.
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for: abilities with spaces between.
+	Scope     string          `json:"scope"`
+	TokenType TokensTokenType `json:"token_type"`
+}
+
+// TokensTokenType defines model for Tokens.TokenType.
+type TokensTokenType string
+
 // Tool defines model for Tool.
 type Tool struct {
 	Description string              `json:"description"`
@@ -1820,6 +1989,9 @@ type GroupResponse = GroupEnvelope
 // InternalError defines model for InternalError.
 type InternalError = Error
 
+// InvalidClient defines model for InvalidClient.
+type InvalidClient = TokenError
+
 // IssuedSessionResponse defines model for IssuedSessionResponse.
 type IssuedSessionResponse = IssuedSessionEnvelope
 
@@ -1876,6 +2048,24 @@ type SessionsEndedResponse = SessionsEndedEnvelope
 
 // SettingsResponse defines model for SettingsResponse.
 type SettingsResponse = SettingsEnvelope
+
+// TokenRequestRefused defines model for TokenRequestRefused.
+type TokenRequestRefused = TokenError
+
+// TokenRequestTooLarge defines model for TokenRequestTooLarge.
+type TokenRequestTooLarge = TokenError
+
+// TokenRequestUnsupported defines model for TokenRequestUnsupported.
+type TokenRequestUnsupported = TokenError
+
+// TokenServerError defines model for TokenServerError.
+type TokenServerError = TokenError
+
+// TokensResponse defines model for TokensResponse.
+type TokensResponse = Tokens
+
+// TokensUnavailable defines model for TokensUnavailable.
+type TokensUnavailable = TokenError
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Error
@@ -2188,6 +2378,27 @@ type VerifySessionJSONRequestBody = PresentedSession
 // PutSettingsJSONRequestBody defines body for PutSettings for application/json ContentType.
 type PutSettingsJSONRequestBody = SettingsSpec
 
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = TokenRequest
+
+// IntrospectTokenJSONRequestBody defines body for IntrospectToken for application/json ContentType.
+type IntrospectTokenJSONRequestBody = TokenReference
+
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = TokenReference
+
+// RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
+type RefreshTokenJSONRequestBody = TokenRefresh
+
+// RefreshTokenFormdataRequestBody defines body for RefreshToken for application/x-www-form-urlencoded ContentType.
+type RefreshTokenFormdataRequestBody = TokenRefresh
+
+// RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
+type RevokeTokenJSONRequestBody = TokenReference
+
+// RevokeTokenFormdataRequestBody defines body for RevokeToken for application/x-www-form-urlencoded ContentType.
+type RevokeTokenFormdataRequestBody = TokenReference
+
 // PutToolJSONRequestBody defines body for PutTool for application/json ContentType.
 type PutToolJSONRequestBody = ToolSpec
 
@@ -2397,6 +2608,18 @@ type ServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(w http.ResponseWriter, r *http.Request)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(w http.ResponseWriter, r *http.Request)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(w http.ResponseWriter, r *http.Request)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(w http.ResponseWriter, r *http.Request)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(w http.ResponseWriter, r *http.Request)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams)
@@ -4947,6 +5170,62 @@ func (siw *ServerInterfaceWrapper) PutSettings(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CreateToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IntrospectToken operation middleware
+func (siw *ServerInterfaceWrapper) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IntrospectToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RefreshToken operation middleware
+func (siw *ServerInterfaceWrapper) RefreshToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RefreshToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListTools operation middleware
 func (siw *ServerInterfaceWrapper) ListTools(w http.ResponseWriter, r *http.Request) {
 
@@ -5777,6 +6056,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions/verify", wrapper.VerifySession)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/sessions/{id}", wrapper.DeleteSession)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/sessions/{id}", wrapper.GetSession)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token", wrapper.CreateToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/refresh", wrapper.RefreshToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/revoke", wrapper.RevokeToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/introspect", wrapper.IntrospectToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/forward", wrapper.AuthorizeForward)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS)
 
@@ -6006,6 +6289,17 @@ type InternalErrorJSONResponse struct {
 	Headers InternalErrorResponseHeaders
 }
 
+type InvalidClientResponseHeaders struct {
+	CacheControl    *string
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type InvalidClientJSONResponse struct {
+	Body TokenError
+
+	Headers InvalidClientResponseHeaders
+}
+
 type IssuedSessionResponseResponseHeaders struct {
 	XRequestID *string
 }
@@ -6191,6 +6485,68 @@ type SettingsResponseJSONResponse struct {
 	Body SettingsEnvelope
 
 	Headers SettingsResponseResponseHeaders
+}
+
+type TokenRequestRefusedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestRefusedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestRefusedResponseHeaders
+}
+
+type TokenRequestTooLargeResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestTooLargeJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestTooLargeResponseHeaders
+}
+
+type TokenRequestUnsupportedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestUnsupportedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestUnsupportedResponseHeaders
+}
+
+type TokenServerErrorResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenServerErrorJSONResponse struct {
+	Body TokenError
+
+	Headers TokenServerErrorResponseHeaders
+}
+
+type TokensResponseResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokensResponseJSONResponse struct {
+	Body Tokens
+
+	Headers TokensResponseResponseHeaders
+}
+
+type TokensUnavailableResponseHeaders struct {
+	CacheControl     *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
+}
+type TokensUnavailableJSONResponse struct {
+	Body TokenError
+
+	Headers TokensUnavailableResponseHeaders
 }
 
 type TooLargeResponseHeaders struct {
@@ -17573,6 +17929,669 @@ func (response PutSettings503JSONResponse) VisitPutSettingsResponse(w http.Respo
 	return err
 }
 
+type CreateTokenRequestObject struct {
+	Body *CreateTokenJSONRequestBody
+}
+
+type CreateTokenResponseObject interface {
+	VisitCreateTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response CreateToken200JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response CreateToken400JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response CreateToken401JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response CreateToken413JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response CreateToken415JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response CreateToken503JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	JSONBody     *IntrospectTokenJSONRequestBody
+	FormdataBody *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type IntrospectToken200JSONResponse struct {
+	Body    TokenInfo
+	Headers IntrospectToken200ResponseHeaders
+}
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response IntrospectToken415JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response IntrospectToken500JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshTokenRequestObject struct {
+	JSONBody     *RefreshTokenJSONRequestBody
+	FormdataBody *RefreshTokenFormdataRequestBody
+}
+
+type RefreshTokenResponseObject interface {
+	VisitRefreshTokenResponse(w http.ResponseWriter) error
+}
+
+type RefreshToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response RefreshToken200JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RefreshToken400JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RefreshToken401JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RefreshToken413JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RefreshToken415JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RefreshToken500JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RefreshToken503JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	JSONBody     *RevokeTokenJSONRequestBody
+	FormdataBody *RevokeTokenFormdataRequestBody
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type RevokeToken200Response struct {
+	Headers RevokeToken200ResponseHeaders
+}
+
+func (response RevokeToken200Response) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	return nil
+}
+
+type RevokeToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RevokeToken413JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RevokeToken415JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListToolsRequestObject struct {
 	Params ListToolsParams
 }
@@ -20257,6 +21276,18 @@ type StrictServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(ctx context.Context, request PutSettingsRequestObject) (PutSettingsResponseObject, error)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(ctx context.Context, request RefreshTokenRequestObject) (RefreshTokenResponseObject, error)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(ctx context.Context, request ListToolsRequestObject) (ListToolsResponseObject, error)
@@ -22322,6 +23353,181 @@ func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// CreateToken operation middleware
+func (sh *strictHandler) CreateToken(w http.ResponseWriter, r *http.Request) {
+	var request CreateTokenRequestObject
+
+	var body CreateTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateToken(ctx, request.(CreateTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateTokenResponseObject); ok {
+		if err := validResponse.VisitCreateTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+	var request IntrospectTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body IntrospectTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx, request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		if err := validResponse.VisitIntrospectTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RefreshToken operation middleware
+func (sh *strictHandler) RefreshToken(w http.ResponseWriter, r *http.Request) {
+	var request RefreshTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RefreshTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RefreshTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshToken(ctx, request.(RefreshTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RefreshTokenResponseObject); ok {
+		if err := validResponse.VisitRefreshTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request) {
+	var request RevokeTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RevokeTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RevokeTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx, request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		if err := validResponse.VisitRevokeTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListTools operation middleware
 func (sh *strictHandler) ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams) {
 	var request ListToolsRequestObject
@@ -22813,317 +24019,355 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
-	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
-	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
-	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
-	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
-	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
-	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
-	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
-	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
-	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
-	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
-	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
-	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
-	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
-	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
-	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
-	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
-	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
-	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
-	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
-	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
-	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
-	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
-	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
-	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
-	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
-	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
-	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
-	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
-	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
-	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
-	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
-	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
-	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
-	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
-	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
-	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
-	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
-	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
-	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
-	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
-	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
-	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
-	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
-	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
-	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
-	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
-	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
-	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
-	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
-	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
-	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
-	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
-	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
-	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
-	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
-	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
-	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
-	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
-	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
-	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
-	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
-	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
-	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
-	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
-	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
-	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
-	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
-	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
-	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
-	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
-	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
-	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
-	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
-	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
-	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
-	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
-	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
-	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
-	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
-	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
-	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
-	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
-	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
-	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
-	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
-	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
-	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
-	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
-	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
-	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
-	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
-	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
-	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
-	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
-	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
-	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
-	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
-	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
-	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
-	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
-	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
-	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
-	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
-	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
-	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
-	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
-	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
-	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
-	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
-	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
-	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
-	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
-	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
-	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
-	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
-	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
-	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
-	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
-	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
-	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
-	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
-	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
-	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
-	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
-	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
-	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
-	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
-	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
-	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
-	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
-	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
-	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
-	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
-	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
-	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
-	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
-	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
-	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
-	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
-	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
-	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
-	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
-	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
-	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
-	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
-	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
-	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
-	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
-	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
-	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
-	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
-	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
-	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
-	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
-	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
-	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
-	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
-	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
-	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
-	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
-	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
-	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
-	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
-	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
-	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
-	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
-	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
-	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
-	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
-	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
-	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
-	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
-	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
-	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
-	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
-	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
-	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
-	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
-	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
-	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
-	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
-	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
-	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
-	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
-	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
-	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
-	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
-	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
-	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
-	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
-	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
-	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
-	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
-	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
-	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
-	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
-	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
-	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
-	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
-	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
-	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
-	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
-	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
-	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
-	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
-	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
-	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
-	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
-	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
-	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
-	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
-	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
-	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
-	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
-	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
-	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
-	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
-	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
-	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
-	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
-	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
-	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
-	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
-	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
-	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
-	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
-	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
-	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
-	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
-	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
-	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
-	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
-	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
-	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
-	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
-	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
-	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
-	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
-	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
-	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
-	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
-	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
-	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
-	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
-	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
-	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
-	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
-	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
-	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
-	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
-	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
-	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
-	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
-	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
-	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
-	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
-	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
-	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
-	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
-	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
-	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
-	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
-	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
-	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
-	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
-	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
-	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
-	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
-	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
-	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
-	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
-	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
-	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
-	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
-	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
-	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
-	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
-	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
-	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
-	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
-	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
-	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
-	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
-	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
-	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
-	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
-	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
-	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
-	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
-	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
-	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
-	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
-	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
-	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
-	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
-	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
-	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
-	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
-	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
-	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
-	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
-	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
-	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
-	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
-	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
-	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
-	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
-	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
-	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
-	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
+	"7L37chrH9jD6Kl2c76vY+RBCsizbqHbtLctyIse2tCV5Ozshh2lmGuho6CbTPULEP1edpzkPdp7kVK/V",
+	"PReYgQGhixP+sQXM9GX1uvW6fqn5cjiSggmtaq0vtQGjAYvgzyPqD9iRFDqSofkcMOVHfKS5FLVW7fNA",
+	"kiGdkCvGRkQPGKFCjVlUJ1QEpCcjMpBjEkrRb9TqNeUP2JCaQfRkxGqtmtIRF/3a16/12tGAhiETfTY7",
+	"h/ea0YhFHnly/vaI7L943ny6aLT3XFzNDnQ5YESwG01GtM/qhCriteNm85lPgyBiSsEHdkAiFv6jXTNP",
+	"tmt21pe7L18+PSC0q5jQRArYa0iVXrSS01j7cli0q1hcCTkWHhkPWMRgwIBq2qWKkYAHREhNfCl6PBoS",
+	"SvwBFX3zFNUA8AG9ZqTLmCBDGjBCwxBGUHTIDggLFbNrza+PiXhYa/1as3PXfqsXLPmc/REzpU/eFEMw",
+	"wp+/U8T7ecs+u3XyxqsTGREpGC7InD1fCJ1zpqPJYU+zaHauC+ZLESiiJRlTrkmX9aSFExyijib54Ydc",
+	"8KHZXzPZFRea9Vlk57rmCoYu2pVmggqzqcg+hqBOUZqMqbKw1geEmjUnx1KH5/JvDmQYqBkQ9GQ0pBpX",
+	"tr9Xqy9a9AVTZsgjKa94ERJ1Oj9KpbcUPuaRMdcDWIyWV0wY2I0iBjjbi+SQCDk2yPvkR61HpyKc1MkF",
+	"8+OI1ckFHbILrtk/3tObOjmjevCP7TrR3OEVTvCdIjwIGQn5kOunB21hCcKhMNWEK3jBIAJ8NmCza2BB",
+	"g5wKQslec4dwTQIWMs3weR92iHwDh4jMIOEkQx52EWRAFWEiYEGjLeYi2Nd6bUQjOmTaMbMBD4Mz81UJ",
+	"d6BDRmQPZutHMh6le5KkywhHwpdmeeZg2Q0djkJ3aJFQtXqNm8FGVA9q9ZoZr9aq+WbaWr1mSIdHLKi1",
+	"dBSzHO7Sm/dM9PWg1tp9vg9o4T7vFNHoURwpGZXs5DNCTJK+JFLU8ejNuj3DFz2C3N3t0zBDS1wN8oOU",
+	"AYLdELDjKASInEvRcPv7I2bRJLNBWM4CYv8hokKfsWjI4RhLFn9IRskj3yk4kTqhBoV6/Ib0ZBjKMQtI",
+	"d0K81vfIdLzvvfxhsIDrji+FZkIXnwj8N+9A/lfEerVW7f/aTgXjNv6qtmEjF1MbY8EdbmgklW6ZXRXv",
+	"Jp1gjXuS8ejkTemegDqS7VhUMtzN/E1JrFj0ncpvYhxxoMPCLcB4ayUR2EHp+iMZMrv8WdwBVF5pkfNA",
+	"fC5DloHwT1wEpQRMNbniIjDAVL4cTa1xFMnfmV+CDOa9ldd4YSYzK7Nq1JDrOexyKJUmkRwDe3RikutB",
+	"GZsAsZHjEgHr0TjUtdZOs9msmzNGaWg+NjPScadQOp7RiAldiqWXwN3MIyC3DkhfMoUi0sPvOwZYXtly",
+	"7TM8qN0GD3GRc047t0yzoAXrsQe8yoGuwn0PCCVjHgY+jQLiU2H00i4jVF0xUPHvlfWmG7jIapFKxpHP",
+	"5iJCZB8CVCjlWAUM4UXxNvh6Bbrbw+VkxKrtwoxxALcEo2vZ/RjcUGVcQ6qSI4HlrHU3MmTrZb3mpXVx",
+	"XqCJucgC0FsaU+jICPN7QRd7L5i/iYzOPoXS/iu2v//i1daLvd3nW3vNgG292tvrbrHmi56/03vVpOx+",
+	"sP5SyrAUT7SU4ZIaBr/iJRguZbjWlX9SLCpdeTmGhNxn/7KfG74cFq/WvL/W1X6W0VUvlON5EijhrOnN",
+	"d2xfMxegKBYkFsH0vSeKRUfw/kCHk07ERjIqYTFuqHVy/q9mLDWSQjG43R3GevDL8cfXNLBmCfOlk0Wt",
+	"LzU6GoXcp2bT278rtASkO+nKYNIio0iOWKQnpF1TcddoWe2a2T7MLfqV5e5xFMnoA1OK9hkutdSSAsPT",
+	"0KA2C+qEa0XsooHHEy78MDa33Vo9a5jLGl/KVmMf305NOrAUC6i3MuryIGBiKTjpAVfED7lZ3xWbkJD6",
+	"V3iHp10ecgCdP2D+Vbu2VmgVz+XBVN7aYXMC93kawsqWhE96sj3KQxYcWOtFdA1sIZR9MGEMZcSQpODM",
+	"E2wI1ga2QwLatWOebgUNcqILl6Fz5j2+foz7KPVbGYtgaYAmwBvF3ZD75NP5e0M2iY20HxuGsk50wxlJ",
+	"YK4MZporYfigTlZgbcZrB9GllO9phHbwJXmXNAveae69fP5in3Qnmqm1QsRMYoCO05AP/PXaN/9J0FgP",
+	"mNBmq2x5NOmCp8AaPy1+UHJNQx5kWNbaoPJRZkYFy41I7J5ckb6UARmwiE3B6fPnz1uHmX0uglXqG/la",
+	"Xw+QrykPaTdkSwM49VA4usBr/12Qnr1rWruCkGO47Qy46BNFJ2b2KbiCN2ErcSfMh0zieLgdTFdTNsyT",
+	"Aau19prNeo2hiEHrSIsMYwUX7C7TY8YE2QGbOBhEavXa0IKuVTsRiNdcjGIwqsS+z5SqtXo0VKxe03zI",
+	"lKbDUa1V223uPt/a2dna3bnc2W0922s932+8ePmqubP7i9n/Eke3jC5zQDzYmweasLLW5kgTqlEwNchH",
+	"e6BjqqwvZY1C5zXV/uCcqTjU51ZPrHBI1YABYx+LaxbKUSEigw2PUX9AhrGGGWCTiM0sADNU3ToUeERk",
+	"ZFXrzNZ/oJoNZKzYVtZ3NR8A9rnbIfUR1TSU/ZitHWzJyPNAl7+OqDpRMtJoIndXqrVByXmK5z0Pz9wS",
+	"ooDb77laPyamQ2dgWq9pdqO32TUTekvpiOG1L2NrMb+0LM21BQ9aZK8tDHtvkS/t2hWbtGuttjXJtGv1",
+	"NtiV4btIhgy+cQ7Pdq2197UtFjvjZo8Z51dACOsngXs7XOZf3SWzmZ5gEfEEzOeWdJzHMsp4/ODKpB4N",
+	"szGruUvALQezRwMWKXoh91dUK16laoUhV9Ku/Ytds2giBUN7RjfmoSZc5FSKZM7Hok2k7gafRhFnAZGx",
+	"JtSoElz0FVGaijUqDG8sDiyBhzOw3zUqneGjEEdFVSfjnAWD19csxE9/ysIa7WFrB7Xb1rdGAivZp1Ia",
+	"eJbSQBWbFbinwWaVHs9Hc/9AB/2D00TxuhNbrRyxCNVMwViwRrvEWxmNaRSs8zAYWMjTOyQEs+m8Ebpd",
+	"C6QfD42WEjEaPOKDgb0M6QS2EkjDm6bBD0GUW5koyrnX/WzEJfh69FYaADbvzXy02K2Jzxz7LSwy6eHv",
+	"pIdvnVIdiN+aPdLcXA95sB9lEm4G1qQkujEJajOnrekVEy2DuiK563KVdcj2ZByRsYyCx4ISD2V8ggCj",
+	"O7kAJSMvkm9982DuOpnym2/x3gEbvxtwVgLlY9ETINLrDuAg49FiOMh49FjgsLLPynHq51lz5Fr8WFlz",
+	"JS6O4PgPydsfj1vM2nCPQDNd7sTcMXEcooPabc2eXye/4yV8I5XBe2kGmic/q7lGyGF2SYKtU0w+lKw7",
+	"USpmgRW9t7tM7qSXSauPmD+7XARc9MG8RkVAI0NrfsSM2tSB/IJ5FFSvsZsRj5jKPrpb8mifCXuxgNgS",
+	"HiwRPxSErFMw1c7W7u5lszkzFUfSf9ZoNnZ2njXMECFVuqMYE1V2BWEzxUE25qcO7QPsa34chdsvG88b",
+	"TXPOgH21Vo1N3g26P/j8lL87+fTnyc5HfqJOhnr0y9HJ/snvb/cufg8+/zccHfmfTv78ZVf/QnfC/7BP",
+	"o91L4fP3R++a7OdD8+6fv/z88U/6+VX80+7oWXD07lWDTd79ST//m5/yk+YvVx9vTn8+/zcb7nxiv3/c",
+	"+Y/45W3w53/0pRi9PhHNxt6/a/dvH8ih6yKJZ7GwjnG0huH3eKQ0EvH6OOMHNuyyaEl9cZ4x5tcvGEOY",
+	"CTMsxZevv937GaT7XXQAkRzndFizizpeQcwGv0VF9qMM2EoHXg22+eEXwXcIT6oBH6kWANdiuIUxaHwz",
+	"Pinw0X774L9D0FcH+2NRp1cJVkptHnszFnjnS0vtXuyGQ0h23gjSg0kf2KoVMVTIiIr9AWC2VeLwixHF",
+	"LI/1MPuzSHbZanxeaapjVWvV5FX1jcN8RRv/L1uj4dSF9N8JT8sOvlBi2GdzXGvmGvNNsCq37TuDZ1VY",
+	"PhYmtbTjdL7DKoLhHspRtdhT+0YKZEQujubRnIMM7wApZbgYIdetdNwKCNrcQNdy8c0gpXQ1FGoRTmBQ",
+	"cXMZ3lyG74QH5XB4EfWh6WpMFbqC1qc8QI7anWgOycgLb/rmwb+AzgAbvhswVgLhY+HOFqXXa1PZMN91",
+	"Md/7tzllEKKi1W8+N7gvenbqRS9Wa4hIABbeiRgM9ngDEvLSJhN8kIk78JwzCB706sTLhVuYLyy9doZc",
+	"Dan2Bx7UG8nCwGuQU/R5ZQKmrL/osWW0rFvT3HCz9amSD8PMKjKyNSpqzCYlUx2rtSEi9TW/ZkmG9Oay",
+	"s34MfTAURVSZnzvE9MAGHlieL+MwIF2GTB/LpGFhNK7xR0wcvyv0VsdGgKwNvX0Zm1ef1R/Y4JTb3bwT",
+	"+VGOyZCKSaIIkbEBPlahWyOwteair9Z/WbEDL+aO+NxjubJAjIn9biV9bzpKBuLW5gTJRKwXMTXIR8kY",
+	"rWddcTFluZLkSaK82Z+9p3VC1ZWCSnxDLH1Jha2MyFXmBbhlmsdlRNRAjhWhUxtxYTeJDpe+DBDxnq4z",
+	"7GZNB75KJvzsiVtolpx5aeL8Go97Yd78YwD2J6Hi0QjudncJ7yMcd+tyMmItMqZCk5nx7wL0PUKFRJk6",
+	"GbHHBP8LiD5cIWQzjag3A3RcWGU5Z8uGcq4LyGWhlI8IwOuXpjjs3Eu6apDXUg8IjQxQ/IjpxwWTFWtA",
+	"pFin2XAkIxrxcNKJM4OVI2Bp6Yg10ntZ5YjCQgN1EouQKUW8VL+x5brRmuIqdK/z5GamWjSAe8xVy77n",
+	"+harCWFrZtvJZH3NKVGTKv12cqKlJCFM+9Amt7ssenMpZXgnLh438GLvlQz/EuUVzIbvBIpVIPhYLkvr",
+	"TtVbqqDSI87j+5ZKNK0sl10Cz1Se7Zx6TemJGRWU+4zk5fjD8t3qNaCKRDth3Cj71SU81C4pJOJvQ0xn",
+	"rm8fWMDpJRRfWUVkP08RqMJlrU76UpM2VpsZhZSLqUTtzMLI0KyM2GLDj0OsG+Typje1xmqSn9QdBFWb",
+	"QRcJplg9lnJSyYFhjVZf24ltpVWOtVuxTOyX+ZVs61MvLYjxdU9ioVhXdPZXnCttfSOhzKsZHRf3xtWk",
+	"v+81lqwHoyLV7HpGtM8WW35p5A9YcEZRNkXpYFyz4cIlQgS8PbR0iTSK6GQGrrCedIpyCOOiZjdES5Bj",
+	"fRAF+rvRywxTXwLOGShDlPBCHiU015hzicWGq74wBXn3dmbmGejXazdbfbllvzQcp3FOx0kpxnrtMA64",
+	"Pr627KnsZGbQnfpaRsU1pXtc9Fk0irhILERTypinJkqzoZe0m/HlcEhFQEIuMKnGfMmGXRYERsaPItmP",
+	"6NBwtpmFBExTHuJyg4CbddAwc5LOiTSNEzwoquH96dPJG3LNIigB8QK7gL16vr/7tEVCqllEoIKagssT",
+	"6bKB7dswsyo+KoSanK9WuPPOqBXWgNfB5c4MmEW5gkqEObsHxT4TAN8Ri3wj5JkwGkCApRpbxItkyLYx",
+	"ZcWrEy+tlGC/3M52ejBPpAk82zN+WDdQIYSiuY25irpq6aRy3AFpAupQgeeBTzkt0KqKZtaZxlvT7URQ",
+	"A8n16AqoZlvwbcGq0eX8pawezHhgey7hsrgitCtjfUDYcKQzTa1cng0mPhfO4rzXxRQWKU2e7+yiMcVR",
+	"GQrighGn+Abk6NsdIh3XHalnMKruCtI7pE1pDfA7t8wcomYOt1AaJBwnZ60wBByGpz0IMJzLdK0O+bU+",
+	"za+co7mSjMswvkUiDsad3cpvaXXdI1uOmhaLMgor7rBrGsbwSIeJYCQ5HnCCenHEi9Bh5m211OsjGXJ/",
+	"0nF1vjqVX1Qg3TqIGktNad90uLTKu1a4LfHqtF5SuO36vLOYD+rypc3ZcCkUiygjX152jQSxsKYtapvL",
+	"IL59LSmCXCx87TUvvypXGre6PvrBvgERZvTmBN/Zcd2i3OcFZJzOWwp8C4cZAi5SoOepG7M82zOw9BKX",
+	"GRf9MFtfBG0dGd5dVX+bu+N5SnmmKK+OJrNbzm2hQPVw96JZyS7DghGStCWF0ppGtp4QCwi7ob4OJ1BD",
+	"zRmmsewMFKzc4oJIYV6UUPw7OYGZqfPAqGMDmOLOn1KGuJCA9bgZnOuk0yvKaTAZBhKTQ+fzGtfdCna+",
+	"ANgPJO6mjvsWIg9LD88izBWblDaZmVU2HSWArlYnv0su0BuhQqoGhUCvY5e7Yj041SYXKn0zRGLfrbsu",
+	"emYnhac4W3T53o8RgX+r40vLCq/CvbGO8BILhmK8ONOt2LeduPhg8qWSqzHwijWEb8dly4o435N0n4HM",
+	"spiyIpKsYnFhN2BLznWIdHZiXF1XypBRUAOyBXaX7SFV3VQDIIAQWHw8cwVcthtXFuj2ZpXZQynulCG0",
+	"q4OacsMMcCJGldWvpqwC0AbTAtprkTGIYhwqJ1rnJ2xTVWQYXJIN12s6ooWmi9wi60QKQknAxMSuVzAa",
+	"hRO3bBcWPYHm0thCfQ1b0VEsEo9qaaB2xECRgUBNC3QM2IQQoIEci4wcSw5oChvSkrZz781FZc3vk4us",
+	"yEAy1LOIh8z0jLQvYu4/5lWSJ9AezZNRnwr+Jyj0YKrC7rg2s4nRIUa35veKVrSlKLdek2OxAsXXbePW",
+	"Shml56y3ug/BTX07lmQddDwoxD1XTPwQ/cgz3Gi65PmXRTg/9cK8Oe8b2af2ugS+v4GrRHCWA8QSUnPq",
+	"ypU5zp3m7l69/A62dPPcSo4x63aYOWxLRXfhD8vg8tpwF7dR6t97FLspWbRz6K/DMXYL0BZC1cUuTyt+",
+	"ASu+Bf54eXlGsHBTo1AbYG7EAkcGV2QcSXNRTHKgCi+ISQjC9ChvZURGTI5CZuvZ0iH0lSXQIAPL0+KV",
+	"lKvZVWasky6AYcZ3FI7pRBGg6yKZn4t1WBCCljw46/HD2esI53S/DnrZWUpP7UMZkJYC9XFiI53nOJxr",
+	"gU8czCtdF+QoMSLOdZ4m6zy1Lzyoq3bW0bK8zzbd0lEKuPwJlBLTBL1mbgBCh1L0CWRJKOJDwqFtvjKk",
+	"AZtVoTIUNksctizbl0UmF/tgir9FuLrSJcZW7LcXhtx9IeDrvuIUmBWZoNDRP+/A1Jk+K+CUNbAlVFf1",
+	"Ud7tXWSWSyTo4XShIkZfiWRnURV89umoC/TE5NGUSfxWacUFeHMM4YHEy3h3PIxHcLN4wPM8O5OXOmyT",
+	"RBro5ufM9+lAs3RyV/Cp1zLLr2zOKjjRIqvWHLieptx2itNkfGWKDanQ3M+ZcGrshvmxZh0ahrV6gVxO",
+	"0xylyAK1TmhPg1ed+4OUfrQkSksoGMpEPDRYMj2DmHSk6ICbvGM+OVuLTr/GzxlkStnYHDvUlMx3iZqI",
+	"IUByB8BfbzQTsFjZIzKO1PKUp24nVZ26u6pwLUOyaQAQL12yZ8tDj2ikFQlZTxMZA48TcWijm13G95QV",
+	"eJrL3p9szwBqKRGfvPd1afGdja4rDTes4HAqYoQw9vyLW4nX7MutLlnQP6RQSuDttwB3sr427bqLEIp6",
+	"NMTJlniBCg0Nef/j4u3AUwtNsPm2KPdkgEBYLmF3mO2Fc99uKbvk1b1SMMDFiPnLOxpKEYwcHb8n7GYU",
+	"peUxMiaVvear/UpXcVwaPjBlldl9OW1kG1GtWWSm/7+f/Hq49Qvd+rO59arTaG1v/fZlp76z+/Lr/xR+",
+	"v/+11W5//z/t9vdP/1cR0kNjmuW99H332nxqwMfy8q2YHrLtce6NHszilkImGY9WQKYl7W9FyPIjo6Eu",
+	"CHJ2KTmzv4RUM+FPOkXyFS7klIy46BMt5RV0dh3yMOSKGcxXuQtEIGNM4rGrEvGwazNtk4uZ05jwtOVY",
+	"FGpATiK4p9UfIdfALqXS/YipP8KC94oFhp27CJtmlzUA8E0AE/sRxW5xsXBfL5wzuVgm8C6aN9f6YvZE",
+	"MoWXKpSRyRRQLTw+vPtBqpXhRGaIBjm0+eGLQ0vcYtwkC/dz39SZB+YSVPru809FTHsUd0PuQ/05CL9+",
+	"8XznxdMD4rnLGYMgqvOLwzrx/OjaqxPvxv40gZ/Otnaf79sf8fsb+P442H3+fOfV7FWNhv0sDp5f7D7f",
+	"r9Vrx+7/4M3FYSGZ+NF19kWYGF6AiYrvFoVc+qpEM7tCLS5d2aEZ/qhWr53+dFY4frEUiFWenHm/8OWb",
+	"wpcni8WHWSfuAueqA0yLUPXd558umC4MHqp+mzWYs0jXgAGLVoCNKQoiRIrVxtThX8mlD6OUT/ugSprd",
+	"+S20tA9JtP88R2CaE1BswFjJWZgZtF7Fe5gu9b4Z4gyQlgGwC3RdTnHpymCyXAbMwkvqkOmBDHLs7fTi",
+	"slavnX0y/745fn98eVzIRUYUFaA8Y7+I/QGhinjbdMS383kmUwGC1owgJPkjZtFksYy0a7VTF2HDRzbO",
+	"iPtlIOsqL1bSBV7bp5MMoFkLMQ0Ccx9x4Y+GbXynrILQmJdysmT0waIckk+KRVuH5vfCpRxAb+Muw8yV",
+	"BnGuIaiIkWaecEX8uIIWY7njdNpI4VHJgP1k4zxnbN0RIxSiiIlPhVnegIVB1hKIBvhavZaND0GJb/Fe",
+	"Mzosdr+kwEsbGJVakSlm/EBgCtyeMllKrjvDlKE0Uxmzar5R2fWtXhNSd7qsJ6MlspduKeJKZVtBv6d7",
+	"4rWZg1qCy5a0BrtveZxd/OoyOVOqINHvEjdxZMsnFiF5GhjyoFBIl/GRDm8V2Tw10rpNqzOBNMsYg0ps",
+	"QYWmnjOJg5c6XlOJ/PGHxXfieT7WM7yR5i7DS0jHRUIucX6mNcxHbkbSi2RxSm9ym76NUMNaL3pqTqNY",
+	"TIm2hbILl1NNeGGPsVmLwoyhQ15VNmaUzJO9wFbORAIxnthMFUCCqivSk9EBoWJC3l2cfiQ4D9RP1GQo",
+	"lSY7++QnLII1sxTrKp/1VukyCc5BkzCSG2NxUqe5lBraMMO3EOaJv+E9XkjbfWDdXo3fimsGpIbl2Wt8",
+	"eXgF5rPbl/MRFdapxopzxhNZX9JwnHQn1hWaArA4+VwMWMQ1FT6bl4Zl6A9Wmy2NZAYlWua/d0eS9H+v",
+	"noElZ6WTzfqqoQ4zYboDlaWSMuVBLQP9DvCdqW+glqWlRS5s1fTfFnqKShraf1fsZXLKUjH4cgBbzEPS",
+	"HGrrd6J6sfMpGzddCeWTSOVHEItc1ZmYm2keFO5btUxzPqprIIX9Ge9bocomq6yqSmU6Lj5wFZo0Au+2",
+	"VWjcnhbXobnDoMW7rioDEcOPLFwxAfzyHrnHnnvxtRjP5qQgVjB32gd/Kx37AVjhkpk/51Z4zvWvTtlV",
+	"liqRslSQxyKvtlntG6htsryD3Spbea62UC0qtcRg+72lTAhgLFuYozoLiczak3nLoHPvGJeeyJJY97Ci",
+	"10D5NmJXhqzYdrEEvpedoRn4waFzWxuPGSMTirp6cMeU29ndc5u7e8Qf0Ij6mkWqbu6cn/5Ps9lsTkUP",
+	"VQ4IMQu++1CUEj606DTShOhFAZkpXyq60Tujd9Yq74peDRkVilAxSVJJluZs6eKeVwlazuwsD7r9varh",
+	"WmCg29/7+j//Ag3kf/4FaUJSsOLgrHz72FnqLbgFp02N/TiKXA2tUUgnJebaO49KQYOAkGMixTIRKund",
+	"tkqsSkmn3XuTK7mDWoLxgK5Y+SbuCpUs1D4dipdW01lWk50Og8CKJnDRLrVs57va3tNRIECXPQHnGUzs",
+	"qHPdfEV0NNsJ+b7loN356kIwOe0lrfWrZL8vicml6FeKdysIR0csZSmeU7IatrkOwprdQHpTL2Cz3Mdc",
+	"COdgt8YJyLAEE+isLTvkQ17i2wD9xA5xQEBKExlhqAS1DhbILBMT8z/6hpNa6FqimXJIb/jQkI4ZAMvv",
+	"2M+FiWfFEgTqmQl2o23LWbfBEe2zZGJrRIZEW8id4lI4ncDlzEAqTrGEKYG1tSbN+vaS1ZTV+zLwses0",
+	"D8Ni3XogT4+RkKoK8i4zVSFSlykBK4eSZBt9VnX1MxF0osQzU6mFapAmPUKHw06RByfJ2uAhs82f4HXw",
+	"EaCbg4m0Q2LFxeYiI2YUTJGbiIlAES7AW+VTTLauGEyRaW1ahCMYL53ULEa1DDGnjsrRTmHC5nwaKtEQ",
+	"ZpqlVtu4JWf0AMWKBQdEGN3Upsp56YhedcCUuXFRQfxOOX8u1BC2PlVDK9iXlAT51NJ03Hw319IN5iCd",
+	"pMdWX35J9Mq0u7hCUVwbppRBlKJSt46Qc5Q5tdvZA86h+RzG8TplE7PdSP1QKhZOCE3pDqOOZFajz/q+",
+	"5YgJ52wnntm8r71W0hgvCUeLss5zpDF9YF7AfsPpK23RjeRYsYj06JCHE0i4HgG8RJ9gZW8om3hAPNnr",
+	"ea2kdwfUUoSeG0mgCiwHkwRcW2PZ6xXrbdN8qji5PceQEj6U3LrYtbxieV/jVCv46V7pOXzo0AGjs75H",
+	"+zlgIcM73ZDedEYs6gBCzd3NPSvdK1x82MPHCGUvtavqzNk2zMXOn2tWHK+87M17urzXtH96huSnekPf",
+	"Ly5YiCwPSuyfXJTzGU+Va54RlM0iQZn6R4pLHGQaMQNnS4i7mjulbhc25xymOkLf7zlYcC51Dti3uSje",
+	"yPDVTIi8KsFsfM5wKVXBMVUw7NQYxcCdakN9b3C14FkBpCtcSothPr+AAKSWGtFISfoeim8hsUZxUp5Y",
+	"EUr2mq8OsPMBGUWsx2/qxQ8bUskMGIt8X4A5GLCg4AFJ0zDqEB+GZl8ZgUaOcUr2B9cQwTVcilifK80i",
+	"FiR7qVoV4QLd0X+lYAS7pb90LMLScQgYvHCnsQgXaf2utRUuq1B0bKVaYjqKH6SU2PwSYpfZufPrPn97",
+	"RJ49e/bKMINPl0c2j2fI/UgW5iuXXuryx5hCLNMLuLzildP1Z3uTu2+wHVHmC4gDzHwGb1faDiJggmNH",
+	"y3zX7bJ2yIWJn7MNkquWX0OWX4pIUwdb3hK88DQNRE9ETxZhYUi6sSYeKrAetrPJFe3A9SY176qr1DQu",
+	"torgyXSKmjMtbC1VFG3e59dMEC0bJWanioWK8aY7x5WGM3ZZKEXf3MYPCA1tfwGfDhmUARJpFSktbR4c",
+	"2k+Lo3iprrg6roqDTn7XfHbJpz1CBUHExmUXzi66vYqzK+cYmzYU8pAbVEAmoEbUZ4p0mR6zkilV3J3T",
+	"WmnqcNWIUSy+dEBYqFhqa6aKeAkaFYPWJokVBuqAMcAFsVYBnWM3r6FpbnE5BRh0Kgnb8haXXRCxXsTU",
+	"YMawXELlcy6VQNLnrMciJoqChxMr+VJ1QEvt3W46s/qioLfsthYXWi3BpoTQstB3eRyxYoHBBFA8x+5J",
+	"a50a0kmL0EXIuAwoyk5qBiSrFM5PVrqI2ajp3beIBx0SvDrxIkYD8/844pqZP2gccOjXRoMhR4aTaL1T",
+	"ARKzNVXT0JD9uf0actpeJTJWSMdm+UU+u6Wr5gLgVWn/rRL/0CF59/nS9vpr7r98Ws9mvuw2915ismtj",
+	"nuuCi2KDrREIs4hre1BDOZcizaiqwWSKtqYul1IGRAqfHRCvrwdRB7No9rMBTmanXarY/l4chcVc+RYE",
+	"WYHwFjDghcx1hi3OYaq5wXNH57ZZTMxyhbDQKTNApSvmbPnwOS2NFrFrGc6Ee2bXVLbT+zbSAHSXMNCY",
+	"5x/UFI0LXt0Obd6/j3jAtSHg/MjAIi78SRVVBpl3HVg12Wip0iyJr2ZBwlGu0fY9kQGAbAksMs+f5U94",
+	"PUb4VdBmyQxuXNpidjS1x4c4kiyIlzydFWg8pZDECluUw3s4Y1rFF0H6BjLb/3ZdlFZE5Z+5COR4yS3O",
+	"C3iwoSUYLwxBDQ3yIVaQOYvNl6FGsJdWvlgixCFfLmPOxLb+qJKkR6Oq4xfCR0ZXvVCOPznT+noI1Brg",
+	"1130yRGlG/63RTu6b3LMg7MyMYL71o8jricXZqTsfeDS6c1d0C7fuoN49/lypk71Yf7ij+FA0zYcWCsQ",
+	"HKqryXoGWo9S89ZP2ChxatZPn07e7M3OmzFwNcin0QgcoQEJ5ZhFEP8E5d0T64d5bPFKvkLCQJHR7weq",
+	"2UDGZlgoXqXI94atQFsMYDuBtG06Byxi//ze9uGeZIKnoHSvj7WjG23RFt9/f0TDkEWq8f335Bj6bdiA",
+	"EeebQkh6EE+kiHcY64GMbFRvi6DyT9pxs/nMz9j7zMyZM4HfmXdAaNYoCL6mXFv3vbaAW6gcmQuo6z0K",
+	"ye5gF2oQbDBw+Onyx87R+5Pjj5ed8+MfTi4uzw8vT04//sO86MGm4czsQFwrIsfCRhTiUEQK+B7iHNsC",
+	"ruMHeBXyIJTH3NKv2ETBIXKopEi6E+L1k2OwW8FII69BDmFXGPWT3q6elN7922L68v/0gDDqDzJngA05",
+	"86UANBGMYaSdd7OFM028BvGomIApGAwt2D3FrAiFjz1vvIeb4/bOTi8uSYZOwCSrpg1p1qmZnltaAwyq",
+	"w6c7BRlglgpgoArt5JTYq54dTsu26DOdRnuajZkRG2SakgFBcgaAOvH0ZNQiVP+f38faewozIGraib9T",
+	"ZBRSn+H+0RrejTXJ2jbawvV6Vg1yot2dn8RC89DA18rCOmIIWqu4DWuA0F7zfR6TbdCS+dFGMrXMhMLG",
+	"A1Ky19yBbbaF9/nz5y1DSExoQ40soSNwDPyjnTg7cLU1D17kgjwjCnru4dmiy8PgXbpEOPo59mzSZX0q",
+	"GuSwLfLH4mCAVols3QnoT0Fon3IX4ZkAxcxtTxV83YCslHjW2ORlbMH4BPApDljSFoD8JJTWoQJjj13k",
+	"IT6pSMBAhaIaYWvjuA4MWBOlKtOmwABKxrpB0sji5KytRevUgP471RZGvCNq7b/Ye/WUcKE0o4FzXzAr",
+	"Rut4LNjjGIkIqwemTBOD6HL80vFooBVonmCHI088K24N3YPHzHtaJ54vA+YR9kdMQxczmHVvtoWXCICt",
+	"c9vCBKhdz29uggvJtjbBnn0QlEqJD11rbRB89l3kY1w32uLC4HmX+lfEVhtxyDVgFLacruwDF5nVYQS8",
+	"mBDD+cgTajTj0EXz1tE7sNdsPjWERhQ4VqeWPYwNd+4yc8oyDFjUsoG3BvXJmAIuOuxyG7CMB3a40yQq",
+	"OYznzWcN8jkJkHaViIFAxwabXIcS0peGznoyagtqQ6qfoNj5cPhz5+Ly8P3xx+OLC8eBDNYqOgGWnALj",
+	"QtOQebC+gRxj/L+1KZoNDyAXgAmHVLEe/HL80SCVQd5EBqgUsQBttq93LGHBJk5HTJy8IfZtkhPQ5PDs",
+	"hOw0mmZdTggarK87OkFCdKjZcr15gGHtNpt1EosrAW9xBmLNyMK+kJFr7gmdwGUwAe1C2GZdyLcvTj8S",
+	"1MLtBl00ldmhYfWpMpLWsunJWATErMxcomjCBlCQpyGkNk1hCIsYUGHL+zkRk6mamATFpszKxmcDr2tZ",
+	"9mgHVtuY/ecUHq4Rl7LU7CTXFPezNz4MvHYsvy3GA6kY8QAyQK+GGcie2WlExjIKVIt4OYbvkScQNZSk",
+	"RRgitwR+kITsGmgh8QaGfdj1d0BGgW4xHS3rkSegGrv4YhcrLKNsUbBcYPt3ithRsImTQnT3snG5Hnmi",
+	"4hGLFAssUrSFWyO78WMFUDSopQesp58ia8YY9bEkA3rNULBmJ86dldUBUPLbB1D8HzgOQ6iaDIdMR9xv",
+	"C6TTd58vO4fvfzg9P7n88QPohICnPhUEFDIgCMX7gurY6AgT4m03xiwMtwDjt38fX6nG7wp6pxgFQopw",
+	"kuU95imQVwBMlPJKc/Atp4HzUjCL/R+NcATUx8AsrsiOwdT9PXPI3uHWL4Ru/UmaW69IhzTIlmf7ZTEn",
+	"j5KG+x5mvtoK2kn+K6jXmdAyN8HO7su2KJqiRbZhGtTSbMGl7AhGwDIRAFdrfQ/9W7uMeN/DTI4yYY7d",
+	"5/u27KjskU+Xb7deOiWxLXwpdCTD1LUBqdsho4BXho4jykOIUB9Rn9VdQTGjTZgJvIYRlI0G9o/d9hrk",
+	"jGIrGzpk4CkxXGmmUC3FdvWEqrbw/vfuW69BPhgyMBMBFQJQrUAC77QI4Na2pZhQXPNrZrAw0aMSEgex",
+	"XCfKVs116iuhhqJAu8ytBeZD9juielAHjAZ2wgCy0NCIaKMJoxXE4FJkrgFWqT08O7Eo9J4rrb7/HruG",
+	"yUjjjcTsl4CGA1sY0b7RPZ2TzIO8NY8YYidPrPXK5qglJeSa9SZIYcfRkywswz4dc4AwQu89F1eeE/x4",
+	"XYpY+I825F4ZVRUUqpe7L18+bZDXMjAXA7PeZC7ygb/GVIOQ+0yg5x3TBmsfTsz1Po5Cex1Wre1t4PwQ",
+	"U9aQUX/bvrQ95NjUhOuQZS/HtXrN3iZrrVqzsdNoYtMiJuiI11q1Z41m45mtRwwGhxzR01gP/mRiy5ei",
+	"x/txmpLUZ3puPUVwnfW5sCABDnT26fX7k6POp/P3QDCWbwAiBZKhtDDTJqLZSZm95l6jBovGBZwEZodM",
+	"Wxl/lFscxNyNpFBoP9ltNpMeZ2jFysjZ7d9tdga7ocMRlq2wfrm0q1THKcyZQzBwadiXGr4cpqrIdvpi",
+	"GpWVbTy26mgKelqE3J90nFrWWTQQxIHRyB90MCBxycnx3e0kmNGO5WIaVxstiYhMxrO3o9WGc378r9aS",
+	"tNA6V4g0YGYqSGRlmhqlOMkaBfin/d1guQY1kf4B4X7esuEUWydvytZiH9+2T568wQXsNffK3khw2q3/",
+	"o9QQ52s2vrfzrPJ7l1K+pxFGmD5H2qj03onQLBI0xJDGrLGy1vr1t3pNxcMhjSYGcCwMVaJ/o1VAZZpn",
+	"pfdPGoGBmvZVrfVrzb5RA0tosepRynkOybvPPxHFdKYRB5gyBtAE8YpNiJJDRoZcxJqpjGQxGo+1zKC5",
+	"QyfaWEaVxedYgKlaaNpwphKworUFMLofL6ChB+q4iU0Py1PU06vRFRtpI6qEJL4RbA1i7wIu1gRUkIzp",
+	"R6FeCPY3xEUeGRaJVUmNJui1hQbAZyJW6IhGGmXLDO989/mni1vzSmyF8avtS2Lbj9hmI0lvEdszpLZz",
+	"8+7Ff7q/vP7j9bP+1X+v/vtp8u7647hmW4dAmxDb/gO6fkCPj9rOzh//PfzvTzdHUe8/F50Xl5PP//7x",
+	"tP9i4F+f0RH/EEbjE0rP/B8/nUt0aFVjAra3RwnZm21NUfWROaatI1TdFpE1POye/Vq/DUuoRKJTtGne",
+	"qsAQPmXCgOfR88XAqErA/pJ+N84wYfHM6F9IH4YKMjTtrriWqAulZOsL9GoqVicse/9OYZHd9LqIKoX5",
+	"55fjj52LT6/fHR9ddi7/e3Z84aV6nWe0cnMvomKCnYOnXY9w+0p9PJa62sJOXLeRQ9iA2KqDToRBi4GI",
+	"B4woLcHYKZgCK7kh7is2KaI92wgSsy7grF/blhjL6CgOclZRNABssYDr6dQHoLwXqVMFIJ0Pf4NHqNEj",
+	"/5VXHewrsXP4VyOtTLPtr3nfl22oeTuWk0kfSfsb7+U60dp5ll1u2m62mCu4CQ6cVUhLOcUlZi2Si8n9",
+	"OulxeyvNobokf00DF/AJb+5UfvOToBkrPaoezeqqx1sZdXkQMPFAOktFvphuNs8eE4b4gVrDB9IQ+hkT",
+	"JmEv0o4I/1mk4dRriZ+q1qqB+aVWyiBVOYc8zPVHRwvd2CosIaPXhp/FmjxJHBB1TJEAI47nloiGBNdJ",
+	"GswsTquAiFwe4BOG13jm2ossuC30gA2fpsW5tRyRkF2zsEFOM/4SLgyYQ6aZzTSw/l9wZgieNNEB3RDt",
+	"pWgesCtCJ6fZR64dNkyfmCN4Ya/rjK2SBdY4MY8nH0JT5jtiy7kT/fVLBTb9tV7w1MuZp37LNSEubnJd",
+	"1Gn6nsSAuhM5MA3NynKh0qMQEbSEPlnU1H2BGFEQUi2jgEV1Eo9mKtmnNuB87/aNuPmbiRvrXLU4slNv",
+	"NpsZlDB31zAkiZfbnu9qQidv8JmrmEMwSsY4nu2gggEl4BCowzWXDlkLBRNNjP22t4L53TB78ww6YnP5",
+	"4RAE4WRWWxhxgu428EH0bOhBqr83yBntOxOrtdHiroxmb9mdKpIBmD6MecrqNlLgYdVv3IBN1r4LxutS",
+	"sbNlzGq5NPVfi+Tfb0vuwGXQF3DRQ6zeJntW5VIbtvg3ZItYtNBiABnO6uTLK+IRo0EJS8wS9RxrBZoB",
+	"3MNJ60RDyolejfWJrUEU/aRetjaoUbltcVDUuzWjQw8YKQ+QH4JGbg0ViTEi5Y0HU0yx0E5xW07pWiWo",
+	"+zFk3BsDneq98WAstFh0/Lb0Piox0gRjN6z0b8hKT4Xt1pUyruE8G8ftWGmGdMs5KVT5maNS8qDl0krS",
+	"aj11F2yclvpRmWo/SWV3jCQZQwCV27JhrG2R4azJ1pfmq6c9o8RORiwbBSokRohkmoYYzitcQAwGmwM9",
+	"cow5xoA/2Uvc4UM5ZMK6kcz5mM2SHhsn6SYutAEpHnZpxq87d5dzbVkHVVvkKuM6V1baQdcu0xptMOoP",
+	"IZoNRTdrLhcTtnrQHUoJx01tQeKdZnN5G/hqoiJfGelhJcVCAfjbstuqJDgSPWEjN/6uKrhDAedZu5Ut",
+	"PCM3RnwbIuLnhhv1eJiEvKFJAsLW5LDLBTsgUB8KfnQFn2YDid5zpQ/NRMfXBgAQC+VC6YC+SupDjAfW",
+	"7s3Me1hySGKHcW4ehI7wrpdBy6X2piQ4k5hX2of+/PT9cefo/Pjw8viNVzZ+GqWzwgzZJvdlE2QDd+ZN",
+	"UfRupvFGJRbkOkWXDmhlSQdqIS+xYzxjMJe5mH+MJ+ZDVrZxxcXUrqslWpbMnQjjBdNCOMpK0xZBNsXp",
+	"7fdGUJ6Zz7UKTx/FkZKRffy327tvA1Zr7TabdZtK+Wsq3msfjj+8Pj6/+PHkrHP45s3xG8yEl1GtVXvV",
+	"e7kfNF/uvHy5578I9p9D9qGmPJzJ1a3tNnf3t5o7W892LneftZ6/aj1/9Yurbl5r7rx69ay3z7Ze0ufP",
+	"tl4EO3Trpf/8+VaT7nR3/WfBHnvew0rardrO7otGs9Fs7NQyzWFzHcsTHMwPvLv1wn/Gtl71mnQrHXa/",
+	"ma0H2Kql9Sm3Z4S3pUV4IfFQYLk73OHzrZ2drd2dy53d1rO91vP9xouXr5o7u7+4yuDFCkG2ynjNj6Nw",
+	"+2XjeaMJ55qUBqyd/lTLVPzDvO5MGb+C6V80ms2dZnP3l2XC8BzHzdXIKHGaAItVdSLYmCmdNmNYm8rx",
+	"nourRc/DM/egnqygl6yqkCyviSytgqwpOClROiDoO5/khYlzRTiSUziMLjGlbqCCkegbXaiiXnoxPaYo",
+	"LuF2iL5m538eQ/PsLiM+jSLOIGUHY4tgHXgT7Bl+ZbNKIdsCUtmc5w9C7w+SzBgIn7YZNuZhLgJ2U28L",
+	"tNV5w1jbvOVnLfL//T//r+fyBLSL6LfJMHC7PCTueZsrC0oagsGFOKrpPcGT9jaIgyk3ft2GGVidx2Wh",
+	"uBRXl1FjwFknPhW2qzjGDhRdFl/b+vXL3RGrsRoYO6Goyre0RUQKg5or0rn9svboCbxKfHEusLj5avEL",
+	"R1L0Qo4h2EuzkL2d51U2r+LRCBI8PrCAU9c5+EH4zxEQOAbWZF2yCUG6CBkdUaFQt0EfrTXHZHgSYv0U",
+	"T4Js+JQnWcorvQXZCgC+z0a6BXkz28AJt5SOGB162exRjJKB7+HyDhkYW1BSBLkn8oK+ZJAQBLxnnCX/",
+	"TN+9VltAGi9cfjx8AHM7IWU/Yr6MAhcKDUH03CXLml8yaW84BJbodim3gySz1n5BkWXyoE6UtGURkix8",
+	"tF4aBU1hXi5mnbynSm+BjrF18sYjQw55KbnITwsMNPCpxIQGmWQ+aL4e5FbnkrHbws5rAFVPc7RtRosa",
+	"xFpBq5mkMq6YLgCLmVOhFH0WQaJ5EVM0ou7IHn+FW2kKK7jXIFC0RElSem00z+ZuGUlFn+aSZf5mbzxv",
+	"ncsLoFyfOtH8KiHD+IBAe5XkkuTBQ+mVFNWqdPW5Ey6+K1Vd+b1fmhZwVTh3gwHfjnj5hvTHDFcLktz/",
+	"gugZR35zzVQYSzPXnwEZqkkAOTb0cyzP+m8N+0qDKcGjACb85KtE10wb2WZ8v0bFQjdEg6TFrYChtwVE",
+	"6MOUK0SsH8H2bmG/ZzeQ1OnukmnQUM6UX81oX3q7rXzzhO2sWx20g35b6uBfX1lzodoF9aAyRJ7GbM4J",
+	"knN0PntJLKCWu7zOpBPcCRJ/kxebvz4mF0WBAj4uDACtit3gI1fbX+D/ryjGQqYLqhCeaOW66xh9rVBo",
+	"vIF3fzBj1VbBxc3V+u93tUacUUm8RmL7Sk3lKoPYgFyq5Ppcd7flmczX1XES3vwLo+Q3ob9jOqpFkYXY",
+	"gIr6zOV5wfUNxjp5k97fRnEBLp3FGVxav5yHsaE271cr4Df4umGhi6yTUHxTYWlAI7O7rDqxTFke8wpB",
+	"8tEf8DCY0g9KZf+ReXijAGywtxL2XkIGqxP/MrYmkqWw93a8voJpz2D0jGSYbpZpFojGdIzy1JmYT9uK",
+	"u0EOic8jH4MqoctkNmAUXIJ0QmhkMKZIxT4Mgg2NbWhsSRo7i3VKYlxouSbxYHX07S+xYlFV8WBLvm9w",
+	"d4O7y8gHMOc9TvEAvTjmS4dDS3y5KqmYDaYS4TCH32+IZkM0yzN8W2p8bfw+kiFT21/Mf1W5/bkM2QZt",
+	"N2i7FK+HVK5cGth3ikRSanSMziLzh4yx8GFkgMHzirajhCTWbz+yXY9WNR59lAFDUG7o7u9Edz9g0xOX",
+	"MllOf0uRnBMiA6o6qf/fXha2v5gr79dMiFueWH6kKtPob1nqzWhki0k3nec2wTvO5bYJ3bkHb77rvpME",
+	"wxhkClbx7ydX2ESpKUTH91xpi/FLI2NGNDy+mDPc1Cbm7A5zFjJ57ZC+DVFcUHJfjqsx1HzoWSaJyPHS",
+	"xf57D7OHPYIVg13PBg0Vr9140CFHY7o8NOPAuN/IXFcbJe7+dNl/DzV/oz0Ua+0JViexizb7dRkdvTDa",
+	"/bXUA9d8R7kaFXTIDrAbUlJuHBosYUy2L0XQKA5qXIivt0hs/FIzuk5KTy76Ma8BJdFat0m/S7P/KgdB",
+	"pjufl3r3uZgzpKUhRJDyhm+qBMBGXs0NxJEsFVezguqf1SjZald3qq/DJTpz1y4NwM6gLxaJwbaomQ69",
+	"tv6/lyYTe2lfMEq60IkLY6+lQJ8ddONtkDOpNPSE6lMu2iJi0HFRka5hVvCeKrHnTjGg1eOrF6c/34vR",
+	"YGOo+7saDBJukTCKtdkMsvYCa3xODQZL6riucBFUX4ASpKmeW6bV3sL28IOZYT02hY1y/BdSjjNN5dL0",
+	"HjQFO/rINvRfTkWeQOdJKIaDGC4j0p0QSsY8DHwaYRFJ18kSaBVFYqYdf4GyDKaL1Unh70kF35a6l+DC",
+	"FJL+sxperqjwlehwM8rShg9vVJwHUnEM+sxwblu3Y2m+PavXqDmNzRzTtrycKxJypbGdhW2iaTabNuD0",
+	"IKXye68sozy7wGXp6N6zoKmmoezHbMPx78gg7TsIt2wX/SyCY5GFbD1+rNA/VcM/my/thptvtk4KzW5/",
+	"0ZPRAl9LttL040ZXt9KNC+UOMTZXXR0L7WYQMEWWtWQCueGM+HGYUYbE2194lbyI87SO4kb72Ggfy6RF",
+	"Ji7upGFWJjOSQBWvKqSwMEXytijqCs9vEiUfQaJkpm7r/THJeuWXCtIsZ633XRlMXP0obFHvdtUqanhn",
+	"S5lzFjSgl4YthuLlO6/vk5/4ayNE3l2cfizSls/iPCWsP0YvaTZxmzTPvwHBbaTCvEzPxOG0HLFPXUcL",
+	"1ZnbRX27qTdlIDaYvXrkd0bvubeQ7/WItPoDhZbP0t0mvHxD3I86vLxQdFX3ERcLL3s7qmRdWjWi975t",
+	"TCnhbKxMd2hlmrpYZ2QQhgtMyJhFjBg01EwsE7r7QLerSpTigohXU/M2iakbUbBWPW+FqOHHqeYtFdO4",
+	"nI6XIbqNkreh7Eel5EFA4Pp0PBmyQplUKfKPZyP9yCHpxjzUW9wGQKU9KnDYgDzZa756WhYS+PfJZN8g",
+	"9xx3jMGcpEhlH4NEoDtnYb1KgzRrE1x5GVEY9n4oCLvhGJruPPYh62mMHCFc1ZMm+kbjzbycKTEOlvcB",
+	"VdC4BVom5AgHm+sBUbUFDY2GO8EWfBmCwjp0jqSKI+FXSoTPxMBPdeoJuCvyDq1oFBlHEuFc0TAvQ3YK",
+	"o6m/TzD8htbLjOxI6/WpsooZ+sr3dZlH6VlplkkEq5R1nA/B/eayj2/XJtC2/GAB1x03kllYtifw97du",
+	"ZbdCLl16IlVa2WWOvE4U4PnBVJCfsjYGHrnoPrVpdvc3t0dl0Mb2DakcdjoVege8aV5P3QIBb0Q5hp0W",
+	"989FhvfwptPbcZhqOkS9BqBHTmRO+f45jgF3FV4DB+i4DOlOoDTGhpX83QMoLbHO1VYKmEaFu/elTceH",
+	"OPQ3x++PL4/J9N3daxCY0dY/FANmFKMAbX5cZ/qiBbLosnDOhvKabWrJbexRD31lLw2fXBk3ZbgJm3ws",
+	"YZNgtFTObjjr6JvDNm9pzVkiCtL844w4xRi9MEAyqUIue44bU+GnRclts82iquQHREl8DhbiCtpCz8lp",
+	"zm6WFEjsv4n3ZtssOP/ugIWuyoKnfDliymsL7K6cCgYahnJMuC4L2ry7oopm6NsFa/61SXwjfKoGauav",
+	"b1UtRk4J20ZCn2stwqzFRx/QAsvcxLLcocJvhUJiNlgUwrLQlnAb+TYHm7e/pFaOSjWlqdCbO8CGDS/Z",
+	"W4aKpHb0CjU37tDi/gOm0y7QBD1fioCbDx7qXkfH7wm7GUUMs3blNYuIp+Lu78zXXp14zulu/sZ+9OYv",
+	"UIduXK9zIcdePUmN2Wu+2ifdiWbqgFDSpUFS8aot9ppNVNYUKMpj9Kd/tnWyoPG9YzmEhmM6UQTULaZK",
+	"tLWUjO+ihxoV+pY91KjYcIq/Y7UHOlXrwfkARywa0JEisQgguiUhx5WKQOAdZ/vLFRfB11KzvCEv4mHb",
+	"8I551JKt/YYHXp3ogVT2HjWgom/XZwgSnyqrB3EBK1i+ng8M+hMXQfXi2vDKEmFz962KAig2qugdqqKI",
+	"7qiKGjzO0IzFw7UonBm0/K2Q0gpy9Qss2bhYQ2lp0YEuQ9sDWi+wZka2Nqow+xzWSV8SGkrRL2+ODBve",
+	"6K8bqbSkDRvQEo3YNAyR4xv9KkHNhUS10IK9OmrCmxsb9uOwYSt7jHfMYheLZph4Yab/oSAy6lPB/wRk",
+	"BDXG6VnouJSG7ZJRJM3dxmlg+bfMA5rRYaKf2acb5NAqQkgxeVt0W1hz917JLSWliPXfUmDsW91S/upU",
+	"t5EHZWblOokYumZkRIbymlWn+3k3kTUk/8Okm8z/DU7fJiMMdZ17S/u/hVC7p1z/9bQSdQJtUyBgwwO+",
+	"mQIB01KteuZYgWirUhoASGRTF2BjwJpXFwAl1H0XBbjN7WsxVaxWBiBDLhuNb8Pt16Hx3XkBgDtV+O4g",
+	"63+axjZq24aQH3fK/y20NpYWxy9N9vdlLJJc/4EckyEVEwx6gCIALv2fiom1ACLBJVcm2welDgGxEyIj",
+	"0ufXTBA95mkQbLMOEbZUEI/d+GxkZjTvj6lqC8iplrEm3QkZcqXpFSMYscoERk7YnRAtJaxvjk+IlaV2",
+	"zrqnANRj8Po6UJkZG7V6muhUoyH32b/s54Yvh7V6jZsR/ohZNKnVXfqk5bSGo/CIBS51KeUZQ3rznom+",
+	"HtRau8/367UhF+7zTr0GVbhbNaUjLvrmCIsWzAN0/CXgsEeQS0pvlCwQ4V5bfUmreYQtYI9FwIK/rlL9",
+	"7fGbYxEocH8lqA+oZdAY0rTNT10MSMoaQtkqHZUu08gKGjES8mt2gP43jxm8+IehFc8FYEjpgjCuGYHf",
+	"zXqwR1+AIe8RI0rzMCTAeopTKm/LCcwkY4gna8wn+bWReNItVEKuqN17siAtZSltmydzSwlYj8ahrrV6",
+	"NFQsmbwrZciowNkfW/AIS3LAN7fvuwofYS5zXvZAsgLmywiIPwwrUHpy3S4smeLxkY2sMgN3aJ8Z5QJL",
+	"nBjqkr2k0eF3igTsmvusDlZX+0tG726QQxv+SAQbJ0IP/fbwFYfsG0e81n7bFtTX/DrNv2mQz9hs13Zj",
+	"pVAewKgRGWJXxDv8dPlj5+L44uLk9GPnw+HPnbPj886ni+NzD/NlVB1WKMOAIXEWBmSiW8lC7zYFWThm",
+	"Oz9rNBs7O88aL2p1ZDjFKkkK7lqr9kH+ycOQbj9vNMmTn3d2Dsh7LuIbcvNyv7O/d0Ci69bOXrPRfEp+",
+	"YP6V3N5t7jSbO80d8pZHrCdvtuHX6unUH9nYbdjeerJK0Ow1qAJ1nigVs8COuikB8w0rGqcjJlRGaYV7",
+	"QEq0hhx/j5Umo0heswC+A0sgjZZQPKavPNuR1BTvOyW1nYiWV0wYJqHiEYsUCzDDn2tlFtcgHg4ReGRI",
+	"AwzKFuxGYx0nz4+jCHibTQqETq0wYlocCnMKzRQTGUPenR5Q0RZ5TnN+enl4edw5fHt5fO6ZadkopBMz",
+	"bz9pDGtnszOYcTFOHLQkRbqMiew2lCQR85nQ4aQtnuSnO/3P8fn7wzPvKb5uJHgYspBYPqWcYOhGcqyg",
+	"4esopFxAwJ50ShIVaswiohgbQrYiqGp9qUkolW60RVsckr3mDvJqM5rl7j0ZR2Qso0ARbq6CBsUwCL9r",
+	"7n8JEA/MdROrRuR/xfb05IpNbC0tXOV3ivhSXnGWZE+2hatDR3sa4vkRMzqgKnl14nW5CLjod4ZcDan2",
+	"B1ZuwfydiMXKHAENzXEXJdEDcqzK5ivWxYmYYkYBXYq5VsqhBMy+R+6aTNUzcN1cyhZYcy2yfqccTzGX",
+	"HqA5lbYuAhYgyQixBC2+Qo5JLpB+Wb55zSLem5TzzaMBFX2WtrrFjJhrBlQMdw1gT+MB1QzyaIrYsmfN",
+	"OxGgAwYCG2S2sgH37OxDGcbWFmbzhnMUsrQiOv0P7OcbpVM73oWmOlYb48kjotNcZdRZekX07jKi6RW7",
+	"DTkuirKfX6s15NelTdmzJLFpIv3XsOY5PFzBYDcbwX4L/Pj2rm1/7Sj2ylixWiyFHa0gQIJpzUW/PEgI",
+	"8Mw+sxqi4csbTHsMmIYGxuQ4U2SzX5UhW1Fg5mej/SX1k/OVd0DNbJDPrloOWvds7WQbxPl7HPTBW8DG",
+	"ZfGbWcS7g5wEO7xLS1iTQviXx/eNBW2Gus5d1ZslCYwGQy5SpRJU0/KbnatA4OEA0O4ztWqB1dwly5mv",
+	"rxiUNW+QU2eJct+G1L9Shg49Lq5pyIMOhDB4B8SDFXmED6GegRmwQQ7TWgu2UpYl4dSMnwxkCdUDE9Pl",
+	"gBEKdUJTW15fygBukXhDfPf5snN4dHR8cdG5PP3p+GPn+Oezk/PjzoeTj58ujy+8um2I3YuYGmSsa+nb",
+	"58dvz48vfsy//ubwv+bdrtSDtnA1H2KheThlpLJeyzmOgkuJF4SV3QTJaRlM8AfMvzJoYCFa6CyobNaH",
+	"tSVsY8V4JhhkeYaVnTtnNariO0BsOYJjWIJHpDMuzS+yL2d4R2WWAe9fsOiaRctxDQTvDO9gfhwBE/j1",
+	"Sw3R8SdmPv329beCoCORpyNbVW6GKvK4nWFAuIgZ9iMmU8xnmwsdSTUCzCy1zCty/vaIvNjf3wWuw7WN",
+	"HcIlYjJ5ZmnKGZd9GoZgCtZMUKEbZMpW1TKqcGokz+8vx3PAItUWaYajCMAv0KNDHk6I64CSRiXNjADP",
+	"HBDF2LQFDA1shbaqkwQ6t+YKltfX+noQdY66P3cH3Xf07e834e7HP+K9Nz9+eHvznz8+xT/sHQ2DnR/f",
+	"Nv/bHfK3NxcX/342eXv9++j56NXNxV5T3by7PguOl+YYPRYx4SMqZhd6szUej7d6MhpuxVHIhC8Dow59",
+	"WXX0qkpVNbjBG9x6j83f1zSMkcfar0DxhGmXWPCJ6Mmi+tJOfYUQFofDcG5TBaaPqD9gW0fSYEe4qO4z",
+	"POyevYea0Rs+fR98etremNN30H7uipRytQpjtsywnCtfzuhJZZ5TXI75YKu4y6hEMyvXrQjtUy6MbhlO",
+	"psSO0xHRwmlDTSXxqTCTE64bqboIRbTAM5H4IyyXRrjJCFm2mJChjFjLSQqQOz5Ij8BML7DRDwawtUVm",
+	"26lyjMFaqZRokNMeUWZOmnGuJg5ReBEKhknhM7uSOga7GrCxAEUdOHqwej7Dj21hJzA6MJZ4zbqKc5K8",
+	"x8YGX5yKiEeT8VhbgZaEjpKzxKqThusZECGTMp94X8ioOCnyHPHj1sLL4lnngYUYEMQdiTA79nqsAhsV",
+	"+zGzbpegk2Oehg5TmnVxJfVscFuWkFdj6dfyii3Ws5vNV1bPbmV5AhOBSmvkGL5WqoDXyXjA/QHwV9Rj",
+	"hiAdmICiIRl3ruW+NmEAgvVALjgODIHHAuM+UIv/TmEc326zadjUmIVhg3weSJhsIENwe+AMToWC98iQ",
+	"Tqze3nBBHXoyYp0BtyLBLEQww8WLeZmB3kYPX6sePqtS5K5OOVSoE94zUgkOekzVRinecNY8Z7U+T0Ch",
+	"75zatSynlGF5LyfDumQI/EdkA5OBS5GhDGJXdz9gPS6YyjaZKqsWeQlTPvZkeLPKTSD+HQbia4sGDlmP",
+	"qKah7Mdsfh8heG37i/lvblzID0nF8uneZ+72hCgbEKXpnHQ6gwebXPSNn2rJCovAN50ZADCNa5uLtRDh",
+	"F0amrIyT5sVNpMDjiEnReIgV2d+y4tKc9MLKT9nq1GDrcBcPg7xOoidJRMVBBAkurj+AwAx9q5qGf3F0",
+	"3zDgip1yAJ+TqPFyXWAZ7uz0EUg7yzVhhsI3pSr1MfUHYPE8IHSqaS8kskOLVLRHKte7t0FckQLudCdN",
+	"w7qr1UZGtM++U8VJwFBB5BYNn5eqQPKo2rGar2Lz6m69ljmgKp2grzkbp9//9vXe27NOndoKHaE3PVr/",
+	"xversYtGgiTDIZ2QQFrTqpBJJXpoyJetn/+G+bxC/2dgebaw1zSzK2ZAqzV3fmDWM/8INoXy7qfLcBpZ",
+	"h7nrYPAWcrxMabws4mZxtsx2cM76RgxHWHdDSN0g50n3hvx65FiwALM/hYRPEeZbjmkUqAN0SMYB10RH",
+	"lIdgbFDl1oZPalP5bqPsLmttcFGpNEMjGfowSLV8+svKqAgMf2NkeBwtiFNONlUIsRApVrM1ZOR0ma3B",
+	"cVQu+uYOI+F7Gh5k6yBYH1hmyVzZYMIG8UaRwVAMyqYRSxrN7eyTn/hrInvk3cXpxxIjxSd1Z8UOzdC3",
+	"MlL8xcllw7cLshkQw1W22phvQ3XH00GR+fJj83i5U3MgFgEV9I5PxfYXo+eXWyReTwgVhN1QX1s7hIxI",
+	"d5IxT9hKEzEP9RYXVi9zgVFosZg1Pnw2qwDF/4iK5XvDJTfab9P48OuXGnQGTXJQ6skXLODa4NFv925V",
+	"MKfxkQ6hP90ikwIc8saYsLmKTV/FjHY5ZUdd3oSALAruY1VY1KkwSxibKW15WBHAmkrYDnDJb5btbAwP",
+	"D4ztgJel2E6EHGMccXeCcX/TTaCrEoGMrnqhHINdwhXM96noRLHY/uJ+LbeuHVFxHovP9rm7Na+5WW6D",
+	"uQ4sG7xdK95+oJPUHhXF0D2UOOz5ZwYt3RnOoCUmTRbjpSrGxOIa2ln3lNFdI6gZWcVN5daG+u2yqDyF",
+	"nd+qo2rHaIS2qUyqQCKwZDSv/OVD+KhyR7ZInQRUcuokZnmUCvSNprmRvUb2Dulkhp8tFr6lXC4jfGM9",
+	"2O5JsNGX8rS3MiKiz8UNeeKZF5LU+6d1chlR1uNX5MlbHOQw1oOnsKojGgQT8sSzo3fMm+YNXKqyGUzE",
+	"YpILT7RDQ84s6bKejFhbQA3QEVWQmiQFXsKn62z5csiU7R3kKkB6nc6PUukt+6xn89EUsfU8W8S7YHrr",
+	"CJ72oOev6CvChZbor4A6e2330VaYbJBTKKuVzOiZXcvINk1tkdeMRixKZ5MinBBI9uWG5LEongQYwJYU",
+	"5KyBcKBX0+VFoWBxW3SlHsCMGagR4JaQc+FS2lBPUwdJBBPwKAhNFnZdzrwYSnnFAkJ1g1yOpQVZchDm",
+	"GgKWDSzMF6RlFoIggmQU5/1xqc9ckQEzOqJE6Ud1PhsbjDtdNuAisIl/l+efLi6P33TOzk9/Pjm+8JJS",
+	"hlwQ7+cti1IsMH9hnQfs3Y9pHdmSFLKXqRJqsz7MMePabX15lwoIr3hYdV7Gum5X8/b0/PPh+ZvO5fHH",
+	"w4+XHlF0omyNU5tcTgEZKWbrQZ4li1gum0Ux6GU+STNWaOTO0NZ/xUeym6CaBLzXM1TgWmRkNpuq217G",
+	"kR0rTWiobLlVrltECmjUAb45D+uzFnq5l+rc0RZFrTuSgrNQWK60Y0fIdJrtqAeRjPuDIrO0ox5mD7xK",
+	"lX5sf5HJ8Zmq2A+UUQfi7DvJ6TJHQ660RxQ4BrjOt/h4Gbzaf8VYb5/5NHjm776iz+j+7qvdl022/3Lf",
+	"75UU3cdFrLcBQC5wwZx3l2Hxccg1JYHMrzyQfjxkQreAuxcvM2eoqFjQMnnlYv5aEbsDTGhFyF/+9+y4",
+	"dfLGOyB9yWwGWRafkZH3eKQMMw2lIAG/5gGz3mIegOCDi+dQRqxkv6MQzBtF+3WYX3Ywz3ee5Q7mWeVO",
+	"J0UZ0Si5zJKNrFpnklIqpBa9aeuv2YdBmzPkteVK+BUuPRWlHAyc5Y1rZtDWjX+JBFCc2IUUWiQwZO+A",
+	"2JwzJ7oB37F1zQrrAP9Wq6yvR1oozDBrox53Q0YOL45OTpCje//bq5ufRyzymdBbbm1PPl2+3Xr5dHE7",
+	"oOWW/OgUbcuBb6Fvm9dzavd9atFptlguO+zQlkumJDJakmJkFMmbSVJEQUuQVTShYSusCqskgt48YDTU",
+	"g3IrQMD6EQ2gYDyjIqMsmXtulyZl0xVWE1CGq2NJeKjR6EtR4Ef6gekfcd7bXrzdKszfIdVM+JPOUNVa",
+	"zUbzZb2moMZwrVXDBtEWb/8IbZhE8jMCYVL9nmxXX3IxVpA1CNUbAglBv+aqM8VGb0Ezt0LE1WCbgCqQ",
+	"Y5HCciSV7kdM/RHm4BmLNUM0QbakehFi3RRMz5mOJluHPY2scz5IdTTBJ2/DwObQ6mXSfE6nOJGkDyXU",
+	"k28IMVGaDS1phvya/Tmvyuh7o9gytVqV0bNIdlnWbLsKVi3cfsIuRpGERPsoziVM5TY8MvKkbL9n5sfb",
+	"sovUnHZ2+vGH6th5JkHSzaN2ywYflsoriA7YeMkBQLHRP0uFwUdpbic8ZHkBYK5UYzqpEwHmAPe7hYu5",
+	"KA5iqOVIgsK+Zj8wfc5owB8WldcsqfPFjTLwUANXRh0aHLhrZeGRzM8br3+pYfUKLOjgUslhGrxtxlFY",
+	"a9W2wcBtR58+U4AdYK29adjZZ+9GH82d21z6wbICUSXZ9zAefPa1NGk3l6Qj0f+cGSCb0TI7DAyPZpnu",
+	"xFoULWtJLBSRlDozYDaGeHZAdLFwhWp6IOHDP9O3U4ff7LunUZ8KayTDBlo8Mhzud+ZrW48Iv9OMDnPA",
+	"hebatZKLp92VD6bBDGRdnHLBe5/wFRFgZ/ysh9P692UfUDAz3g/wZNkisnFKsKDMm+jJKW7jOZOClWHF",
+	"Nl2WZYZKc7FK1kEz1i9z1fA1dszJQtOViC06XTFJ4q+4QENPRIWiPnRhSwd5TbU/KNkTDkB6DMNl3NJx",
+	"2NLTwAZQ14wo3hcsIFwkKOHsb04s8si2i1NwZrm9lZLCYaaGjh1KaTMBNhrJFGrFL5AlPzl/e0T2X+y9",
+	"qkN1nDrWojSvvWru44XQTm1LTBSD5HTExMkbYq6ovxx/JDl7MTk8OyE7jSZ5MtB6pFrb23LEBA8agult",
+	"NWK+AjN98vwWHfGtnU6zMdDDMLsCO3rBEs6mscxI6CAOWQA6NphKY0FiEZg78mHqYwC7X9bhT4dZdEw9",
+	"DEXoKJO6aeMB1bmFBhyyyf7/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
