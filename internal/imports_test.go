@@ -37,13 +37,14 @@ var rules = []struct {
 		packages: "internal/session", own: []string{"authz", "internal/signing"},
 		others: []string{"github.com/golang-jwt/jwt/v5", "github.com/mileusna/useragent"},
 	},
-	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session"}, others: []string{}},
+	{packages: "internal/token", own: []string{"authz", "internal/signing"}, others: []string{"github.com/golang-jwt/jwt/v5"}},
+	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/token"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
-		own:      []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
 		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
 	},
-	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store"}, others: []string{}},
+	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{
 		packages: "internal/live", own: []string{"authz", "internal/fault", "internal/store"},
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
@@ -66,7 +67,7 @@ var rules = []struct {
 		packages: "engine",
 		own: []string{
 			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
-			"internal/store/sqlstore",
+			"internal/store/sqlstore", "internal/token",
 		},
 		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2"},
 	},

@@ -155,6 +155,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		MaxStaleness:     s.MaxStaleness,
 		CacheSizeMB:      s.CacheSizeMB,
 		Sessions:         s.sessions(),
+		Tokens:           s.tokens(),
 		Issuer:           string(s.PublicURL),
 		TokenAlgorithm:   s.JWTAlgorithm,
 		TokenSecret:      []byte(s.JWTSecretKey),

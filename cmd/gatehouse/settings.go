@@ -58,8 +58,8 @@ type settings struct {
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
 	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" help:"How tokens are signed."`
-	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" later:"no tokens are issued" help:"How long an access token is good, in minutes."`
-	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" later:"no tokens are issued" help:"How long a refresh token is good, in days."`
+	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" help:"How long an access token is good, in minutes."`
+	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" help:"How long a refresh token is good, in days, from when it was issued."`
 
 	SessionOverlap     time.Duration `group:"Sessions" env:"AUTH_SESSION_OVERLAP" envDefault:"10s" min:"0s" max:"10m" help:"How long a superseded token is still answered with its successor."`
 	SessionLostWindow  time.Duration `env:"AUTH_SESSION_LOST_WINDOW" envDefault:"5m" min:"0s" max:"24h" help:"How long a client whose answer was lost may ask again."`
@@ -165,6 +165,14 @@ func (s settings) sessions() engine.SessionConfig {
 		Absolute:    s.SessionAbsolute,
 		Binding:     authz.SessionBinding(s.SessionBinding),
 		MaxPerUser:  s.SessionMaxPerUser,
+	}
+}
+
+// tokens says how long access and refresh tokens are good.
+func (s settings) tokens() engine.TokenConfig {
+	return engine.TokenConfig{
+		Access:  time.Duration(s.JWTAccessTokenExpireMinutes) * time.Minute,
+		Refresh: time.Duration(s.JWTRefreshTokenExpireDays) * 24 * time.Hour,
 	}
 }
 

@@ -333,7 +333,6 @@ func TestWarnings(t *testing.T) {
 		"AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too": {
 			"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::",
 		},
-		"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES is not in use yet: no tokens are issued": {"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES=1"},
 	} {
 		if got := load(t, "", environ...).warnings(); !slices.Contains(got, line) {
 			t.Errorf("%q: warnings %q, want %q among them", environ, got, line)

@@ -402,6 +402,87 @@ func (e SessionEndReason) Valid() bool {
 	}
 }
 
+// Defines values for TokenErrorError.
+const (
+	TokenErrorErrorAccessDenied           TokenErrorError = "access_denied"
+	TokenErrorErrorInvalidClient          TokenErrorError = "invalid_client"
+	TokenErrorErrorInvalidGrant           TokenErrorError = "invalid_grant"
+	TokenErrorErrorInvalidRequest         TokenErrorError = "invalid_request"
+	TokenErrorErrorInvalidScope           TokenErrorError = "invalid_scope"
+	TokenErrorErrorServerError            TokenErrorError = "server_error"
+	TokenErrorErrorTemporarilyUnavailable TokenErrorError = "temporarily_unavailable"
+)
+
+// Valid indicates whether the value is a known member of the TokenErrorError enum.
+func (e TokenErrorError) Valid() bool {
+	switch e {
+	case TokenErrorErrorAccessDenied:
+		return true
+	case TokenErrorErrorInvalidClient:
+		return true
+	case TokenErrorErrorInvalidGrant:
+		return true
+	case TokenErrorErrorInvalidRequest:
+		return true
+	case TokenErrorErrorInvalidScope:
+		return true
+	case TokenErrorErrorServerError:
+		return true
+	case TokenErrorErrorTemporarilyUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenType.
+const (
+	TokenInfoTokenTypeBearer TokenInfoTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenType enum.
+func (e TokenInfoTokenType) Valid() bool {
+	switch e {
+	case TokenInfoTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenUse.
+const (
+	AccessToken  TokenInfoTokenUse = "access_token"
+	RefreshToken TokenInfoTokenUse = "refresh_token"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenUse enum.
+func (e TokenInfoTokenUse) Valid() bool {
+	switch e {
+	case AccessToken:
+		return true
+	case RefreshToken:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokensTokenType.
+const (
+	TokensTokenTypeBearer TokensTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokensTokenType enum.
+func (e TokensTokenType) Valid() bool {
+	switch e {
+	case TokensTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Action defines model for Action.
 type Action struct {
 	Name string `json:"name"`
@@ -1616,6 +1697,94 @@ type Success struct {
 // Timestamp RFC 3339 in UTC, with microseconds.
 type Timestamp = string
 
+// TokenError defines model for TokenError.
+type TokenError struct {
+	Error TokenErrorError `json:"error"`
+
+	// ErrorDescription What is wrong, and where; for people.
+	ErrorDescription string `json:"error_description"`
+}
+
+// TokenErrorError defines model for TokenError.Error.
+type TokenErrorError string
+
+// TokenInfo All but `active` is absent where that is false.
+type TokenInfo struct {
+	Active bool    `json:"active"`
+	Aud    *string `json:"aud,omitempty"`
+
+	// ClientId The fingerprint of the client key that the token was given to.
+	ClientId *string `json:"client_id,omitempty"`
+	Exp      *int64  `json:"exp,omitempty"`
+
+	// Family What the token belongs to; all that came of one request to `/api/token`.
+	Family *string `json:"family,omitempty"`
+	Iat    *int64  `json:"iat,omitempty"`
+	Iss    *string `json:"iss,omitempty"`
+
+	// Jti Of an access token.
+	Jti *string `json:"jti,omitempty"`
+	Nbf *int64  `json:"nbf,omitempty"`
+
+	// Scope Abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+
+	// Sub The user that the token speaks for; else the same as `client_id`.
+	Sub    *string `json:"sub,omitempty"`
+	Tenant *string `json:"tenant,omitempty"`
+
+	// TokenType Of an access token.
+	TokenType *TokenInfoTokenType `json:"token_type,omitempty"`
+	TokenUse  *TokenInfoTokenUse  `json:"token_use,omitempty"`
+}
+
+// TokenInfoTokenType Of an access token.
+type TokenInfoTokenType string
+
+// TokenInfoTokenUse defines model for TokenInfo.TokenUse.
+type TokenInfoTokenUse string
+
+// TokenReference defines model for TokenReference.
+type TokenReference struct {
+	Token string `json:"token"`
+}
+
+// TokenRefresh defines model for TokenRefresh.
+type TokenRefresh struct {
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for, of what the family may: abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+}
+
+// TokenRequest defines model for TokenRequest.
+type TokenRequest struct {
+	// Abilities What the tokens may be used for: `check`, `read`, `write`, `audit`, `admin`.
+	Abilities *[]string `json:"abilities,omitempty"`
+
+	// Subject The user that the tokens speak for.
+	Subject *string `json:"subject,omitempty"`
+}
+
+// Tokens defines model for Tokens.
+type Tokens struct {
+	// AccessToken A JWT (RFC 9068), of at most 2048 bytes.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn How long the access token is good, in seconds.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// RefreshToken Good once; `gthr_` and 64 characters of base64url.
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for: abilities with spaces between.
+	Scope     string          `json:"scope"`
+	TokenType TokensTokenType `json:"token_type"`
+}
+
+// TokensTokenType defines model for Tokens.TokenType.
+type TokensTokenType string
+
 // Tool defines model for Tool.
 type Tool struct {
 	Description string              `json:"description"`
@@ -1874,6 +2043,9 @@ type GroupResponse = GroupEnvelope
 // InternalError defines model for InternalError.
 type InternalError = Error
 
+// InvalidClient defines model for InvalidClient.
+type InvalidClient = TokenError
+
 // IssuedSessionResponse defines model for IssuedSessionResponse.
 type IssuedSessionResponse = IssuedSessionEnvelope
 
@@ -1933,6 +2105,27 @@ type SessionsEndedResponse = SessionsEndedEnvelope
 
 // SettingsResponse defines model for SettingsResponse.
 type SettingsResponse = SettingsEnvelope
+
+// TokenRequestRefused defines model for TokenRequestRefused.
+type TokenRequestRefused = TokenError
+
+// TokenRequestTooLarge defines model for TokenRequestTooLarge.
+type TokenRequestTooLarge = TokenError
+
+// TokenRequestUnsupported defines model for TokenRequestUnsupported.
+type TokenRequestUnsupported = TokenError
+
+// TokenServerError defines model for TokenServerError.
+type TokenServerError = TokenError
+
+// TokensRateLimited defines model for TokensRateLimited.
+type TokensRateLimited = TokenError
+
+// TokensResponse defines model for TokensResponse.
+type TokensResponse = Tokens
+
+// TokensUnavailable defines model for TokensUnavailable.
+type TokensUnavailable = TokenError
 
 // TooLarge defines model for TooLarge.
 type TooLarge = Error
@@ -2269,6 +2462,27 @@ type VerifySessionJSONRequestBody = PresentedSession
 // PutSettingsJSONRequestBody defines body for PutSettings for application/json ContentType.
 type PutSettingsJSONRequestBody = SettingsSpec
 
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = TokenRequest
+
+// IntrospectTokenJSONRequestBody defines body for IntrospectToken for application/json ContentType.
+type IntrospectTokenJSONRequestBody = TokenReference
+
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = TokenReference
+
+// RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
+type RefreshTokenJSONRequestBody = TokenRefresh
+
+// RefreshTokenFormdataRequestBody defines body for RefreshToken for application/x-www-form-urlencoded ContentType.
+type RefreshTokenFormdataRequestBody = TokenRefresh
+
+// RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
+type RevokeTokenJSONRequestBody = TokenReference
+
+// RevokeTokenFormdataRequestBody defines body for RevokeToken for application/x-www-form-urlencoded ContentType.
+type RevokeTokenFormdataRequestBody = TokenReference
+
 // PutToolJSONRequestBody defines body for PutTool for application/json ContentType.
 type PutToolJSONRequestBody = ToolSpec
 
@@ -2481,6 +2695,18 @@ type ServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(w http.ResponseWriter, r *http.Request)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(w http.ResponseWriter, r *http.Request)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(w http.ResponseWriter, r *http.Request)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(w http.ResponseWriter, r *http.Request)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(w http.ResponseWriter, r *http.Request)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams)
@@ -5171,6 +5397,62 @@ func (siw *ServerInterfaceWrapper) PutSettings(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CreateToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IntrospectToken operation middleware
+func (siw *ServerInterfaceWrapper) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IntrospectToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RefreshToken operation middleware
+func (siw *ServerInterfaceWrapper) RefreshToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RefreshToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListTools operation middleware
 func (siw *ServerInterfaceWrapper) ListTools(w http.ResponseWriter, r *http.Request) {
 
@@ -6017,6 +6299,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions/verify", wrapper.VerifySession)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/sessions/{id}", wrapper.DeleteSession)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/sessions/{id}", wrapper.GetSession)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token", wrapper.CreateToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/refresh", wrapper.RefreshToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/revoke", wrapper.RevokeToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/introspect", wrapper.IntrospectToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/forward", wrapper.AuthorizeForward)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS)
 
@@ -6258,6 +6544,17 @@ type InternalErrorJSONResponse struct {
 	Headers InternalErrorResponseHeaders
 }
 
+type InvalidClientResponseHeaders struct {
+	CacheControl    *string
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type InvalidClientJSONResponse struct {
+	Body TokenError
+
+	Headers InvalidClientResponseHeaders
+}
+
 type IssuedSessionResponseResponseHeaders struct {
 	XRequestID *string
 }
@@ -6455,6 +6752,81 @@ type SettingsResponseJSONResponse struct {
 	Body SettingsEnvelope
 
 	Headers SettingsResponseResponseHeaders
+}
+
+type TokenRequestRefusedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestRefusedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestRefusedResponseHeaders
+}
+
+type TokenRequestTooLargeResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestTooLargeJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestTooLargeResponseHeaders
+}
+
+type TokenRequestUnsupportedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestUnsupportedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestUnsupportedResponseHeaders
+}
+
+type TokenServerErrorResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenServerErrorJSONResponse struct {
+	Body TokenError
+
+	Headers TokenServerErrorResponseHeaders
+}
+
+type TokensRateLimitedResponseHeaders struct {
+	CacheControl    *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type TokensRateLimitedJSONResponse struct {
+	Body TokenError
+
+	Headers TokensRateLimitedResponseHeaders
+}
+
+type TokensResponseResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokensResponseJSONResponse struct {
+	Body Tokens
+
+	Headers TokensResponseResponseHeaders
+}
+
+type TokensUnavailableResponseHeaders struct {
+	CacheControl     *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
+}
+type TokensUnavailableJSONResponse struct {
+	Body TokenError
+
+	Headers TokensUnavailableResponseHeaders
 }
 
 type TooLargeResponseHeaders struct {
@@ -19678,6 +20050,785 @@ func (response PutSettings503JSONResponse) VisitPutSettingsResponse(w http.Respo
 	return err
 }
 
+type CreateTokenRequestObject struct {
+	Body *CreateTokenJSONRequestBody
+}
+
+type CreateTokenResponseObject interface {
+	VisitCreateTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response CreateToken200JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response CreateToken400JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response CreateToken401JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response CreateToken413JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response CreateToken415JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response CreateToken429JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response CreateToken503JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	JSONBody     *IntrospectTokenJSONRequestBody
+	FormdataBody *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type IntrospectToken200JSONResponse struct {
+	Body    TokenInfo
+	Headers IntrospectToken200ResponseHeaders
+}
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response IntrospectToken415JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response IntrospectToken429JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response IntrospectToken500JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshTokenRequestObject struct {
+	JSONBody     *RefreshTokenJSONRequestBody
+	FormdataBody *RefreshTokenFormdataRequestBody
+}
+
+type RefreshTokenResponseObject interface {
+	VisitRefreshTokenResponse(w http.ResponseWriter) error
+}
+
+type RefreshToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response RefreshToken200JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RefreshToken400JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RefreshToken401JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RefreshToken413JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RefreshToken415JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response RefreshToken429JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RefreshToken500JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RefreshToken503JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	JSONBody     *RevokeTokenJSONRequestBody
+	FormdataBody *RevokeTokenFormdataRequestBody
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type RevokeToken200Response struct {
+	Headers RevokeToken200ResponseHeaders
+}
+
+func (response RevokeToken200Response) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	return nil
+}
+
+type RevokeToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RevokeToken413JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RevokeToken415JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListToolsRequestObject struct {
 	Params ListToolsParams
 }
@@ -22791,6 +23942,18 @@ type StrictServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(ctx context.Context, request PutSettingsRequestObject) (PutSettingsResponseObject, error)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(ctx context.Context, request RefreshTokenRequestObject) (RefreshTokenResponseObject, error)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(ctx context.Context, request ListToolsRequestObject) (ListToolsResponseObject, error)
@@ -24885,6 +26048,181 @@ func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// CreateToken operation middleware
+func (sh *strictHandler) CreateToken(w http.ResponseWriter, r *http.Request) {
+	var request CreateTokenRequestObject
+
+	var body CreateTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateToken(ctx, request.(CreateTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateTokenResponseObject); ok {
+		if err := validResponse.VisitCreateTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+	var request IntrospectTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body IntrospectTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx, request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		if err := validResponse.VisitIntrospectTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RefreshToken operation middleware
+func (sh *strictHandler) RefreshToken(w http.ResponseWriter, r *http.Request) {
+	var request RefreshTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RefreshTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RefreshTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshToken(ctx, request.(RefreshTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RefreshTokenResponseObject); ok {
+		if err := validResponse.VisitRefreshTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request) {
+	var request RevokeTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RevokeTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RevokeTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx, request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		if err := validResponse.VisitRevokeTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListTools operation middleware
 func (sh *strictHandler) ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams) {
 	var request ListToolsRequestObject
@@ -25400,338 +26738,376 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L35dtu23ij6Klj6zllNemhZcpxJXnvt7ThO6zaJ/XnY6W6VK0IkJKGmABUALav5stZ9mvtg90nOwg8A",
-	"B4mUqMFDWv3T1BSJ8TePX2oBH444I0zJWutLbUBwSAT87xEOBuSIMyV4pP8OiQwEHSnKWa1V+zTgaIgn",
-	"6JqQEVIDgjCTYyI8hFmIelygAR+jiLN+vebVZDAgQ6wHUZMRqbVqUgnK+rWvX73a0QBHEWF9MjuH/4Zg",
-	"QYSPnpy/O0IvXj5vPF002nvKrmcHuhwQxMitQiPcJx7CEvntuNF4FuAwFERK+IMcIEGif7Rr+s12zc76",
-	"au/Vq6cHCHclYQpxBnuNsFSLVnIaq4APi3YVs2vGx8xH4wERBAYMscJdLAkKaYgYVyjgrEfFEGEUDDDr",
-	"67ewggMf4BuCuoQwNMQhQTiKYASJh+QAkUgSu9b8+giLh7XWbzU7d+2zV7Dkc6zIezqkqvgEI/2TWcgY",
-	"S0RuA0JCEuob9xBlyFe+Z9ZCAs5CiWKmKKxOEEQlEpwPEe5jyg6QL3z9qFFHpz34psfFEPFem4UC99QO",
-	"Jaq3M1BqhEd0R2BFYPIdC571Nqt5NXKLh6NI76FduyaTdu1A/KNxoP7RXHAzyTbPeESDSRFsY7tPs2Uq",
-	"W8j/w0eC/BETqSRsduy7fdYL1/LHP5qNxsF48WrMoCdviw/dzvmdRP4vO/bdnZO3voe4QJwRAwUa4ehC",
-	"kDwnSkwOe4qI2bku7J0pjsaYKtQlPW6BEzBHiUl++CFldKiBqpGAEmWK9Imwc91QCUMX7UoRhpnelLCv",
-	"meNO6QhAmAFwdYCwXnOCCwbI8l8OeBTKmSPQQIWVWdmL/Zq3aNEXROohjzi/pkWY2+n8yKXakeY1H42p",
-	"GsBiFL8mTJ/dSBAgFD3Bh4jxsaYYT35UanTKoomHLkgQC+KhCzwkF1SRf7zHtx46w2rwj10PKeqQ2Uzw",
-	"nUQ0jCziPT1oM0uFHN3AGjThAw0ICWLaNZCwjk4Zwmi/0URUoZBERBHzfgA7NMTaDCH0INEkQ5PsItBA",
-	"4zoLSWiwrhzAvnq1ERZ4SJTjIAMahWf6UQlJxkOCuMH/vuDxKN0TR12i0Qw2p5eXRzJ9aYLJmlejerAR",
-	"VoOaV9Pj1Vq1QE9b82oadaggYa2lRExysItv3xPWV4Naa+/5CwAL93eziDAexUJyUbKTT+bEOOpzxJln",
-	"rl6v29fMyEeGZrl9ag5kkauOfuA8NMeuEdiRcQRITjmru/39ERMxyWwQlrMA2X8QmKkzIoYUrrFk8Ydo",
-	"lLzynYQb8RDWINSjt6jHo4iPSYi6E+S3vjdEx//ez18GCanqBJwpwlTxjcA/8y7kfwnSq7Vq/7WbSiO7",
-	"5le5Cxu5mNoYCe9wQyMuVUvvqng36QQb3BOPRydvS/cE2JFsh+dYJsIolkR8N8WHxoICHhZuAcbbKIrA",
-	"DkrXL3hE7PJnYQdAeaVFzjvicx6RzAn/TFlYisBYoWvKQn2YMuCjqTWOBP+dBCXAoL9beY0XejK9Miu7",
-	"apmknFwOuVRI8DGQR8cmqRqUkQlgGzkqEZIejiNVazUbjYan79hwQ/1nI8Mdm4Xc8QwLwlQplF4CddOv",
-	"AN86QH1OpGGRvnne0Yflly3XvkPD2jpwaBY557Zzy9QLWrAee8GrXOgq1PcAYTSmURhgEaIAM60MdAnC",
-	"8pqAXnWvpDfdwEVWipQ8FgGZCwjCvgSgUEqxCgjCy+Jt0M0ydLeHy8mIVNuFHuMAVDMta9n9aNiQZVSD",
-	"y5IrgeVsdDc8IpslvfqjTVFewIm5wAKntzSk4JFm5vcCLlYvmL+JjMw+BdLBa/LixcvXOy/3957v7DdC",
-	"svN6f7+7Qxove0Gz97qByf1A/SXnUSmcKM6jJSUMek1LIJzzaKMrv5JElK68HEIiGpB/2b/rAR8Wr1Z/",
-	"v9HVfuLiuhfx8TwOlFDWVPMd28/AVhIzFLNwWu8RMesw2h+oaNIRZMRFCYlxQ22S8n/VY8kRZ5KAdncY",
-	"q8Gvxx/f4NCaJfRDx4taX2p4NIpogPWmd3+XxhKQ7qTLw0kLjQQfEaEmqF2TcVdLWe2a3j7MzfqV+e6x",
-	"EFx8IFLiPjFLLbWkwPA40qBNQg9RJZFdNNB4RFkQxVrbrXlZa2jW+FK2Gvv6bmrSgaXYg3rHRZeGIWFL",
-	"nZMaUImCiOr1XZMJinBwbXR43KURhaMLBiS4btc2elrFc/kwlb/xszkBfR5HsLIlzye92R6mEQkPrPVC",
-	"3ABZiHgfTBhDLohBKbjzBBrCjR3bIQLp2hFPt4I6OlGFy1A58x7dPMR95Oodj1m49IEmhzeKuxEN0NX5",
-	"e402iWG6H2uCsklwMzOiUKsMepprpumgSlZgDfUbP6LEFkzCtdByiK+J1ss4GmI2SSzFG0fJknnAjpE8",
-	"tQBoz8x4DAxugOYYqwFhSu+NTJ1nzgEw9zCTF7P29J3UoF7pY/u6s0zvJKbp+feYGLG/ehuAgEvO32Nh",
-	"3E9Lci+uQbbZ2H/1/OUL1J0ostn71pNotDPToA/0zcbB/4ploWF5QtEFB501f1sKgdENjmiYwY6NncpH",
-	"nhkVYJ4llm8qUZ/zEA2ImAbrT58+7Rxm9rnorFKX5EYg7IrhG0wj3I3I0gecOgYdZTSGn7sgvtbaYC1L",
-	"jI9B3x1Q1kcST/Ts0+TiAbB2NXFTvxmSWmu/0fBqxAgZxj7WQsNYgomlS9SYEIaa4BUBk1jNqw3t0bVq",
-	"J8zANWWjGMxqcRAQKWutHo4k8WqKDolUeDiqtWp7jb3nO83mzl7zsrnXerbfev6i/vLV60Zz71e9/yWu",
-	"bhlp9gD5sDcfdCFp/Q1CIayMaFJHH+2FjrG03rQNih1vsAoG50TGkTq3mkKFS6p2GDD2MbshER8VAjJY",
-	"cQkOBmgYK5gBNmmgmYRgiPSsS4kKxIVVrjJb/wErMuCxJDtZ7+X8A7DvrQfUR1jhiPdjsvFjS0aed3R5",
-	"hVR6SHKhjJPEKdUbOyUXoDHvfXhnzRMF2H5P5eYhMR06c6ZeTZFbtUtuCFM7UgliFP+MtU3/0rI412Y0",
-	"bKH9NtPkvYW+2JiBVtsa5do1rw2eBXgmeETgiXN5t2ut/a9tttgdO3vNZn4JiLB5FLi3yyXB9V0Sm+kJ",
-	"FiFPSAJqUcf5rEXG5wtKs3w0xEav5i4PbrkzezTHwlkvosGKYsXrVKzQ6IratX+RGyImnBFj0erGNFKI",
-	"spxIkcz5WKSJ1OEUYCEoCRGPFcJalKCsL5FUmG1QYHhrYWAJOJw5+z0t0mk6CuGLWHYy7nkweX7Nnvjp",
-	"z9mzNhbRjR+129a3hgIrWShTHHiW4kAVqyUEKIDVMr2ej1r/MCEaD44TxetOrPV8RIQRMxkh4QYtU++4",
-	"GGMRbvIyCPhIUh0SLEIq74Zo10IexEMtpQiCw0d8MbCXIZ7AVkKuadP08UPs8k4meHmuup8NdAZvn9pJ",
-	"QwDnfZmPF1wb+fS1r2GRSS+/mV6+dUt2IIJv9kpzcz3kxX7kScAhWJOS+NYkrFHftsLXhLU06LJE16Uy",
-	"65Lv8VigMRfhYwGJhzI+QYjZnShAyciL+Ftfv5hTJ1N68y3qHbDxuznOSkf5WOQEiPW7g3Pg8WjxOfB4",
-	"9FjOYWWvpaPUz7PmyI14MrPmSrM4ZMZ/SNr+eByjJ1LGJLQ0ej2to5lqHZZx6f/tUhZS1gc7DGYhFvpS",
-	"AkE0f+1AKsK8o/Zq5HZEBZHZV/dKXu0TZiVQCEOh4RKhRmFEOgVTNXf29i4bjZmpqIGRZ/VGvdl8VtdD",
-	"RFiqjiSEVdkVRNgUx+Ponzq4D2dfC2IR7b6qP683NNSBHFBr1cjkp0H3h4Ce0p9Orv48aX6kJ/JkqEa/",
-	"Hp28OPn93f7F7+Gn/0Sjo+Dq5M9f99SvuBn9m1yN9i5ZQN8f/dQgvxzqb//89ZePf+JPr+Of90bPwqOf",
-	"XtfJ5Kc/8af/pqf0pPHr9cfb01/O/5sMm1fk94/Nf7Nf34V//ltdstGbE9ao7/937f4VyRy4LiKNFgo9",
-	"E3KrKUOPCqmMOLU5FPpAhl0ilhQs5mntv30x4YaZiMRSePn6+d7vIN3vogsQfJwTdvQuPCOr6g1+ixLP",
-	"Rx6SlS682tnmh190vkN4Uw7oSLbgcC2E2zMG0WDGeQHOvG//+O/w6Ksf+2ORu1aJa0qV4/0ZU61zuqQG",
-	"EnJLIXo7ry33YNIHNn+YXFrGkYyDAUC2DYQwD0bYJIRshtifCd4lq9F5qbCKZa1V49fVNw7zFW38P2SD",
-	"FrYVg74SENp7XW7pLA8ES2HpsihM7MFtnZsOLcvFGoSc/a2DzVzCyZ2w0ezgC4UU+26OUc6oWN8Ed3Tb",
-	"vrPzrHqWj4UvLu3Une9MEzDcQznRFnuR33JmeJ+L8Xk098CjOwBKHi0GyE3LuWsdgsJqQ7aWDFByV1al",
-	"JswEGhS39pet/eVOaFAOhhdhn4mC1tIOuKk2J69CBuWdSA7JyAuNS/rFv4DMABu+m2OsdISPhTpbkN6s",
-	"GW9LfDdFfO/fzJkBiIqG5vnU4L7w2YkXvVhuIFoCSHhHEBjs8QZL5LlNJjAiExPhU5Ov0IEXfQ/5uVAQ",
-	"/cDia2dI5RCrYOBDNZzsGfh1dGr8cRkTh83zeWzZNpuWNLfUbHOi5MMQs4qEbIOCGrEp81jFcmOAiANF",
-	"b0iSv79VdjYPoQ8GogZU5uc1ETWwQRGW5vM4ClGXGKJviviZsn1UmR9NWYO7Am95rBnIxsA74LH+9Jn3",
-	"wAan3O7m3ciPfGyM4U4QQmN9+KZG4gYPWynK+nLzyoodeDF1NO89FpVllUTtRMhrZuKh5yRvpyBnJwfP",
-	"RwTTPrTAd5fp4JecR3diYHADL7ad8OgvkXioN3wnp1jlBB8Lqm46iH2pUgOPOML9WypesGLVgjS0dSoD",
-	"ZU4lg/TGLoi4oQFBcWbyh6a71asjFGXXI0K1+OahmEVESuSnSGkrxBtt3RWFN0WWC5E4U1F+3j261x7I",
-	"033FZDwaAR3/QEKKLyEteRWW/TwFoCPz8Y4erIXGmCk0PYiH+lyhtsnDHkWYsqkUpszC0FCvDNlCjI+D",
-	"rWvg8qc3tcFKW1fyDqLI9KCLGJNWuh4HY0ouzNSvC5Sd2Faho6aunSmh92V+lT9v6qMFQU3uTVNEzxXk",
-	"+83MlfZi4FACT49uFvfW1eu97zWWrMf45OXseka4TxbrHVgEAxKeYcObRDoYVWS4cIkQ8mcvLV0iFgJP",
-	"Zs4V1pNOUX7CZlGzG8IlwLG5EwX8u1XLDOMtcc6ZU4YYlYU0iimqIDzKFmKs+sHUybuvMzPPnL5Xu93p",
-	"8x37UFOc+jkeJ0WKvNphHFJ1fGPJU9nNzIA7DhQXxfU2e5T1iRgJypI0lClhzJcTqcjQT0rxB3w4xCxE",
-	"EWUmilg/JMMuCUPN40eC9wUeaso2s5CQKEwjs9wwpHodOMrcpDNhTMMEDYvqm15dnbxFN0RAcuRL05bm",
-	"9fMXe09bKMKKCAS1RSQoT6hLBram9cyq6Kjw1Ph8scLdd0assKGBHbPcmQGzIFdQoycjHEErHqi8rs93",
-	"RESgmTxhWgIITRGjFvIFj8iuidH1PeSnOYT24W62CrZ+I41Y3p2xArqBCk9IzG1aUtRxRCU1VQ5QA0AH",
-	"M3Mf5i0nBVpRUc8605RkutS6kUBy/UtCrMgOPC1YtTF4finLlB4PbD8KsywqEe7yWB0gMhypTMMPF1hs",
-	"AjULZ3G202IME1Kh5809Y0xxWGYYccGIU3QDstfsDg0eew7VMxDluWK9DmhTXAP4zi0zB6iZyy3kBgnF",
-	"yVkrNAJH0WkP3Ntzia6VIb960/TKmTkr8bgM4VvE4mDc2a18TuvOHdlSnbiYlWFYcYfc4CiGVzqEhSNO",
-	"zQUnoBcLWgQOM1/LpT4fQTRux1XA6FT+UAJ36xjQWGpK+6WDpVW+tcxtiU+n5ZLCbXvz7mL+UZcvbc6G",
-	"S0+xCDPyhdc2iBALq70ZaXMZwLefJeUBi5mvVfPyq3JF46rLox/sF+DfxLcn5pum66Th/l6Axum8pYdv",
-	"z2EGgYsE6HnixizN9vVZ+kleLmX9KJt5a2wdGdpdVX6bu+N5QnmmXJ0Sk9kt57ZQIHo4vWiWs/OoYIQk",
-	"aFYabo2FzbQnISK3OFDRBKqLOMO0SciGUk47lCHOTMIEdBBxNzAzdf4wPFMcv7grGueRWUhIelQPTlXS",
-	"etDwaTAZhtxkw8ynNa7zB+x8wWE/ELubuu41WJ4pyjcLMNdkUlqAf1bYdJgAspqHfueUGW+EjLAcFB66",
-	"ZzoAFcvBqTS5UOibQRL7rec6DOmdFN7ibDnCe79Gc/hrXV9acG8V6m0q7C2xYChTZ2Zai3zbiYsvJl9E",
-	"sBoBr1hdbz0qW1be8J64+8zJLAspKwLJKhYXcgu25Fz3LGcnNqvrch4RDGJAtvTcsv01qptq4AggAMO8",
-	"nlEBl+1Ukj10q1ll9lAKO2UA7SqEpdQwcziCYGnlqymrALQIswftt9AYWLEZKsda56cL6dGL+O1SZNir",
-	"KYELTRe5RXqIM4RRSNjErpcRLKKJW7YLyplA403T03cDW1EiZolHtTRMSBAQZKCgij10LVUweCoHfMwy",
-	"fCy5oCloSIu9zdWbiwp+3icVWZGAZLBnEQ2Z6adlPzSZZyaqHz2B1jE+F33M6J8g0IOpynQOtHG1BA99",
-	"aGCd36uxoi2FuV6Nj9kKGO/ZpnaV8hnOSW91H4Kbej2SZB10NCyEPVdm89D4kWeo0XQx0C+LYH7qg3lz",
-	"3jewT+11CXh/C6pEeJY7iCW45pTKlbnOZmNv3yvXwZZuLFjJMWbdDjOXbbHoLvxhGVjeGOyabZT69x7F",
-	"bkoW7Rz6m3CMrXG0hafqCrFNC34hKdYCf7y8PEOmUkW9UBogbsQCRwaVaCy4VhSTCNxCBTEJQZge5R0X",
-	"aET4KCIHafPnHgeHjpiYwm1GJaVydpUZ66QLYJjxHUVjPJEI8LqI5+diHRaEoCUvznr8zOyeOed0v+70",
-	"srOU3tqHskNa6qiPExvpPMfhXAt84mBeSV3go8SIONd5mqzz1H7woK7aWUfL8j7bdEtH6cHlb6AUmSbG",
-	"a+YGQHjIWd/0fZcogHB3W5Z8iEMyK0JlMGwWOWwdmi+LTC72xRR+i2B1JSXG1rK1CkNOXwjpplWcArMi",
-	"YRi6HecdmCpTgRycsvpsEVZVfZR3q4vMUokEPJwsVEToK6HsLKiCzz4ddYGcmLyaEonPlVZcADfHEB6I",
-	"/Ix3x3ald7P4QPN8O5OfOmyTyp/Q58aZ79OBZvHkrs7Hq2WWX9mcVXCjRVatOed6mlLbKUqT8ZVJMsRM",
-	"0SBnwqmRWxLEinRwFNW8Ar4MEAuQyln2UD2Eewq86jQYpPijOJKKQ4U0wuKhhpLpGdikw1kH3OQd/Zez",
-	"taj0sfk7A0wpGZtjh5ri+fJaJjEsFuUOgL7eKsJgsbyHeCzk8pgn1+OqTtxdlbmWAdn0ASA/XbJv62GO",
-	"sFASRaSnEI+BxrE4stHNLt9oygo8TWXvj7dnDmopFp9893Vp9p2NrisNN6zgcCoihDD2fMWtxGv2ZS0l",
-	"CyprF3IJo/0WwE7W16Zc3W2EjRwNcbIlXqBCQ0Pe/7h4O7bt+gIbRL5g+D0ZIMxZLmF3mK0Sf99uKbvk",
-	"1b1SMMDFiATLOxpKAQwdHb9H5HYk0uTMjEllv/H6RSVV3CzNvDBlldl7NW1kG2GliNDT/z9Pfjvc+RXv",
-	"/NnYed2pt3Z3Pn9pes29V1//p/D5i6+tdvv7/2m3v3/6v4qAHkq2L++l77vP5mODeS3P34rxIVs4/t7w",
-	"QS9uKWDi8WgFYFrS/lYELD8SHKmCIGeXkjP7S4QVYcGkU8RfQSHHaERZHynOr6Hn2ZBGEZVEQ77MKRAh",
-	"j00Sj10Vi4ddo0CkipmTmMxt8zErlIAcR3Bvyz8iqoBccqn6gsg/ooLvihmGnbsImmaXNYDjmwAk9gU2",
-	"fVRi5h4vnDNRLJPzLpo3V+t79kYyaf8Vkpgz5bsKr8/ofpBqpSmRHqKODpEkgSBqcWiJW4ybZOF+7hs7",
-	"84e5BJb+9OnnIqJtu5Bfk4kJv375vPny6QHynXJGIIjq/OLQQ34gbnwP+bf2pwn8dLaz9/yF/dE8v4Xn",
-	"x+He8+fN17OqGo76WRg8v9h7/qLm1Y7dv+Hbi8NCNAnETfZDmBg+gImKdYtCKn1dIpldGykuXdmhHv6o",
-	"5tVOfz4rHL+YC8Qyj860X/jxbeHHk8XsQ6/T7MLM5cGZFoHqT59+viCqMHioujarIWeRrAEDFq3gPe/3",
-	"SVhu2Fg1s8GGtclra4Sam+Tgaaou+O1kyWyHuV7/JVMakggsOiQuvSHprrlqhsMi2bzMppeGtSvCvALD",
-	"CxysO8vhAWiaPFYoEQClO0oqjDlfbsTaVzn9Yt4EBuayUSTLpD+saT104cqOqRdYLScjaOqFGbLx7Mh+",
-	"lKRMM257LIwHXBJEQ+Trv33TD4DKA4QVGvJsWkIh2Gw63cIY5AA2INViteyH2XgcrygqYyrLgY4qEJgH",
-	"VcumaN0a+tkUBC/W5lNLOOeq6JbuzTRhWi8UhAQW2wlSqKsUwwWjlE/7oNdvd77GtX9I0rvmRX6kSWDF",
-	"jGml6JDMoF6VcJF0qfctAc8c0jIH7DIbltNUuzycLJfyuNAqOSRqwMOcPHt6cVnzamdX+r9vj98fXx4X",
-	"io0jbDTePEW4iIMBwhL5u3hEd/OJhVMR4dZuzDj6IyZispiG27XaqYug4SMZZ/S7ZU7WFXqrpPy9sW8n",
-	"AtEsp3L9G6y0pcnGd9JqhPV5TG/JcLNFSYNXkoidQ/174VIOoM1rl5hUxTpysQBQAilNNaQSBVW4rKWO",
-	"03mChVfFQ/KzDeyfcW4KgjCkjaAAM728AYnCrOvH8JmaV8sGBBr2YuFeETws9renh5e26Cl1G2Ijc0Ak",
-	"IpjLMmmprhj8lGcsU4ivqsRTZq/zaoyrTpf0uFhCflqTxZXytoKORvdEazMXtQSVLWl+dd/8OLv41Xly",
-	"pjZNotAncUHCVuctAvI0EvBBTyFdxkc8XCuVZWqkTfvSZiInl7H+lxj/C237Z9wMXhppk3Lkjz8sNoLO",
-	"C6o5MybInPVzCe64iMkl+mpaMnnkZkQ9wYutGon5dB2mZjRVNTWnFiymWNtC3mWWU415mS5asybkGcs2",
-	"v65svS6ZJ2ujqpx6Cmw8YyPRJ4HlNepxcYAwm6CfLk4/IjMPmACsFt98gX42VQ9nlmKtJbOGM1XGwSlI",
-	"EppzHxTohgNsmKiJ6ze/GcMt47bY+aZ1xc/FRWJST+Ks3bY8ns7Y9uzH+RA6G0VBik1oCa8v6b2MuhMb",
-	"+5IeYLEtjg2IoAqzgMzLu9X4B6vN1sLTgyLF88/dlSStsKun3PJZ7mTTfGtGhpkQ1YFSgklV5LCWOf0O",
-	"0J2pJzQiocNFymyR5s8LQwNKent/V2yacsJS8fHlDmwxDUmLZthAA6wWRxtkzSuVQD5JTXkEySdVTTS5",
-	"meadwn2Llql5troEUtgO7r4FqqxdeVVRKtPg7YHLjqUh1+uWHXN7Wlx47A6j1O+6jBikiDyy+PTk4JcP",
-	"wXjsyXZfi+FsTs55BXOnffFz6dgPQAqXTPU8t8xzbkDNlF1lqZpYS0X1LQpj0qt9C8Wslo+ossJWnqot",
-	"FItKLTGm29dSJgQwli0sSjB7Epm1J/OWnc69Q1x6I0tC3cOyXn3K67BdHpFi28US8F52h3rgBz+ddW08",
-	"eoxM7sHq0XxT/kqn5zb29lEwwAIHigjpaZ3z6v80Go3GVLho5QhAveC7jz0soUOLbiOtgLEoAj+lS0Ua",
-	"vTN6Z63yrsrhkGAIxpgkuYNLU7Z0cc+rZKlkdpY/uhf7VeNzwUD3Yv/r//wLJJD/+RfkhXJGiqNx890q",
-	"Z7G3QAtOe6gGsRCuaOIowpMSc+2dhyEagwDjY8TZMiGJqW5bJTixpLHnvfGV3EUtQXhAVqysibvKVAul",
-	"TwfipeXTlpVkp+PeTAkrULRLLdv5Jpr3dBXmQJe9AecZTOyoc918RXg023j1vvmg3fnqTDC57SWt9auU",
-	"O1kSkkvBrxTuVmCODlnKcvqneDVscxOINbuBVFMvILM0MMlvzsFujROQUg8m0FlbdkSHtMS3AfKJHeIA",
-	"AZdGXJhQCWwdLBAMyCb6X+MbTppfKG7MlEN8S4cadfQApt6a/bsw07iYg0ABS0Zule1w6TY4wn2STGyN",
-	"yFBZAaLkKGdOJnAxsBDiWcxhSs7aWpNmfXvJasoKPOrzsevUL8Ni3XogtJKgCMsK/C4zVSFQlwkBK4eS",
-	"ZPsKVnX1ExZ2ROKZqdSxMUzjXqGhWqfIg5ME9tHIiH2W54OPwLg5CEsbslVcbC4yYkbAZLmJCAslogy8",
-	"VQE21TUqBlNkOikWwYhJkElCuY1YZiDHM8JRszDGdj4OlUgIM70Zq23corPxAMWShAeIadnU5kb76Yh+",
-	"9YMpc+MaAfE76fy5UDTe+lQ1rpg2iCjM1xJIx803jyzdYO6kk4jm6ssviV6ZdhdXiAO2YUoZQCmqbe4Q",
-	"OYeZU7udveAcmM8hHG9SMjHb/DCIuCTRBOEU70zUEc9K9FnfNx8R5pztyNebD5TfQphxE8bkwtFE1nlu",
-	"cEwd6A9Me9P0kzbrCj6WRKAeHtJoAhU2RnBerI9MlgPUyT1APu/1/FbSrAmK50KTpSRQBZZjssJcF1Xe",
-	"6xXLbdN0qriaSY4gJXQo0brIDb8meV/jVOfp6dbMOXjo4AHBs75H+3dIImJ0uiG+7YyI6ABAzd3NPQvd",
-	"Kyg+5OFjhLJK7aoyc7bra7Hz54YUxysvq3lP13Oc9k/PoPxUK9r7hQV7IssfpWnXWpTkH0/V559hlI0i",
-	"Rpn6R4pr2mT6vgJlS5C7mjvFswubcw9TDWjv9x7scS51D6ZNbFG8kaarmRB5WQLZ5j1NpWQFx1TBsFNj",
-	"FB/uVNfbeztXezwrHOkKSmnxmc+vGAO1BDRrxCj9zrBvxk1R+qQevUQY7TdeH5hWN2gkSI/eesUva1TJ",
-	"DBizfCOYORCwoMINStMwPIgPM2ZfLkAiN3FK9ockJct22BOkT6UigoTJXqqWwbkw7ui/UjCC3dJfOhZh",
-	"6TgEE7xwp7EIF2nBxo1VqqxQZXKl4pFKxA9SO3J+zcjL7Nz5dZ+/O0LPnj17rYnB1eWRzeMZ0kDwwgIV",
-	"pUpd/hrTE7u0DTyWc9FPkeRK6D5bu3dOP5FF8cM8mnG9Z9dUeMrZvtP3xDDhdJdgljMdxu9bLTALXl0n",
-	"0N/fh292YwA430tbxDqvZFGW5jxtZ9XAz6XSZBO9eUHwZ67L7T2hARzZElCk3z/L3/BmFKJVwGbJbBqz",
-	"tMXkaGqPD3El2SNe8nZWwPEUQxKJuCif4nBGzDUfQmJFyLPNJzeFaUVY/omykI+X3OI847M185vYDTAw",
-	"19GHWEIWgykNAgU6/TQLcQlzcz51cc7Etvif5KiHRdXxC8+Hi+texMdXTs3ZDIJaZWjTCfgOKd3wnxft",
-	"6L7RMX+clZERTGlBLKiaXOiR7OFDyZyfTbewLsGCiHfuGq6uTt7u12aRLi2zU0dXoxEYh0IU8TER4BOC",
-	"GseJ91G/VrMNyAEFYZIUcgZKjUwLdcp6fBYmk57pti2fRN9r9Iba8ID+Ibe96gZEkH9+b5vRTjIOpUyf",
-	"d1lvszb7/vsjHEVEyPr336NjKDpvjehOXzeZ8j74WCTyD2M14MJGOrTQG9gDaseNxrMgPQ74m/gHCGdL",
-	"EYG+nSv8s99mYDjgI8Jk0nAPEn4g4aqOTFXtw6vLHztH70+OP152zo9/OLm4PD+8PDn9+A/9oQ+bhDuy",
-	"A1ElER8z61U1QyHO4Dn4ettsLKgipl4P8sGdEfqeXqWES6NQPgx1J8jvJ8dut2K8LX4dHcKujOcDd2lE",
-	"NfCiJz60BPM95AuC9ag+TOZ7bebjOKTQoRiHQ8r8pweI4GCQOXPThS6fDqUQI8R4G/3bHTPTxLf3Z4o7",
-	"pPdnfBy5q3PgApuFYsYWUdET32KgXhJU4fefesjXqpiPyB8xjpxLJ6t9tpk/27/f19er5hcbNwvJFgsy",
-	"PXTAZ4htq2QbozDbaZmqeptd6Bvo4uAa2WQwV4nJtBlGmZV9oCyzOhOgwCZIXwp6gjWzjJyz1UMkkgTt",
-	"NxpPPX3eEvTeqWUPYw04XYIYRzwKiWhZv6i4gU0BdEFEAVbJBky/ArPDZgPJ5DKeN57V0afEf+0qAwKS",
-	"jDXXTmpe9bmG3R4XbYatx/uJwYgPh790Li4P3x9/PL648J+6UlNMrx+gJT2MC4UjYqp+DfjYhGdYZVhv",
-	"eAChGoRZoHpPh1QBTB0yC5xcmHxVHtvSYPbgpTGzZdBc00EztFvn+eHlcef9yYeTy3SRyOTPIRzrFStH",
-	"lRDvtRlmiUNQDzakLFbJpuE/7w5P3l+dJ4NOFYYwhr291xa9z4kSk51DfQcazs+xIrBBW4cv+XvnDJrz",
-	"arLVZl2sggGMyJK91vVxJK5KmElJBMEySCoaRahPFOCpDYdJCrDZI4Z690CebXyKQ2JT30of+KVGfUcO",
-	"ZIrIgKa7N00fyRHB13CEpyPCTt4m1bFytBkdnp2gZr2hV+PooZYrvKRGmRqQNnOkoOV6E8DZ7TUaHorZ",
-	"NYOvKAEKp8lin3HhmptBJ1QeTmyNLtOsBD6H7F0jCNkNOueCBakMH0pTO3sAWnplWo61llsqLU1PPaqu",
-	"2hosYoCZrXZh3PaWXJkiIomPWNNq87sNV0CcBaRlq8DYgeWuCYZ1vI4qg7tZ6unCdtIB01JkLg7BmpWb",
-	"bWaqkvlwMr6DJd7TOxVozEUoW8inDPJOXQzTEzCiJ1FCmqhagnqQeLAHaQN9Ta7t+jvgiQI2M+089tET",
-	"CBxx7nbnOucimyOfi/P4TiI7imliIQ3m+lk3tY+eyHhEhCShBYo2c2skt0Es4RQ1aKkB6amndYBuE7Ix",
-	"5miAb4hxn2Unzt0VRj99ukRPfDUZtdwL/+f3sdKc01J0hOVkOCRK0KDNDIn46dNl5/D9D6fnJ5c/fgDx",
-	"AOA0wAwBbwaEkLTPsIo1Kk6Qv1sfkyjaAYjf/X18Leu/S6gd34216BBNsrRevyXR2DoETRCMwf9sHAln",
-	"Dr21DmxA3/gpqERNDakv9vUl+4c7vyK88ydq7LxGHVRHO77tF0JcEFDScNg3geCWciXh4CBpZTwtboLm",
-	"3qs2K5qihXZhGgBwl3+cHUHTesJC4CKt76F/XZcg/3uYyWEmzLH3/EXa8P/q8t3OK1c3qc0CzpTgUZrK",
-	"AJkMEcEAVxqPBaYRBGyMcEA8l1+vpSA9gV/XBLteN/3zdv06OsOmlD8eEqWxUlOlmbpN2LTrRVi2mf+/",
-	"9975dfRBo4GeCLAQDtUKAHoqPa0W2HckYZJqzVlDoRMtMtUGtRjkIWmLSOkbspS+KzTItlluLTCfIb8j",
-	"rAYeQDSQEwInCw0dkCK3yrIDDUtCS4RWBjw8O0k4slTy++9N1xRoRa3BVu8XQed22MII90nYSqol+JHh",
-	"chrZ0RNrQLAhm0lFhYbXAKnHUfQkKFGTT0ccwKvmv6fs2neClmGtgkT/aEMoYrvmmyqer/ZevXpaR294",
-	"qKVhvd5kLvSBvjGRNxENCDPlX00Ube3DyWXNq8UispqQbO3uAuUHF0udi/6u/Wh3SE1Rd6oiktWLal7N",
-	"Kha1Vq1Rb9YbpmkDYXhEa63as3qj/syW5wKdL4f0WhD5k7CdgLMe7cdphF6fqLnlRYgWnfqO6RsKdHb1",
-	"5v3JUefq/D0gjKUbprM3J4Zb6GkT1uy4zH5jXyuJiQRwEuodEmV5/FFuceCCGnEmjQq712gkPV6MISHD",
-	"Z3d/t8FK5BYPRyaLywgVnbSrhmYhAE6ZS9DnUrcf1QM+TEWR3fRDsKVODSZXHk1CTW8ti3WcGNxZNBDk",
-	"fWARDDrGP7fk5Obb3cS3Z8dyLr7VRkschMl4rurpSsM5F+RXa0RYaCApBBqwMBTEdROFtRKSBFHD+acV",
-	"XmG5GjQN/gPA/bJj+zDvnLwtW4t9fde+efLWLGC/sV/2RQLTbv0fuQK3t974fvNZ5e8uOX+PhXG4Pje4",
-	"Uem7E6aIYDgyzQSz9qJa67fPXk3GwyEWE31wJIpkIn8bHUhmyo26awY6WPNqCvdlrfVbzX5RA2NUsehR",
-	"SnkO0U+ffkaSqEwh8jo6MTK0UTkkHxKrNckMZ9ESjzSUPmaKRkmweU6UNe+R0EQumvBEGJ9KY1BpMyB0",
-	"P15AQXMj4ybmHZOt5aWq6DUZKc2qGEeBZmyG/s/Qt58+/XyxNj0z5bp/s7XTbYl0WxA9qX9u65rXmrc/",
-	"vfx399c3f7x51r/+z/V/riY/3Xwc12x5cyhlbkuUQ2VyqENeazb/+M/hf36+PRK9f190Xl5OPv33j6f9",
-	"l4Pg5gyP6IdIjE8wPgt+vDrnxu5fDVFt/fES1NTbmsK8I32UO0dGvFqEevCye/ertw7aVkKjKfzRX1VA",
-	"2iuGbzA1DZnm4dzFQIszQKKSmvzOWKPB2MgcFoY1pGbwzqmhFvEKOVnrC/STKGb5lgR/J01dqFSlS20T",
-	"vx5/7Fxcvfnp+Oiyc/mfs+MLP5W9THXqp6bGlVHFpjw0oCGlpnBLjdvMTuwZg1RgmiQmlhjDZsAkIWhI",
-	"kFRaTddrk2DU1Ah4TSZFuGebVZG0jPQbW8V1GTnCnZwV5vQBtkhI1XS0DmDey9TmDSedj8+BV7CW9f6V",
-	"Z+/2k9j5RauhVqYh6Ne8i8A2/VqP5GQintLi6fu5bnl2nmWXm9bHLqYKboIDZ7lRnE9RiVkr7WJ0v0mK",
-	"cq/F3atz2zc4tF8Df280K395xTLGQ2LEg0Z18eAdF10ahoStI1fs772u/F1iaDRrXUMkqUhS03PKU9aE",
-	"ln7A1q5h6+qHPEtfrJ7s8PefRQKMV0s8ErVWDawrtVLaKsuJ62Gu/asxwI2tPBIRfKNJYazQE98uFXwo",
-	"gWuz75Zo7ASuUSZYUfQOfE069Hs0NG9oMuVrrdZQ7zZTAzJ8mpaiU3yEInJDojo6zVSlo0wfc0QUQdga",
-	"e6S1VISE0aRkNIh+xhxqtH+7IuPO0vvIdfuE6RNrAy1s5ZkxRZLQ2h7mkfND6Dl5RxQ9d6O/falA4b96",
-	"BW+9mnnrc67HYnEPz6JGmvfEQeSdsJDp06zMUiq9CjEXS4iiRT1rF3AgCQ3AuAiJ8FA8mqnbmJp4861p",
-	"t5xqy6mqcirr5rbg1fQajUYGmrRWG0UIK+utSzqjrMKv8qagueoARCxkzObZUsMm6gBcBR4owHhIXFfw",
-	"xA1gi5Dq3zWf0O8Yl3gukQL8jo7dtZnmRMYRB96JHjd+yFRrqKMz3HfGV2u9NbvS+oSllLKIfZg4exPQ",
-	"L9dhIA8r9JsN2KyGu6DZLmchm+9fy+Vz/FbEOj8vuQOXalJAgA9NmQPes9Ka3FLULUVdhqKawiAWeNBw",
-	"VhNYXvwXBIcl1DRLD+aYV4zdwr2ctCfRVCCR5k0NMGtlNc5XP1t/Rwv6tgCPkfYVwUMfaDANDSkFPcBa",
-	"VhLrSUpWD6boaaFhZV0i68qRyvuxvNwb7Z2qb/tg1LeY63xeeh+VaHACsVsqvKXCy1DhU2aL6ac0bzjP",
-	"KLMeFc5gfTkRhiTcOYIsDVsu0yBNpvVcHGyaiSszybhJ4UUT2TKGgC63ZU2T2yxDlJOtL02ST3tadJ6M",
-	"rOZpomltl0iUqemriTZzATom7hlQGQI0XMAn7yXu+SEfEmbdWvp+9GZRj4yTDAQXamGIBexSj+8595tz",
-	"tVmHWZvlClc511oax2iXaa1MJurTnGg2SlqvuZzD2OTeO2QwjhDbemHNRmN5e/9qXCafuPywTGYh7/y8",
-	"7LYq8ZxExNiynC3LWVrwd9DjHJBr2f0zLGdEdyHJYW7kVI9GSfSesaFABB4fdikjB9D72fzoUrlnY6Le",
-	"U6kO9UTHN/oAIKzLRQUCapZ35x1aWyRhxtruer9S/SL0enRVSlsuUTTF3pk0r9IOk+en7487R+fHh5fH",
-	"b/2y8dOAoxVmyLavLJsgG4M0b4qibzMldStRL9cDrnTAXKPiJXZs7hjsey5dxIRG0yEp27ikbGrX1dL2",
-	"SuZO+PiCaSGyZqVpi042heldICJn+u9ahbePYiG5sK9/Xt/LHZJaa6/R8Gxi3m+pZFD7cPzhzfH5xY8n",
-	"Z53Dt2+P3yYdrFu1171XL8LGq+arV/vBy/DFc8ihU5hGM5mftb3G3oudRnPnWfNy71nr+evW89e/urqF",
-	"tUbz9etnvRdk5xV+/mznZdjEO6+C5893GrjZ3Quehfvkec/UyGvVmnsv6416o96sZdo+5XoRps3TcwPv",
-	"7bwMnpGd170G3kmHfdHIVvpo1dLKM7szfN/iYrY5d2vfdRfXO3y+02zu7DUvm3utZ/ut5y/qL1+9bjT3",
-	"fnU1/4pliWz9wFoQi2j3Vf15vQH3mhT9qJ3+XMvU8rDNdtMiGQXTv6w3Gs1GY+/XZSIKHcXNVVwocRAB",
-	"iZUeYmRMpErLrG5MWnlP2fWi9+Gde5BsVhBpVpVllhdilpZeVhFbNhT3lQgqEPOezykE0aIQrnJCipY/",
-	"pkQUI5TkZZTdxINZKq0YYSlNxtNCSQRd5yGVCLxRLvbr7cll5+3x0cnFyenHC5tc4RLuIs76pe92zo8v",
-	"jz9enpx+9G2KDO/beqpDiITAbZYE4o4xVS3Q/qhEY0GVIib03FogIfGOCyS5VhK6hLI+ZFu65Aql2ahW",
-	"LNMwVRueTiFBzRSKFpwP24wnSrDLT/SsucLfNSk30keQJ25UXijY6fLLzNSKQyc/s6/l5b4C5VaDReqb",
-	"XkLuK+r3v6rMV/Rdpo/eUtLNibLhhPowaOiZnOCprJYW8rXyvPvyTiQ9SPEihVJZpiTaZoW6tylSPYRc",
-	"l06/Fe1mRbsy8c0BiqvlsZZ4lu2LmTEsrSujlZudNiiWPYDw9R74joPbKgJYJkJnK4M9JhnsgeWpVJ4B",
-	"M/mYJFLNWkIV5MyXOxeOsbFbgMhhAhxd0OMY+hN3CQqwEJRAGrgTGYRLwexpxRH16Q0xJT5MOQoXbgbp",
-	"nAdJtjWk5NmsbQpJ+SG59drMuGr9YaxsGZRnLfT//7//n5+IRy5L1CZYg4fgELn3bSkOsJaZY3BpM3J6",
-	"T/CmteibwaQb37Oxrdb45DKbbXJOkqWtj9NDAWa2cbMJWC2Sid7YEuHL2fmrkR0YO0Grypb2RZgKg8o4",
-	"Uuf2Ye3RY3mVnLVcslqjgqZ1xFkvoiatb3ldrvm8yuZlPBpB0vAHElLsmrN+M4rgERAFEwGeDQBMkNiF",
-	"ciuBmTSGKRMRaN1wGTpmMGWKjkGBnpSOWWwtVwpNom8QkJFqQf72LqikO1IJgod+tmqMCeeG5+C0AVVr",
-	"B6qLGTXW0I8+J5CYDvRqnCUZmXZorTaD8j1gufbNC6amC2gMggRchC4lD5I5qSuSo3/JlF8wQ5jKya7U",
-	"ziCpqGMfYENmtUYiua3UlFR6MWpgwLXGBvV4TPbzeyzVDhiIdk7e+kiLdynZMwuwh2EcuzJxnUJFgwBk",
-	"W/8AUdv9YWy7c7SZnVcflJc8dqqrHMRaSeVjW3An+T1ffopxUMSJQH3OwzLl8shefwXVMj0rUF7MoShu",
-	"uE+pzV+/m9MjkuJ+DW+54m+zas07FyUFp+xN3Wh+lVBZ6ABB14tEDfLhpVTLNPJYuvrcDRdrQ1VXfu9q",
-	"0QJKDPeuIeDbYUl/ceNfhhKGSZ2wgvhuh7Jz/ZIm2ntu7AtUV0kSK01vNkcmbZigJnlpphBEn4DtK3mU",
-	"yLRpT9JMiKEW5UzISh2ltTGBCbQZZK7ClCtkch7B9taI9SC3UJDE6a9ztPPFmna53lxV24XtbFrstIN+",
-	"W2LnViicl7tYUPoyQxhSQ/Gc1A9HG2YV2AIMu0tVK53gTgD/m1S6ttBfNR8KYHhhKlRVjIC4Tbn7Bf79",
-	"athlRFRBseQTJV1DFi1LFjKnt/DtD3qs2irwuzUVbE0FVfDCwJlM4o4T+18atyEzyAAAKUvMAZ7T/meq",
-	"1awOx/DlXxiM/7L6iCk7Y8FqIQQZxWPGgLBAhYWxTt6mOuwoLoC/szgDf5uXQWBsaFXw1QofWxjfkuq7",
-	"sOpCHXXo+WrkiS6pjmBTFtu8sJL8GQxoFE7JLqVyyZF+eSucbCH+ziD+0gRzWdGEx9a0tBTEr8dTKphR",
-	"NRbMcKDpfpF6gcZxYTKpVCavynajrqNDFFARmMQlaLSYTcoCly2eICw0lBWpDIdhuMXLLV7eA16exSpF",
-	"S8oU3xAbsjrH7pdYElGVDdnuPFt438L7XfMhMJ0+TjYErdbmc6FDi7C5DgymKIRMmNAcvrJFtC2i3Q9j",
-	"Mf0SNsdXBI+I3P2i/6nKVc55RLagvgX1O+cpUP4hVzriO4kE58o4yGcR4EPGMPswvEbjRkWbW4JGm7e7",
-	"2eaZqxrdPvKQmKPc4uoWV+fj6g8QQp2UZinH2aXQ1DGrAZadNHbEKj+7X7Ta/zUTUplHsB+xPMumTy2H",
-	"8RlpcTG6p/OsEyzm3KjbULFHGglim1ClwVcaAMNVYkMSNT4RuApB+D2VymLJ0gCcYUGPLy7SbGobF/nI",
-	"kqIzdbqgHBVEGkJLMz6uRrjz4ZGZygaOZi+O/fBNNSQfKWiF43riKego5MaDxFtlyn9Bs0MTzy60yl4v",
-	"CRVJl/33UFu2ks3mtJAEE5KYXJvSvYzOUZj58YargWuIKl2dPjwkB6YjcNICCpoMm/yEgLOwXhysuxDG",
-	"10jj/VLTcliKgy6qNy+dJRGF66SypvmylYN7053PS2H9VExN0vJ4LEzpyTdVBm3LFzce+MVJyhZnGeI/",
-	"q2G/lfzuVP8AQ0LG3lCajJABeVNcE8iZz7jqmFwd3/Zx89NKSn7a3xnbZt0mD8EWDMFdSZiqozMuFfT2",
-	"7WPK2kyQUYQDIlFXEzj4TpbYzqeI1uq5BotrP92L4WRr4NyKFtWNJgmFSYjLxuwmWZuJNfSnRpMl5W9X",
-	"JBZqmkCTiVQGL5O417C//KBn2IxdZSu4/80F90wT8jSlzpjdHU6lkLas+D5B2FZQtljBBepOEEZjGoUB",
-	"FqY/QMygGavBb8N6XQZzsSAP5pvV0efviTl/fVE0gZ8pwP5nNVheURgtkS9nBLktvd+KX9+Q+KVBboZD",
-	"2No/S/OHWZlLzmm47ZiD5RlUoohKZfowQlsCrPRmPSRdZWZIl/7eL6swkV3gsrh371URsMIR78dky1ke",
-	"kfE/cLfSQsS0r8gghSnUku0gZ3rKTXWdy9ZPcMPNdxEkTUp2v6jJaIEvLNvg6HGDuFvp1sX1yKA81wjM",
-	"NHbJAG0KYBvJvnPDadbooKkM8He/0Cp5RedpSdatZLSVjO465TkJdUi6UGeynhFUKayCPgvTn9cFa9dX",
-	"bZsE/Y0mQWdKTd8fMfYqf1SQQj3rXenycOLq40Ht0GRXraLO87ZFFyVhHdpL2sJNvun/qNCQS4WaL9DP",
-	"9I1mVj9dnH4skv7P4jz2bD6ONOm/uE4K998ASbfcZ9NZ3IkTcTkCMaWSF4pa62VAuKm35We22HC/WRAZ",
-	"meze0h82wzq9B0qzmMXVbarFliD85VItCllk9ViBYiZptb1KVrlVI9Xv2zaXItvWOvfIrHNTxoUMrzOh",
-	"JhPTWML2qFomJP2BtMVK2OWC41cTQbdJ51uW8+Ay6ArR8I9TBF0q7nY5+TODqFsBdEsNvnkBFIJWNyd/",
-	"8ogU8r5K0ak0G42KDlE3ppHaoTbgLu13ZIYN0ZP9xuunZWGrf5/KFluE2LC7TENbUiC4bwKMMAtLagVr",
-	"QNsYg8zzosIUkEOGyC01aRouciMiPWWijhCVHurGCtr/mJ5uyceZ1hPg5RhgCY3DoP1ODtlMt1VAxDbD",
-	"kZa+J6YnawYJTW1Oh4bFWSErFcbI5INMdYoLqWv+Aa3QJBoLbs65ohOER+QURpN/n8SQLX3YpEPD0Adv",
-	"qjxtBifzfcXmUYcs18wkX1aqKJAPLf/mKgus14jWtpwiIVUdN5JemGu4DFGWa7diXSF/Nb2RKm1YM1fu",
-	"IQm4cTAVVCqtzYQKF00qt11atza5pW1yGVCzfasqh0ZPhXoCPSuLiS4RJLTIYEKj64Vxz4ZIPrzJeT2q",
-	"VE1W8Wpw9IZ66Vu+fyqlj7sKfYILdJQJdSdQKmdLfrbkZ/mAXYvgc6WiAkJTwZZwaUttQH7F2+P3x5fH",
-	"aNoW4dcRzGhrwrIB0QJYaOyeVGX6f4a8SJE5J0N+Q7a1Mrc2uW/RBFEarrsyPPNoG6b7LYfpgrFXOnvr",
-	"rCN2Dnle06K1RNSt/o8zZBVjwcKA3KTTBO85qo9ZkDaesM2rizpPHCDJzXuwEFdMHHo4T3MQvaSQm37W",
-	"xg5gG/bnvx2QyFVd8WXAR0T6bTbmcRRmGBCOIj5GVJUFCd9doVk99HrBwX9tsrBlcncZGJxXR6tazZyA",
-	"uGuIw1yLmckUfvSBTbDMbUzTI1NgLPNJTCeLQpkW2lPW4aNzMGD3S2rpqdQDADO11Wm25P4eepthltT6",
-	"X6Fuzx16N34wae8LpFQ/4Cyk+g/fyIVHx+8RuR0JYrLr+Q0RyJdx93cSKN9Dvguk0P+PA/jQQz6IarfK",
-	"BwHRZ3zse0ma2H7j9QvUnSgiDxBGXRwm1fnabL/RMIKkBCF+bGIkPtmafvq9hEwhHI3xRCIQBYkskSRT",
-	"1L+LXqGYqTV7hWK2pS5b6lKt+gueqv3ifLQjIgZ4JFHMQohySlB4paIwRmfb/XJNWfi11AWiURL5IywI",
-	"Ux39qkV1+4SGvofUgEurFw4w69v1aSQ2b5XVh7mAFSxfRwwG/ZmysHozBPhkiZDL+xaT4Si2YvIjE5MN",
-	"ihgxWcN+Bs8s7G5EGM6A8udC7Cyow1HgNTCL1diZFhTpEmN/MRYcU0MnW2Oa6X0OPdTnCEec9YtQ1cjW",
-	"sOGtbL3lfvfgLwBQNg4DHEWGs2jZLwHnhYi40FuwOjjDl1t/wbfrL5D26u+YlC8WG2DihVU8Dhnioo8Z",
-	"/RMAGEQsJwMaZzTX5B2NBNe6mpMO81/pFxTBw0R2tG/X0aEV0gyW5e3+bWZdC/slWleKRZvXumDstbSu",
-	"vzqmbvnOJk34HhLEuM64QEN+Q6rTinma1QYKe8Ck26oeWzy474xKI4fdW0mPNZjnPdXx2Exrbsc4t8U/",
-	"tnTjL138Y5p7Vs+8LGChVcp+AFpta35sDX+brvlhOOF9F/xYR5tcjEmrlfjIoNhWGt1ylYeSRu+8uMed",
-	"CqN3UNFjGi+3IuUW+f965TzWkChJ2gCltJBHwGOW1PEY8DEaYjYxwS9Q4MOV9sBsYi2nBkkTFdD21PIg",
-	"aHuCuEB9ekMYUmOaBmo3PIgCxwz55DYgIz2j/n6MZZtB7QMeK9SdoCGVCl8TZKKqCTMRNHYnSHEO65vj",
-	"syNl6dSz7kM46jF48t1R6RnrNS9NFKzhiAbkX/bvesCHNa9G9Qh/xERMap5LWbbUWVMhKkjoUv9SOjPE",
-	"t+8J66tBrbX3/IVXG1Lm/m56NeiA0KpJJSjr6yssWjANjWM2OQ57BbniEfWSBZpzr62+pNW8/PZgj1lI",
-	"wr+wwP+3oFHHLJTgnkzQBcBRgz6UU9A/dU0wW9aATFbp6HeZRthgQVBEb8iB8Y/6RMPSPzR++S4Qh3MX",
-	"jHNDEPyu12N60YYmlUMQJBWNIgTkqjiNeV3qoScZQyxifT6Z2BhZSDppc8jPtntPFqQ4L6UH+s3cUkLS",
-	"w3Gkaq0ejiRJJu9yHhHMzOyPLYiIJLUattaExxRGRFxVDN4DDg7YwgUQjCiqQB0S80FhCSWfjmxUnh64",
-	"g/tECzGm5JHGSN5LGvp+J1FIbmhAPLBW218yOkEdHdpwW8TIOGGuJhYDHlHIRHMIb+3ebYYDRW/SXLQ6",
-	"+mSa19tO5RhKf2hxJUMgJPIPry5/7FwcX1ycnH7sfDj8pXN2fN65ujg+903umPRghTwKiUHowgBg48Kz",
-	"p7dOgSZqqhI8qzfqzeaz+suaZ4hUseiTHnetVfvA/6RRhHef1xvoyS/N5gF6T1l8i25fvei82D9A4qbV",
-	"3G/UG0/RDyS45rt7jWaj0Ww00TsqSI/f7sKv1csefCRjt2GrkWWFrVkVrQJGn0gZk9COui0J9TcTaE5H",
-	"hMmMQA06SoroGoV/j6VCI8FvSAjPwBqKxRICzrQ6tiu4wkYXK6kPhxS/JkwTFhmPiJAkNNU7qJJ6cXXk",
-	"myFCHw1xaBIHGLlVphacH8RCAD20SbXQxRxGTAvMmZxcPcWEx5C3qgaYtVmeOp2fXh5eHncO310en/t6",
-	"WjKK8ETP20+aptvZ7Ax6XJPLANKYRF1CWHYbkiNBAsJUNGmzJ/npTv99fP7+8Mx/aj7XkkIUkQhZ2iYd",
-	"M+kKPpbQDH0UYcog2JM7YQwzOSYCSUKGkO0LImGfKxRxqept1maHaL/RNPRdj2Y5Qo/HAo25CCWiWk3V",
-	"IGYSRbpaN00O8UCrwqYiTP7XIKL6HK7JxNbjM6v8TqKA82tKkuzjNnP1L3FPQc6JgYwOiGS+h/wuZSFl",
-	"/c6QyiFWwcDyOpi/I0gs9RXgSF93UbELAI5VWUPFOlmCSKIF3aUIcqUcZIDse6TIyVQ9fa5bhfEOLNoW",
-	"wL+Tjg5phQzwVKYt7YBscDQykGWs3oyPUS7ZY1lae0ME7U3Kae3RALM+SdvAm0yvGwKYD3oQkLTxACsC",
-	"+WFFpNy35ioBIGQCzzUCWH5i9uzsXRli2GZ685raFJLBItz+N+znG8VtO96FwiqWW2PQN47bucrPszhu",
-	"UKJLkMLXZB0UXpQJMr8WdURvSH2+sfhv4dTdAnG5RdPB7gpGy9ksizVg6ttTQ7eZFtOZFpUhabX4GDta",
-	"QdALUYqyfnmwGMCmfWc14DQfb6HzW4VOY5hNQCAFUPuoDECLAoE/aWk2qUOfr94FYnMdfXIVt4xV1Nag",
-	"t0HDv8dhHzwzZFwWL5wF1jvItbHDu3SbDQm4f3kc2VoeN4KR565y1pJIicMhZamQrDiPyos5HyL9O1ip",
-	"WNbjAb5aNORh7IrbhaRHGZHZKtNlJQwuYcrHHmmsV7n1Cj4yr6CyoOOA/AgrHPF+TOYXEobPdr/of+Yq",
-	"gj8kJb6mC6YrW2XSgHmIpMJzYog07GwDfbfE/x7S/oE+YxaCawegkyobgLIQSRaqoivDsf5wK+Z/u0qo",
-	"Mhdfkcwuy8o1dCxME8yWc4IYLsZtnBKPEmkjiZwo1gAS+N289K+HXivR/i+OIltCf4elcgEHErdXuZyy",
-	"DBdwshLE5+Q6UUHGU6mKcIyDAeIsIAcIT3Uugshi6Pli4gaka2BURy5qnDq5TuHIc8nAaIT75DtZHGEJ",
-	"aSBrdL1aKo3kUfWX0Y9i/emeV8tcUJV2WDeUjNPnn7/ee7+ZqVtboS3WtunMVl9cSl8cOwMjRGMN8QSF",
-	"3DNUk/G08bXGkGyRurckoBWaYAGZtFmg0wSymGit1uHqgcnV/CvYZmI/3lZLRhRI4H/Ao1AixsfL5F5n",
-	"gT0L52X2k3PS1+xemOQJxlUdnSdlFfPr4WNGQhNaxzj8JUww2xiLUB6YEOs4pAopgWkEBhdZbnG5ktvU",
-	"6q0gfh8WF1dbEWfwKoNTGhCX9/mvDL7AWLaGlm+3D1NKMaey8wsBaTV7S0aGKLO3OMpNWV/rZBye4+gg",
-	"G8xuHa+ZJVOJTLBjHfkjoaFaUSJNGo2raN98gX6mbxDvoZ8uTj+WGGqu5J1l4Ouh1zLU/MVRbMsfNuSO",
-	"NVghs+msgY0NHttABkgctTkIFXmGE8HGAxoMjMLRCTDb/aL1lnKrzJuJaUiOA2VtMVyg7iRjoilt+T+v",
-	"U+8nvQpQZI4wW74IfaLVf7Ntx23jXutE9748jk6+H/Fw+W6+W4PKVrVcR7XUku+U/Xl5M4oha6BfViFr",
-	"p0wvYayntHVOWAhrKiFVQFm/WVK1Nb58gxgCsFyKIYjxsUnv6U4QAP90J6yqiMPFdS/iY7DNuKp0AWYd",
-	"EbPdL+7XcqvkEWbnMftk37tbs6SbZR1od8eyhfUHh/UPeJLa8UTMTNtce8f/zICyu/cZUA4GJLgugWVZ",
-	"DL3FRaey7kMtVwsoflDFjejWZmTvZcF/CqK/VUdiU0urtkJsKtyaw+JiXh2Hh/Ah5q5skagLoOREXQ9S",
-	"Q0sFh60UvKV7q/L4IZ7M0MDFTL6UMmaYfKwGuz0O/pBSOviOC8T6lN2iJ77+oGMtaP5TD10KTHr0Gj15",
-	"ZwY5jNXgKazqCIfhBD3x7egd/aX+wixVEmakFgt9LhzWDo0gGaNLelyQNoNiFiMsoSwEZ8aoMJ3IGfAh",
-	"kbYQsCtl4Hc6P3Kpduy7vjkvKpEtTNFC/gVRO0fwtg9NjFhfIsoUN74hSP5uuz9tqYQ6OoW8zWRGX++a",
-	"C9vRpYXeECyISGfjLJogSPGmmkyYTG0OZwBbkhwFmAFDwdfTdTKgWk+bdbkawIyZU0NAYaWX5n1TIw/K",
-	"gySSDegahM8zuy5nYo04vyYhwqqOLsfcHllyEVpFAkuNyRYPoSSFPncchoLIjKfNVSVxnecVNxwTJ1WM",
-	"AhxF1ljVJQPKQptJfnl+dXF5/LZzdn76y8nxhZ/k11OG/F92LEiRUP+fDwswTQ8VYRiqQSYVQ3gvU+7C",
-	"/AzXbNZuC7JRdoMjGnbgE9+UaeOx8uxq3p2efzo8f9u5PP54+PHSRxJPpC3WAV+A4arNIE/YXK3psZ9t",
-	"MiAJNHSb2DV8B9+4ikumkIl5JbsJrFBIez2NBa4OZWazqVjvZwINYqkQjqStG0JVC3GWawWrYawwCmGp",
-	"8phtVlQfM6mcApnLpWUxI6LSmihqIHjcHxSZ5h32EHvhVcramRqTAADmtqdK3AFmeICcfcdtXemTiErl",
-	"2/62VOXraL4KX794TUjvBQlw+CzYe42f4Rd7r/deNciLVy+CXkmVOrOIzVbMywWW6PvuElN5iwCOhTy/",
-	"8pAH8ZAw1QLqXrzMnBGlYpWF5JOL+Ws10B2a8hjm5C//c3bcOnnrH6A+J7aERhaeDSHvUSE1MY04QyG9",
-	"oSGxnnkaAuMDBXfIBSnZ7ygC00vRfh3kl13M8+az3MU8q1xOtMDsaTmXXrLmVVMy3xEOBmTniDMleLRI",
-	"FIOX3btfvVrKpBZ9aRNv7csgAWr02nH53sUNKhNWSsFgW14ddgZs3fiXBgEKh7cYWsQweO8AEaZ1h9Cx",
-	"boB3Ux92hXWAj69VVggzzfbUxFqL1N2IoMOLo5MTQ9H9/+17+ucREQFhaset7cnV5budV08X19xdbsmP",
-	"Tji3FHgNGV1/nhfVH7nkTYJYgFj82+esHH5o6/5gJLRkJQkaCX47Sep2KA78DSd4bxlcYUo9yNoDgiNN",
-	"ZMqsDSHpCxxCtTSCWUbA0vp0Fyc1w6QH1Wul5gSmHhok9AecFfjSfiDqRzPvugq+W4X+/wgrwoJJZyhr",
-	"rUa98cqrSSiWU2vVTCcqC+t/RDYkJfnZHMKkuj5uV1+igEsitNgbYIZCDsHfWj2aIr1r4NlagLja2SZH",
-	"FfIxS89yxKXqCyL/iHLnGbMNn2gCbEnDSQN1U2d6TpSY7Bz2lCG3849UiYl5cx2iNwdXL5Oq8CqFiSRd",
-	"LcGefDXEiVRkaFEzojfkz3klKd5rYZjI1UpSnAnezXW7XAWqFm4/IRcjwQOtoIk4l6CX2/CQKEGD8pTs",
-	"E4bOBB9qUhdLrWJrdbTHxRAr1Kg36vt19NGUIkNQ2BCZ/ozY8nrPRfRABjeUGjTKDChaH44vz0+OLjqH",
-	"b9+eH19c+IliJG5IaOowADduM1OSAeCPhGXdTn8g6oPdzkIap/exC9UYcxhY+y/04/H7M5SoCp3QOUg6",
-	"Ee/3iVYaFY5Q4jex+k+m3RCyRgL3JYp4v95m/4W0FLx4ZFBYiGizhW82957tt/MC/LRsUYjZ9s43RxyX",
-	"DgPaMNyb8LZxKlYC3g+w1f6cqSUF5DJsGOlTK8P+M/3juswzNWKfnX78oTqtPuPl95nQORAKHpbnVRCk",
-	"YOMlFwA1V/4spUYfudbvaUTy4hCVCI/xxEMMDGrud3sumqIMYihPgcLCUvo/EHVOcEgflrBvWG7N17vL",
-	"nIccuEp3ULfSGWYKryQ//peaMZz8TGA2rRKbMY1xJhZRrVXbBR+SHWr6AuGgJLDkDBWySrqddtas8BEP",
-	"oUmAKZYAAWbZ70yqy+xnaX2FXM4iN2ElmQGyCX6zw8DwxqLZnVhjvKU0iXFPcK4yA2ZTHWYHNB5NKg1n",
-	"DDn88c/069QnP/vtaaZjuCm8ToXrFC5tJU94pgge5g7XtEUusdnYXQVgVc+crEunKPjuynzCQtNVMhuE",
-	"YMN2eB9gLzMetFMtXUQ2ZBEWlPnSOE6L28zMZKRmaLCtUkAyQ6WpqSXrwBnDseakgTJVk7On6crdFN0u",
-	"myShmJQZG6nATOIAqveng7zBKhiU7MkMgHrERM65pZthS2/DFAG/IUjSPiMhoiwBCWe6dtIhFbbNgIQ7",
-	"y+2tFBX0yk5HhJ28RYexGvx6/BHlPB7o8OwENesN9GSg1Ei2dnf5iDAa1hlRu3JEAgmOpuT9HTyiO81O",
-	"oz5Qw+hpZg129IIlnE1ftuaQYRyREDQ+MPbHzDTRr6PD1EsGlutsaAweZqEi9ZEVQQW3FxKClOGM/tza",
-	"vZVGYv1DbgchheTX/xsAAP//",
+	"7L37ctu23ij6Khh9e0+TblmWHcdJ5FmzluM4rdMk9mc7K12tekSIhCTUFKASoGU1X2bO05wHO0+yB78f",
+	"wItESpQsX9LqnzamSFx/9+uXmi+HIymY0KrW+lIbMBqwCP55RP0BO5JCRzI0fwdM+REfaS5FrVX7PJBk",
+	"SCfkirER0QNGqFBjFtUJFQHpyYgM5JiEUvQbtXpN+QM2pGYQPRmxWqumdMRFv/b1a712NKBhyESfzc7h",
+	"vWY0YpFHnpy/PSL7L543ny4a7T0XV7MDXQ4YEexGkxHtszqhinjtuNl85tMgiJhS8Ac7IBEL/9GumTfb",
+	"NTvry92XL58eENpVTGgiBew1pEovWslprH05LNpVLK6EHAuPjAcsYjBgQDXtUsVIwAMipCa+FD0eDQkl",
+	"/oCKvnmLajjwAb1mpMuYIEMaMELDEEZQdMgOCAsVs2vNr4+JeFhr/Vqzc9d+qxcs+Zxq9p4PuS4+wdD8",
+	"hAsZU0XYjc9YwAJz43XCBfG0V8e1MF+KQJFYaA6rixjhikRSDgntUy4OiBd55lGzQU578E1PRkMie20R",
+	"RLSntzjTva2B1iM64lsR1Qwm37Lg2WiLWr3GbuhwFJo9tGtXbNKuHUT/aB7of+wsuJlkm2cy5P6kCLap",
+	"3SdumasW8f7wSMT+iJnSCjY79tw+G4Vr+eMfO83mwXjxanDQkzfFh27n/E4R7+ct++7WyRuvTmREpGAI",
+	"BQbh+EKQPGc6mhz2NItm57qwd6YlGVOuSZf1pAVOwBwdTfLDD7ngQwNUzQSUuNCszyI71zVXMHTRrjQT",
+	"VJhNRfY1PO6UjgCEIYDrA0LNmhNcQCDLfzmQYaBmjsAAFdW4sv29Wn3Roi+YMkMeSXnFizC30/lRKr2l",
+	"8DWPjLkewGK0vGLCnN0oYkAoepEcEiHHhmI8+VHr0akIJ3Vywfw4YnVyQYfsgmv2j/f0pk7OqB78Y7tO",
+	"NHfIjBN8pwgPQot4Tw/awlIhRzeoAU34wABCgph2DSxokFNBKNlr7hCuScBCphm+78MOkVjjEJEZJJxk",
+	"aJJdBBkYXBcBCxDrygHsa702ohEdMu04yICHwZl5VEKS6ZARifjfj2Q8SvckSZcZNIPNmeXlkcxcWiRU",
+	"rV7jZrAR1YNavWbGq7Vqvpm2Vq8Z1OERC2otHcUsB7v05j0TfT2otXaf7wNYuL93igjjURwpGZXs5DOe",
+	"mCR9SaSo49WbdXuGGXkEaZbbp+FAFrka5AcpAzx2g8COjBNAci5Fw+3vj5hFk8wGYTkLkP2HiAp9xqIh",
+	"h2ssWfwhGSWvfKfgRuqEGhDq8RvSk2Eoxywg3QnxWt8j0fG+9/KXwQKuO74UmgldfCPwv3kX8r8i1qu1",
+	"av+1nUoj2/ir2oaNXExtjAV3uKGRVLpldlW8m3SCNe5JxqOTN6V7AuxItiNzLJNQEisWfTfFh8YRBzws",
+	"3AKMt1YUgR2Urj+SIbPLn4UdAOWVFjnviM9lyDIn/BMXQSkCU02uuAjMYSpfjqbWOIrk78wvAQbz3cpr",
+	"vDCTmZVZ2dXIJOXkciiVJpEcA3l0bJLrQRmZALaRoxIB69E41LXWTrPZrJs7Rm5o/mxmuONOIXc8oxET",
+	"uhRKL4G6mVeAbx2QvmQKWaSHzzvmsLyy5dp3eFC7DRziIufcdm6ZZkEL1mMveJULXYX6HhBKxjwMfBoF",
+	"xKfCKANdRqi6YqBX3SvpTTdwkZUilYwjn80FhMi+BKBQSrEKCMKL4m3w9TJ0t4fLyYhV24UZ4wBUMyNr",
+	"2f0Y2FBlVEOqkiuB5ax1NzJk6yW95qN1UV7AibnAAqe3NKTQkWHm9wIuVi+Yv4mMzD4F0v4rtr//4tXW",
+	"i73d51t7zYBtvdrb626x5ouev9N71aTsfqD+UsqwFE60lOGSEga/4iUQLmW41pV/UiwqXXk5hITcZ/+y",
+	"fzd8OSxerfl+rav9LKOrXijH8zhQQllTzXdsPwNbSSxILIJpvSeKRUfw/kCHk07ERjIqITFuqHVS/q9m",
+	"LDWSQjHQ7g5jPfjl+ONrGlizhHnoeFHrS42ORiH3qdn09u8KLQHpTroymLTIKJIjFukJaddU3DVSVrtm",
+	"tg9zi35lvnscRTL6wJSifYZLLbWkwPA0NKDNgjrhWhG7aKDxhAs/jI22W6tnraFZ40vZauzr26lJB5Zi",
+	"D+qtjLo8CJhY6pz0gCvih9ys74pNSEj9K9ThaZeHHI7OHzD/ql1b62kVz+XBVN7az+YE9HkawsqWPJ/0",
+	"ZnuUhyw4sNaL6BrIQij7YMIYyoghSsGdJ9AQrO3YDglI1454uhU0yIkuXIbOmff4+iHuo9RvZSyCpQ80",
+	"ObxR3A25Tz6dvzdokxim+7EhKOsEN5yRBEZlMNNcCUMHdbICa6hf+xEltmAW3Aoth/SKGb1MkiEVk8RS",
+	"vHaULJkH7BjJUwuA9szQY4C4AZpjrAdMaLM3NnWeOQfA3MNMXsza07dSg3qlj+3rzjK9lZim599jYsT+",
+	"Wl8DBFxK+Z5G6H5akntJA7I7zb2Xz1/sk+5Es/Xet5nEoB1OQz7w12sH/08iCw3LE4ouOOis+dtSCEqu",
+	"aciDDHas7VQ+ysyoAPMisXxzRfpSBmTAommw/vz589ZhZp+Lzip1Sa4Fwj4Jek15SLshW/qAU8ego4xo",
+	"+LkL4mutDdayJOQY9N0BF32i6MTMPk0uHgBrVxM3zZsBq7X2ms16jaGQgfaxFhnGCkwsXabHjAmyA14R",
+	"MInV6rWhPbpW7UQgXHMxisGsFvs+U6rW6tFQsXpN8yFTmg5HtVZtt7n7fGtnZ2t353Jnt/Vsr/V8v/Hi",
+	"5avmzu4vZv9LXN0y0uwB8WBvHuhCyvobIk2oRtGkQT7aCx1TZb1paxQ7XlPtD86ZikN9bjWFCpdU7TBg",
+	"7GNxzUI5KgRksOIy6g/IMNYwA2wSoZkFYIisW5cSj4iMrHKV2foPVLOBjBXbynov5x+Afe92QH1ENQ1l",
+	"P2ZrP7Zk5HlHl1dIVZ0oGWl0kjilem2n5AI05r0P79zyRAG233O1fkhMh86cab2m2Y3eZtdM6C2lI4aK",
+	"f8baZn5pWZxrCx60yF5bGPLeIl9szECrbY1y7Vq9DZ4FeBbJkMET5/Ju11p7X9tisTt29ppxfgWIsH4U",
+	"uLfLZf7VXRKb6QkWIU/AfG5Rx/mso4zPF5Rm9WiIjVnNXR7ccmf2aI5Fil7I/RXFilepWGHQlbRr/2LX",
+	"LJpIwdCi1Y15qAkXOZEimfOxSBOpw8mnUcRZQGSsCTWiBBd9RZSmYo0CwxsLA0vA4czZ7xqRztBRCF+k",
+	"qpNxz4PJ82v2xE9/yp41WkTXftRuW98aCqxkoUxx4FmKA1WslhCgAFbL9Ho+Gv0DQzQeHCeK151Y6+WI",
+	"RShmCsaCNVqm3spoTKNgnZfBwEeS6pBgEdJ5N0S7Fkg/HhopJWI0eMQXA3sZ0glsJZCGNk0fP8Qub2WC",
+	"l+eq+9lAZ/D26a00BHDel/l4wVsjn7n2W1hk0svfSS/fuiU7EME3e6W5uR7yYj/KJOAQrElJfGsS1mhu",
+	"W9MrJloGdEWi63KVdcn3ZByRsYyCxwISD2V8ghCzO1GAkpEX8be+eTGnTqb05lvUO2Djd3OclY7yscgJ",
+	"EOt3B+cg49Hic5Dx6LGcw8peS0epn2fNkWvxZGbNlbg4guM/JG1/PI5Ra8M9Asl0uRtz18RxiA5KtzV7",
+	"f538jpfwjVQ+3ksz0Dz+Wc01Qg6zSxJsnWzyoXjdiVIxCyzrvZ0yuZMqk1YeMf/schFw0QfzGhUBjQyu",
+	"+REzYlMHMkzmYVC9xm5GPGIq++puyat9JqxiAdFFPFgigiwIWadgqp2t3d3LZnNmKo6o/6zRbOzsPGuY",
+	"IUKqdEcxJqrsCgKnisOszE8d2oezr/lxFG6/bDxvNM09A/TVWjU2eTfo/uDzU/7u5NOfJzsf+Yk6GerR",
+	"L0cn+ye/v927+D34/J9wdOR/Ovnzl139C90J/80+jXYvhc/fH71rsp8Pzbd//vLzxz/p51fxT7ujZ8HR",
+	"u1cNNnn3J/383/yUnzR/ufp4c/rz+X+z4c4n9vvHnX+LX94Gf/5bX4rR6xPRbOz9d+3+7QM5cF3E8SwU",
+	"1jGS2hD8Ho+URiReH2X8wIZdFi0pL84zxvz6BaNIM4GmpfDy9bd7v4N0v4suIJLjnAxrdlFHFcRs8FsU",
+	"ZD/KgK104dXONj/8ovMdwptqwEeqBYdrIdyeMUh8Mz4p8NF++8d/h0df/dgfizi9SrhaavPYm7HAO19a",
+	"avdiNxyC8vNGkB5M+sBWLUyRFpKo2B8AZFshDh+MKOb5rIfYn0Wyy1aj80pTHataqyavqm8c5iva+H/Y",
+	"Gg2nK8byJSC0+6rcgF0e35fC0mVR9N+Dm7DXHTGYCyEJZhWIv1UMocsjuhM2mh18oZBi380xyhnN+Zvg",
+	"jm7bd3aeVc/ysfDFpX31832kEQz3UL7RxcEBb6RA3udCtx7NPcjwDoBShosBct1y7q0OQVO9JltLBiil",
+	"q5ZTi3ACA4ob+8vG/nInNCgHw4uwD62lRtoB7+P65FVIjL0TySEZeaFxybz4F5AZYMN3c4yVjvCxUGcL",
+	"0us1422I77qI7/2bOTMAUdHQPJ8a3Bc+O/GiF6s1BMEACe9EDAZ7vDEweW6TiXfJhLp4zv8IL3p14uUi",
+	"fMwDi6+dIVdDqv2BB0WOsmfgNcgpulkzJg7ronxsSVTrljQ31Gx9ouTDELOKhGyNghqzlRCojtXaAJH6",
+	"ml+zpCzDRtlZP4Q+GIgiqMxPV2N6YGNdLM2XcRiQLkOij7UZsRoj1/gjVqu4K/BWx4aBrA28fRmbT5/V",
+	"H9jglNvdvBv5UY7RGO4EITI2h4+lL9d42Fpz0VfrV1bswIupI773WFQWCGuyz1aS96YDsyBUck5cVsR6",
+	"EVODfGCWkXrWFYpVlp5LniTCm/3Ze1onVF0pKP85xHq7VKQVk9MPQMs0r8uIqIEcK0KnNuIivRIZLv0Y",
+	"TsR7us5IrzVd+CrFF2Zv3J5myZ2X1mpY43UvLNXwGA77k1DxaAS63V2e9xGOu3U5GbEWGVOhycz4d3H0",
+	"PUKFRJ46GbHHdP4XEPC6QpRwmsRhBui4SN5yypaNHl7XIZdF7z6iA1Yru/4TCwEbjmREIx5OOnGmXkfZ",
+	"YVeLDlgjmD+EK/9Wd/q3igOwULhumQ6HnWsqUg3yWuoBoRH0XYiYflyYuWLxm9Uxc07NnDWiY1nJnMIK",
+	"K3USi9Ago5dK2bY9CNr0XEeQdd7czFSLBnCvPRgKrSIKWmPvTibddU5trlT1tJMD2Qxh2oc2/N5lta9L",
+	"KcM7cTS6gRf7UGX4l6grYzZ8J6dY5QQfi8q+7hzlpSrJPeIE5m+pNt3KfNllLk4VGJhTqC69MaMIcZ+R",
+	"PB9/WLpbvfhdEWsnjBuVszqHh6JNhUj8bbDpjBHhAws4vYSqU6uw7OcpAFUwGdRJX2rSxjJbo5ByMVWh",
+	"IrMwMjQrI7bO/uNg6wa4vOlNrbGQ8id1B9kkZtBFjClWj6WOXnJhWJ7c13ZiW2ScY9lyrJD+ZX4R9/rU",
+	"RwuSG9ybWCPd1Vv/FedKW+1JqHBuRsfFvXHtWO57jSXrwdhcNbueEe2zxf4HGvkDFpxR5E1ROhjXbLhw",
+	"iZD6Yy8tXSKNIjqZOVdYTzpF+QnjomY3REuAY30nCvh3o5cZpr7EOWdOGWLVF9IoobnGZHOss1/1g6mT",
+	"d19nZp45/XrtZqsvt+xDQ3Ea53Sc1KCt1w7jgOvja0ueym5mBtypr2VU3E6hx0WfRaOIi8ROOSWMeWqi",
+	"NBt6Sac1Xw6HVAQk5AKzCc1DNuyyIDA8fhTJfkSHhrLNLCRgmvIQlxsE3KyDhpmbdK7MaZjgQVH7ik+f",
+	"Tt6QaxZB7ZsX2HX01fP93actElLNIgKlIxUoT6TLBrZl0cyq+Kjw1OR8scLdd0assHbFDi53ZsAsyBWU",
+	"YM3ZPSi2WILzHbHIN0yeCSMBBFijtkW8SIZsG3P1vDrx0hIx9uF2tsmReSPNXNyeiQZwAxWeUDS3J2VR",
+	"Q0mdlMw8IE0AHSrwPvAtJwVaUdHMOtNzcrqTFkogufaUAdVsC54WrBoDH76UFcIaD2y7QVwWV4R2ZawP",
+	"CBuOdKafo0swRCtv4SwuhqIYwyKlyfOdXTSmOCxDRlww4hTdgOIkdoeIx3WH6hmIqrteLA5oU1wD+M4t",
+	"Mweomcst5AYJxclZKwwCh+FpD8Jc5xJdK0N+rU/TKxfuUInHZQjfIhYH485u5be0rPiR7cRAi1kZhRV3",
+	"2DUNY3ilw0QwkhwvOAG9OOJF4DDztVrq8xFY4zuuwGGn8ocKuFsHQWOpKe2XDpZW+dYytyU+nZZLCrdd",
+	"n3cX84+6fGlzNlx6ikWYka+rvUaEWFjMG6XNZQDffpZUfy9mvlbNy6/K1QSvLo9+sF9AnCO9OcFvdlyj",
+	"RPf3AjRO5y09fHsOMwhcJEDPEzdmabZnztJLHLdc9MNsYSW0dWRod1X5be6O5wnlmWrkOprMbjm3hQLR",
+	"w+lFs5xdhgUjJMlzCrk1jWwhNRYQdkN9HU6geKQzTGO9LajUu8UFkQK9rdAg0t3AzNT5w6hj77PiptdS",
+	"hriQgPW4GZzrpLM88mkwGQYSs+Ln0xrX2BF2vuCwH4jdTV33LVge1lyfBZgrNintrzYrbDpMAFmtTn6X",
+	"XKA3QoVUDQoPvY4NXovl4FSaXCj0zSCJ/bbuGsianRTe4my1+Xu/Rjz8W11fWk99FeqNBdSXWDBUIceZ",
+	"bkW+7cTFF5OvEV+NgFcsnn47KltWvf6euPvMySwLKSsCySoWF3YDtuRcc2RnJ8bVdaUMGQUxIFtZfNn2",
+	"idVNNXAEEIiNr2dUwGUbUWYP3WpWmT2Uwk4ZQLsC0Ck1zBxOxKiy8tWUVQA6QNuD9lpkDKwYh8qx1vll",
+	"A6gqMgwuSYbrNR3RQtNFbpF1IgWhJGBiYtcrGI3CiVu2C86fEK5JwEH/X8NWdBSLxKNami4QMRBkIFzY",
+	"HjqGDUMI0ECORYaPJRc0BQ1pLe+5enNRP4f7pCIrEpAM9iyiITPtku2HWIECs3vJE+gM6smoTwX/EwR6",
+	"MFVhY3ibX8foEGOs83tFK9pSmFuvybFYAePrtmd5pbzmc9Zb3Yfgpr4dSbIOOh4Uwp7ronCIfuQZajTd",
+	"6+HLIpif+mDenPcN7FN7XQLe34AqEZzlDmIJrjmlcmWuc6e5u1cv18GW7htfyTFm3Q4zl22x6C78YRlY",
+	"Xhvs4jZK/XuPYjcli3YO/XU4xm5xtIWn6iLopwW/gBVrgT9eXp4RrFjXKJQGmBuxwJHBFRlH0iiKSSZe",
+	"oYKYhCBMj/JWRmTE5ChktpA3HUJLdQKdgbAuN6qkXM2uMmOddAEMM76jcEwnigBeF/H8XKzDghC05MVZ",
+	"jx/OXsdzTvfrTi87S+mtfSg7pKWO+jixkc5zHM61wCcO5pXUBTlKjIhznafJOk/tBw/qqp11tCzvs023",
+	"dJQeXP4GSpFpgl4zNwChQyn6BHJ1FPEh7dV2nRrSgM2KUBkMm0UOW4/yyyKTi30xhd8iWF1JibGtSqzC",
+	"kNMXAr5uFafArMgEFfo7NeXA1JkGU+CUNWdLqK7qo7xbXWSWSiTg4WShIkJfCWVnQRV89umoC+TE5NWU",
+	"SPxWacUFcHMM4YHEy3h3PIxHcLN4QPM8O5OXOmyTdC5oY+rM9+lAs3hyV+dTr2WWX9mcVXCjRVatOed6",
+	"mlLbKUqT8ZUpNqRCcz9nwqmxG+bHmnVoGNbqBXw5TbaVInuodUJ7Grzq3B+k+KMlUVpCpWQm4qGBkukZ",
+	"xKQjRQfc5B3zl7O16PQx/p0BppSMzbFDTfF8ly6MEAIodwD09UYzAYuVPSLjSC2Peep2XNWJu6sy1zIg",
+	"mz4A4qVL9mxd/BGNtCIh62kiY6BxIg5tdLOrOzBlBZ6msvfH2zMHtRSLT777ujT7zkbXlYYbVnA4FRFC",
+	"GHu+4lbiNftyKyULGicVcgnUfgtgJ+tr066tEqEoR0OcbIkXqNDQkPc/Lt4OvLXQBJvvB3VPBgg8yyXs",
+	"DrNNwO7bLWWXvLpXCga4GDF/eUdDKYCRo+P3hN2MorRIS8akstd8tV9JFcel4QtTVpndl9NGthHVmkVm",
+	"+v/nya+HW7/QrT+bW686jdb21m9fduo7uy+//k/h8/2vrXb7+/9pt79/+r+KgB46ci3vpe+7z+ZjA76W",
+	"52/F+JDtC3Zv+GAWtxQwyXi0AjAtaX8rApYfGQ11QZCzS8mZ/SWkmgl/0inir6CQUzLiok+0lFfQ0nrI",
+	"w5ArZiBf5RSIQMaYxGNXJeJh12baJoqZk5jwtuVYFEpAjiO4t9UfIddALqXS/YipP8KC74oZhp27CJpm",
+	"lzWA45sAJPYjim0yY+EeL5wzUSyT8y6aN9fzZ/ZGMuW/KhQzypTxLbw+1P0g1cpQIjNEgxza/PDFoSVu",
+	"MW6Shfu5b+zMH+YSWPru809FRHsUd0PuQ40FCL9+8XznxdMD4jnljEEQ1fnFYZ14fnTt1Yl3Y3+awE9n",
+	"W7vP9+2P+PwGnh8Hu8+f77yaVdVo2M/C4PnF7vP9Wr127P4fvLk4LEQTP7rOfggTwwcwUbFuUUilr0ok",
+	"syuU4tKVHZrhj2r12ulPZ4XjF3OBWOXRmfcLP74p/HiymH2YdeIucK46nGkRqL77/NMF04XBQ9W1WQM5",
+	"i2QNGLBoBe9lv8+CcsPGqpkNNqxNXVkj1Nwkh7qh6pG8mSyZ7TDX679kSkMSgcWHzKU3OCV75QyHRbJ5",
+	"mU0vDWvXTNQLDC9wsO4shwegacpYk0QAVO4oeYTmfLUWa1/l9It5EyDMZaNIlkl/uKX10IUrO6ZeYLWc",
+	"jBjWbCI2np3YjzKVzGyvtfFAKkZ4QDzzt4d9wbg6IFSTocymJRSCzbrTLdAgB7ABqRarZT/MxuPUi6Iy",
+	"prIc+KgCgXlQtWyK1t1CP5uC4MXafGoJl1IX3dK9mSawBVtBSGCxnSCFukoxXDBK+bQPev1257e49g9J",
+	"ete8yI80CayYMa0UHZIZtF4lXCRd6n1LwDOHtMwBu8yG5TTVrgwmy6U8LrRKDpkeyCAnz55eXNbqtbNP",
+	"5r9vjt8fXx4Xio0jihpvniJcxP6AUEW8bTri2/nEwqmIcGs3FpL8EbNospiG27XaqYug4SMbZ/S7ZU7W",
+	"FXyupPy9tm8nAtEsp3LF36y0ZcjGd8pqhI15TG/JcLNFSYOfFIu2Ds3vhUs5IEM6IV2GqYoN4mIBoARS",
+	"mmrIFfGrcFlLHafzBAuvSgbsJxvYP+PcjBihkDZCfCrM8gYsDLKuH+QztXotGxCI7MXCvWZ0WOxvTw8v",
+	"bdVZ6jakKHNAJCKYyzJpqa4p1JRnLFOQu6rEU2avq9eE1J0u68loCfnpliyulLcVdDa9J1qbuaglqGxJ",
+	"E9z75sfZxa/OkzO1aRKFPokLimzV5iIgTyMBH/QU0mV8pMNbpbJMjbRuX9pM5OQy1v8S43+hbf9M4uCl",
+	"kTYpR/74w2Ij6LygmjM0Qeasn0twx0VMLtFX09YpIzcj6UWy2KqRmE9vw9RQU9VTcxrBYoq1LeRduJxq",
+	"zAu76c6akGcs2/KqsvW6ZJ6sjapy6imw8YyNxJwEVVekJ6MDQsWEvLs4/UhwHjABWC1+Z5/8hFUPZ5Zi",
+	"rSWzhjNdxsE5SBKGcx8U6IYDikwU4/rxNzTcCmmbHq1bV/ytuEhM6kmctduWx9Ohbc9+nA+hs1EUrNiE",
+	"lvD6WbhGAaM7sbEv6QEW2+LEgEVcU+GzeXm3Bv9gtdlaeGZQomX+ubsScMkvl3IrZ7mTTfOtoQwzYboD",
+	"pQST7ihBLXP6HaA7U0+ghLbFRS5ss5bfFoYGFJ0rAF5jnrBUfHy5A1tMQ9KiGTbQgOrF0QZZ80olkE9S",
+	"Ux5B8klVE01upnmncN+iZWqerS6BFLaFvm+BKmtXXlWUyjR6fuCyY2nI9W3Ljrk9LS48dodR6nddRgxS",
+	"RB5ZfHpy8MuHYDz2ZLuvxXA2J+e8grnTvvhb6dgPQAqXTPU8t8xzbkDNlF1lqZpYS0X1LQpjMqt9A8Ws",
+	"lo+ossJWnqotFItKLTHY9XcpEwIYyxYWJZg9iczak3nLTufeIS69kSWh7mFZrznl27BdGbJi28US8F52",
+	"h2bgBz+d29p4zBiZ3IPVo/mm/JVOz23u7hF/QCPqaxaputE5P/2fZrPZnAoXrRwBaBZ897GHJXRo0W2k",
+	"FTAWReCndKlIo3dG76xV3lU5HDIKwRiTJHdwacqWLu55lSyVzM7yR7e/VzU+Fwx0+3tf/+dfIIH8z78g",
+	"L1QKVhyNm+9aP4u9BVpwhJ8YzTaOIlc0cRTSSYm59s7DENEgIOSYSLFMSGKq21YJTixp8H9vfCV3UUsQ",
+	"HpAVK2virjLVQunTgXhp+bRlJdnpuDcsYQWKdqllO99M/56uAg902RtwnsHEjjrXzVeERzDMg/JBu/PV",
+	"mWBy20ta61cpd7IkJJeCXyncrcAcHbKU5fRP8WrY5joQa3YDqaZeQGa5j8lvzsFujROQUg8m0Flbdui6",
+	"ss1aHUE+sUMcEODSREYYKkGtgwWCAcXE/B99w0nzCy3RTDmkN3xoUMcMgPXW7N+FmcbFHAQKWAp2o22n",
+	"e7fBEe2zZGJrRIbKChAlx6VwMoGLgYUQz2IOU3LW1po069tLVlNW4NGcj12neRkW69YDoZWMhFRV4HeZ",
+	"qQqBukwIWDmUJNtfvKqrn4mgEyWemUqd24M07hUaK3eKPDhJYB8Pme05CZ+DjwDdHEykjZkrLjYXGTEj",
+	"YIrcREwEinAB3iqfYnWNisEUmY7qRTCCCTJJKDeKZQg5dRSOdgpjbOfjUImEMNOjvdrGLTqjByhWLDgg",
+	"wsimNjfaS0f0qh9MmRsXBcTvlPPnQtF461M1uILt0EmQryWQjptvIl+6wdxJJxHN1ZdfEr0y7S6uEAds",
+	"w5QygFJU29whcg4zp3Y7e8E5MJ9DOF6nZGK2CbofSsXCCaEp3mHUkcxK9Fnftxwx4ZztxDOb97XXSvrx",
+	"JuFoUdZ5jjimD8wHVAQ0CtJP2qIbybFiEenRIQ8nUGFjBOcl+gSzHKBO7gHxZK/ntZJmTVA8F5osJYEq",
+	"sBzMCoNpavWa7PWK5bZpOlVczSRHkBI6lGhd7FpesbyvEcCuEzEIlElutzPkaki1P8jBQ4cOGJ31Pdq/",
+	"AxYy1OmG9KYzYlEHAGrubu5Z6F5B8WEPHyOUVWpXlZmZDd1xkRizzp9rVhyvvKzmPV3Pcdo/PYPyuKgH",
+	"ggV7IssfpTo22FWU5B9P1eefYZTNIkaZ+keKa9oYhu+Qe5xF7mrulLpd2Jx7wB090D3Y41zqHrShuaoo",
+	"3sjQ1UyIvCqBbHzPUClVwTFVMOzUGMWHi8u8/3O1x7PCka6glBaf+fyKMVBLwLBGStLvkH0LiUXpk3r0",
+	"ilCy13x1gK1uyChiPX5TL37ZoEpmwFjkG8HMgYAFFW5ImoZRh/gwNPvKCCRyjFOyPyQpWbbDXsT6XGkW",
+	"sSDZS9UyOBfojv4rBSPYLf2lYxGWjkPA4IU7jUW4SAs2rq1SZYUqkysVj9RR/CC1I+fXjLzMzp1f9/nb",
+	"I/Ls2bNXhhh8ujyyeTxD7keysEBFqVKXv8b0xDLN38tLHDpZnwuIK+zYJE3wd+MTzNLOPIA4wMzf4O1K",
+	"+/8ETHBsYQwNaTtJcc2S/veFmf6zHfGr1ttEkl8KSFMX6xY3O2HhbZoTPRE9WQSFIenGmngowHrYvyyX",
+	"14nrTYqcVhepaVxsFcGb6RSlrlfMuM9Hm/f5NRNEy0aJ2aliZXrUdOe40nDGLgul6Btt/IDQ0DaU8ekQ",
+	"sqmlSLPXtbR5cGg/LY7ipbri6rgqDjr5XfPZJZ9CXjcCNi67cHbR7VWcXTnH2LShkIfcgAISATWiPlOk",
+	"y/SYlUyp4u6c5O6py1UjRrHa3gFhoWKprZkq4iVgVHy0NkmsMFAHjAHFufHFR+fIzWvokl5cPwcGnaq6",
+	"YWmLyy6IWC9iajBjWC7B8jlKJaD0OeuxiImi4OHESr5U4edSe7ebzqy+KOgtu63FlbVLoClBtOzpuzyO",
+	"WGEpCBA8x+5Na50a0kmL0EXAuMxRlN3UzJGs0iklWekiYqOmd98iHrTE8erEixgNzP/HEdfM/IPGAYcG",
+	"nTQYciQ4idQ7FSAxW0Q7DQ3Zn9ugJyftVUJjhXhsll/ks1u6TDocvCptuFjiHzok7z5f2koozf2XT+vZ",
+	"zJfd5t7LOQUsnE2Xi2KDrWEIs4DLFelLGUD9riLJqKrBZAq3ppRLKQMihc8OiNfXg6iDWTT72QAns9Mu",
+	"VWx/L47CYqp8C4SsgHgLCPBC4jpDFucQ1dzguatz2yxGZrlCWOiUGaCSijnbL2JOD7tF5FqGM+Ge2TWV",
+	"7fS+jTRwuksYaMz7D2qKxgWvboc2399HPODaAHB+ZGARFf6kiiqDzFMHVk02Wqo0S+KrWZBwZJZ/32gA",
+	"R7YEFJn3z/I3vB4j/Cpgs2QGNy5tMTma2uNDXEn2iJe8nRVwPMWQxApblMN7OGNaxQ+B+wYy2/B8XZhW",
+	"hOWfuQjkeMktzgt4sKElGC8MQQ0N8iFWkDmL5eigKLyXVr5YIsQhXy5jzsS24LSSpEejquMXno+Mrnqh",
+	"HH9ypvX1IKg1wK+76JNDSjf8b4t2dN/omD/OysgI7ls/jrieXJiRsvrApZObuyBdvnUX8e7z5UxjgsO8",
+	"4o/hQNM2HFgrIByKq8l6BlqPUvPWT9gZd2rWT59O3uzNzpsxcDXIp9EIHKEBCeWYRRD/BP08EuuHeW3x",
+	"Sr5CwkCR0e8HqtlAxmZYKF6lyPeGrEAfJCA7gbR9mQcsYv/8Hr1RYpIJnoJa7T42C2i0RVt8//0RDUMW",
+	"qcb335NjaLBkA0acbwpP0oN4IkW8w1gPZGSjelsEhX/SjpvNZ37G3mdmztwJ/M68A0KzRkHwNeWKXu61",
+	"BWihcmQUUNdsGpLdwS7UINhR5vDT5Y+do/cnxx8vO+fHP5xcXJ4fXp6cfvyH+dCDTcOd2YG4VkSOhY0o",
+	"xKGIFPAc4hzbAtRxrFVJPAjlMVr6FZsouEQOpXNJd0K8fnINdisYaeQ1yCHsCqN+Uu3qSanu3xbTyv/T",
+	"A8KoP8jcAXZgzpcC0EQwhpF23s0WzjTxGsSjYgKmYDC0YLsssyJkPva+UQ831+2dnV5ckgyegElWTRvS",
+	"rFMzvbe0Bhi0A0l3CjzALBWOgSq0k1NiVT07nJZt0Wc6jfY0GzMjNsg0JgOA5AwAdeLpyahFqP4/v4+1",
+	"9xQriQJo2om/U2QUUp/h/tEa3o01ydo22sI191cNcqKdzk9ioXloztfywjpCCFqruA1rgNBe8zwPyTZo",
+	"yfxoI5latuKmdk7VHdhmW3ifP3/eMojEhDbYyBI8AsfAP9qJswNXW/PgQy7IM6KgySreLbo8DNylS4Sr",
+	"n2PPJl3Wp6JBDtsify3uDNAqka07AQ2JCO1T7iI8k0Mxc9tbBV83ACslnjU2eRlbML4BdIoDlLQFAD8J",
+	"pXWowNhjF3mIbyoSMBChqMaztXFcB+ZYE6Eq05fGFpttkDSyOLlra9E6NUf/nWoLw94RtPZf7L16SrhQ",
+	"mtHAuS+YZaN1W6QWmtojEmH1wJRoYhBdjl46Gg24At1y7HDkiWfZrcF78Jh5T+vE82XAPML+iGnoYgaz",
+	"7s228BIGsHVu65wCtuv53axwIdlqtNikFYJSKfGhTbkNgs9+i3SM60ZbXBg471L/ithqIw64BozCltOV",
+	"feAiszqMgBcTYigfeUKNZBy6aN46egf2ms2nBtGIAsfq1LKHsaHOXWZuWYYBi1o28NaAPhlTgEUHXW4D",
+	"lvDADneaRCWX8bz5rEE+JwHSrvQ8IOjYQFNSVLkvDZ71ZNQW1IZUP0G28+Hw587F5eH744/HFxeOAhmo",
+	"VXQCJDk9jAtNQ4ZlpQdyjPH/1qZoNjyAXAAmLFC950OuAaYOheUAMkK7nYxt7Wl78ArjODIUyAgfOLRb",
+	"5/nh5XHn/cmHk8t0kQQLtBCaEh/Yrey1hSH7NuLUDDbkItbJpuE/bw9P3n86TwadqjyIRG73leWh50xH",
+	"k61DcwcGzs+pZrBBW+g9+XvrTIbcnxjZoC26VPsDGDGlYMgWXCwszKQVgWwMojQPQ9JnGpihzbdI/I32",
+	"iJF+ISMANcMhMRZQNgduiEXCc1WKyICm29c7lpDBEZ6OmDh5k5RfzglE5PDshOw0mmY1TugwVKaeFMEG",
+	"wudIQcs1v4Oz22026yQWVwK+4gzECCN79IWMXPdss4KuDCa2CDR2w0Q+eXH6kaDWYzfootcsSGWEv7R2",
+	"UA9Ay6zMKK00IbsoOKUhu66cNyxiQIUtp+hYeqZKZRKEnDIHGw8PvKVl2ZEdWG1jtqUTMLlG3M1STycp",
+	"THEbq2FjoLtjsW2BZa89OBnPwZLsmZ1GZCyjQLWIl2OwHnkCUVpJGoohqpagHiQh0ua0kFgGhlzb9XdA",
+	"JgBZbjo62SNPQBVx8dwuNltG2SJsuUSC7xSxo2CXRIWY62XjoD3yRMUjFikWWKBoC7dGduPHCk7RgJYe",
+	"sJ5+iqwQcwLGkgzoNUNBJjtx7q6szIWSln0Bxa0DR9EJVZPhkOmI+22BJOLd58vO4fsfTs9PLn/8ADI4",
+	"wKlPBQEBGBBC8b6gOjaoOCHedmPMwnALIH779/GVavyuoDmZEdikCCdZWm/eAvkADhOlKsT/bKKCFA69",
+	"PxphBEAfA+G4IjsGUvf3zCV7h1u/ELr1J2luvSId0iBbnm1IyRz/78Y81FuGomOmsaVcSb4xqDOZUD43",
+	"wc7uy7YomqJFtmEalIptgavsCIbWMxEAF2l9Dw3Su4x438NMDjNhjt3n+7bMq+yRT5dvt146obwtfCl0",
+	"JMPUlQSp8iGjAFcGjyPKQ8gIGFGf1V0BNyO9mQm8hiHYjQY2aN/2GuSMYq84OmTgmTJUaaYwMCUqpGpA",
+	"qGoL73/vvvUa5INBAzMRYCEcqhUAIBpABKAlbykmFNf8mhkoTOTWtJy9EYPqRNkqxU5dINRgFEjzubXA",
+	"fEh+R1QP6gDRQE4YnCx0DCTaaB7IDgwsRUbtskrE4dlJwpGVVt9/j205ZaRRAzT7JSBRwhZGtG9kfeeU",
+	"9ELkcgbZyRNrLbQ5gUnJvma9CVKPo+hJ1pshn444QNim956LK88JWshaIxb+ow25bkY1AAH25e7Ll08b",
+	"5LUMjCJm1pvMRT7w15jaEXKfCYx0wDTN2oeTy1q9FkehNT+o1vY2UH6I4WvIqL9tP9oecuwaxnXIssaI",
+	"Wr1mtfdaq9Zs7DSa2BWQCTritVbtWaPZeGbrP4OBJ4f0RhD5k4ktX4oe78dpClif6bn1K8FV2XdMHynQ",
+	"2afX70+OOp/O3wPCWLoBgBRIhtzCTJuwZsdl9pp7jRosGhdwEpgdMm15/FFucRDjOJJCob1qt9lMmoii",
+	"1TDDZ7d/t9kw7IYOR1gmxPpB07aNHaegZC7BnEvDftTw5TAVRbbTD9MouGxnz1VHU9A0yshiHScGdxYN",
+	"BHF3NPIHHQwAXXJy/HY7CR61Y7kY0tVGSyJQk/FcW42VhnNxE1+t5W6hNbQQaMCsV5A4zDQ1SkiSpQvn",
+	"n7YQgeUa0ET8B4D7ecuGr2ydvClbi31927558gYXsNfcK/sigWm3/o9SQ1y12fjezrPK311K+Z5GGNH7",
+	"HHGj0ncnQrNI0BBDSLPG4Vrr19/qNRUPhzSamINjYagS+Rt1IJXpZ5Hq+zQChwDtq1rr15r9ogaW52LR",
+	"o5TyHJJ3n38iiulMpyswHQ2gy7BROZQcMqs1qQxnMRKPtYSheUkn0lhGlMX3WICpcWhKcqYpsFq2BRC6",
+	"Hy+gYxbKuIkNFcuB1FNV9IqNtGFVQhLfMLYGsbqAi+0BESRjalMoF4K9E2GRR4ZEYhVYIwl6baHh4DMR",
+	"QnREI428ZYZ2vvv808WtaSX2mvrVNv6y/b1sN6+keZdtylXbuXn34t/dX17/8fpZ/+o/V//5NHl3/XFc",
+	"s725oA+X7a8FbbWgiVZtZ+eP/xz+56ebo6j374vOi8vJ5//+8bT/YuBfn9ER/xBG4xNKz/wfP51LdCBW",
+	"IwK2eVYJ2pttTWH1kbmmrSMU3RahNbzs3v1avw1JqISiU7hpvqpAED5lwq7n4fPFwIhKQP6ShnLOEGTh",
+	"zMhfiB8GCzI47VRci9SFXLL1BZohFosTlrx/p7CocaoupnaPX44/di4+vX53fHTZufzP2fGFl8p12Frp",
+	"KRZoRjVvytUL2lfqU7PY1RZ24rqN1MIO/4mVB1kYmDsiHjCitATjsmAKvBIGua/YpAj3bKdllvZAem1b",
+	"kCwjo7iTs4KiOcAWC7ieTjUBzHuROrHgpPPhhvAKNXLkv/Kig/0kdgEW1VAr7SSNEJz6Gm3H6tuRnEy6",
+	"Ttr5ay/X6t3Os+xy0+ZOxVTBTXDgrEJayikqMWsBXozu10lHqVtJDtU5+WsauABb+HKn8pefRMYwyVD0",
+	"aFYXPd7KqMuDgInbyCx7u68qf5cYMXGttxB3KpLU9JzylDWhpR+otZnYpnCBzNIXq4M7/P1nkXBUryUu",
+	"xVqrBpabWiltVeXE9VCQ9D1r3BtbWSdk9NqQwliTJ4mvqI7ZLGD/8dwS0QZhcRItNE4ggeBpHuAbhkx5",
+	"RmNG6t0WesCGT9M66lqOSMiuWdggpxnXFhfmmEOmmU0Ksa568DsJnvQ7ArESTa1oWbArQn+02YeXORQP",
+	"pk8sGSiicdEPWfZIUjMnC6xdYx45PwzDu6PouRv99UsFCv+1XvDWy5m3fjPbSSAlq6YqNqQG0WutmiF2",
+	"HSk64IrvmL/ui4OoO2Eh06dZmaVUehWCt5YQRWcZkFrEgRREv8soYFGdxKOZpgOp+Tjd6oZTbTjVMpzK",
+	"utAteO3Um81mBpqMxhyGJIllSNp6rsKv8mamueoAhBxlTPLZPjkYNgRuiDoo13TIWsjTaOJisB00zO+G",
+	"T5h30N2eqwIAPk3H7trCcCJ08oHno2cDTFKtoUHOaN8Zdq1lGHdl9AlLKVUR+8AkccxGV7dhIA8r9OMG",
+	"bEr+XdBsl3CfLVZXyxUj+LWIdf625A5cnYQCAnyINfpkz0prakNRNxR1GYqKVS0t8JDhrCawvPgfMRqU",
+	"UNMsPZhjXkG7hXs56a1pqEAizWMBa2vBRceuly0eawR9Wz0WpX3N6NADGswDJKWgB1jLSmI9ScnqwRQ9",
+	"LTSs3JbIul4a6n4sL/dGe6easzwY9S3mOr8tvY9KNDiB2A0V3lDhZajwqbCd4FKaN5xnlLkdFc5gfTkR",
+	"hgpScwRZHrRcylJaCaruAtnTMlIqU0kq6RqAUTNjCBZzWzY0uS0yRDnZ+tIk+bRnROfJiGUjjIXEaJhM",
+	"QxpDtIUL/sFEBkBljvHsGEwqe4nrfyiHTFiXmbkfs1nSY+MklcmFcSCxgF2a8evOtefceNYZ1xa5qsvO",
+	"bZfGSNplWisTRpTiiWbTHMyayzmMrUx1hwzGEWJb7Hqn2Vze3r8al8lX3XpYJrOQd/627LYq8ZxExNiw",
+	"nA3LWVrwd9DjHJC3svtnWM6Ib0OixtyorB4Pk8hAtKFAdJ8cdrlgBwTKlsGPrg7ZbLzVe670oZno+Noc",
+	"AISMuYhDQM2SsiXjgbXxM/MdVsKS2Piemxf/iFk0cS02Wi7jPMXemXzR6ZkubOChd376/rhzdH58eHn8",
+	"xisbPw1mWmEGw2q3DS2WUekE2fimeVMUfZvpB1OJerkG5qUDWjbUgRLdS+wY7xjsey4VBcOu+ZCVbVxx",
+	"MbXravm/JXMnfHzBtBC1s9K0RSebwvQ2EJEz83etwttHcaRkZF//7fZe7oDVWrvNZt1m+P6aSga1D8cf",
+	"Xh+fX/x4ctY5fPPm+A0WaJBRrVV71Xu5HzRf7rx8uee/CPafQ1KspjycSSGv7TZ397eaO1vPdi53n7We",
+	"v2o9f/WLK7pfa+68evWst8+2XtLnz7ZeBDt066X//PlWk+50d/1nwR573sMC763azu6LRrPRbOzUMj2L",
+	"c430ExjMD7y79cJ/xrZe9Zp0Kx12v5ktU9mqpWVTt2f4vsVF+CDxxmAVRtzh862dna3dncud3dazvdbz",
+	"/caLl6+aO7u/uIL1xbJEtvh9zY+jcPtl43mjCfeaVKysnf5UyxSixHIDmeqSBdO/aDSbO83m7i/LRCs6",
+	"ipsr3VLiIAISq+pEsDFTOu0RsjZp5T0XV4veh3fuQbJZQaRZVZZZXohZWnpZRWxZU9xXIqhAPH0+XxFz",
+	"QIvgKiekGPljSkRBoSQvo2wnHsxSaQWFpTTRzwgloez3sfYxeqNc7Nebk8vOm+Ojk4uT048XNnHDJfNh",
+	"9bCSdzvnx5fHHy9PTj96Nv1G9m0zkCFEQtC2SIJ8x5TrFmh/UGCUa82ES/ilLqlPRkRJKAnGuOhDJqdL",
+	"3IDcZqNYpiGwNvQdk3exy1Ek5bAtZKIEu9zHujVXeNuYzqM8AgUnUOXFnFwb44BTawlt6HFfy8t9Bcqt",
+	"AYvUN72E3AdJrVRdseD2Ml/Rd5km8EtJNyfahhOaw+BBHZP6pzJmWsQzyvP2izuR9CB9jBVKZZl63usV",
+	"6t6kSPUQcl06/Ua0mxXtysQ3ByiuKNCtxLMMwmQNS7eV0crNTmsUyx5A+HoPfMfBbRUBLBOhs5HBHpMM",
+	"9sDyVCrPgJl8zBKp5lZCFeTjlzsXjinaLUDkwABHF/Q4lnEYkC4jPo0iziDF3IkMkUvv7BnF0Vadgexg",
+	"KHXhws0gVfQgyeSGdD+bEc4h4T9gN/W2QFetN4y1rWv0rEX+///3//MS8chloNrkbfAQHBL3vq2lA9Yy",
+	"PAaXkqOm9wRvWos+Dqbc+HUb22qNTy5r2pXAcRng5jjrxKcC2/HZgNUimei17W+1nJ2/GtmBsRO0qmxp",
+	"X4SpMKiKQ31uH9YePZZXyYfLJcI1K2haR1L0Qo4pg8vrcjvPq2xexaMRJCR/YAGn2JzjG1IEj4AoYAR4",
+	"NgAwQWIXyq0jKhQapjAi0LrhMnQMMWWKjkGFrZSOWWwtVwoxidj32Ui3IDd8G1TSLaUjRodetiINhnPD",
+	"c3DagKq1BWUKUY1F+tGXDJLegV6NsyQj08u71RZQGggs1x6+gPViQGOImC+jwKX7QaIodwV4zC+Z0g44",
+	"BLb9cWV8Bkm1HvuAIpk1GomSttRaUkUG1UBfGo0Nav1gZvV7qvQWGIi2Tt54xIh3KdnDBdjDQMeuSlyn",
+	"UC3BB9nWg3pNuQJPbWHnNQdVT+s+WdVVDWKjpMqxSLptiOmmElgdwCjiLILiVWXK5ZG9/gqqZXpWoLzg",
+	"oWiJ3KfU5m/ezekRSZXQ5pKlw2fVmrcuSgpOuT51o/lVQtWiAwItGxM1yIOXUi0T5bF09bkbLtaGqq78",
+	"3tWiBZQY7t1AwLfDkv7ixr8MJQySGmQF8d0OZef6JTHae27sC1RuSRIrsbG4I5M2TNCQvDRTCKJPwPaV",
+	"PEpk2sS+lg0xNKIchqw0SFpkF5hAW0DmKky5QibnEWzvFrEe7AaKnTj9dY52vljTLtebq2q7sJ11i512",
+	"0G9L7NwIhfNyFwtq2WYIQ2oonpP64WjDrAJbgGF3qWqlE9wJ4H+TStcG+qvmQwEML0yFqooRELeptr/A",
+	"/78iuwyZLqi6fqKV6yZqZMlC5vQGvv3BjFVbBX43poKNqaAKXiCcqSTuOLH/pXEbKoMMAJCqxBxQd9r/",
+	"TLWa1eEYvvwLg/FfVh/BsjMWrBZCECoeMwaEBSosjHXyJtVhR3EB/J3FGfhbvwwCY0PPk69W+NjA+IZU",
+	"34VVFxohKCzTbuSJLquOYFMW27ywkvzpD3gYTMkupXLJkXl5I5xsIP7OIP4Sg7msaCJja1paCuJvx1Mq",
+	"mFENFsxwoKnWMrBAdFxgJpXO5FVhg5OgQQ6JzyMfE5co2Wu+yiZlgcuWTgiNDJQVqQyHQbDByw1e3gNe",
+	"nsU6RUsutFwTG7I6x/aXWLGoKhuybb428L6B97vmQ2A6fZxsCHo2zudChxZhc90dsCiESpjQHL6yQbQN",
+	"ot0PY7FtrNbGVyIZMrX9xfyvKlc5lyHbgPoG1O+cp0D5h1zpiO8UiaTU6CCfRYAPGcPsw/AagxsVbW4J",
+	"Gq3f7ma78K5qdPsoA4ZHucHVDa7Ox9UfsHGnK81SjrNLoaljVgOqOmnsiFV+tr8Ytf9rJqQyj2A/UnWW",
+	"TZ9aDuMz0uJidE/nuU2wmHOjbkLFHmkkiOs6mwRfGQAMVokNSdT4ROAqBOH3XGmLJUsDcIYFPb64SNzU",
+	"Ji7ykSVFZ+p0QTkqiDSEdmlyXI1w58MjM5UNHM1eHPvhYTUkj2C3F9dvT0O3IjceJN5qLP8FjRQxnj0y",
+	"KnujJFQkXfbfQ23ZSDbr00ISTEhicm1K9zI6R2Hmx2upB67ZqnJ1+uiQHWC34aS9FDQwxvwEX4qgURys",
+	"uxDGb5HG+6Vm5LAUB11Ub146SyIKb5PKmubLVg7uTXc+L4X1czE1ScvjiSClJ99UGbQNX1x74JdkKVuc",
+	"ZYj/rIb9VvK7U/0DDAkZe0NpMkIG5LG4JpAzT0jdwVwdz/aI89JKSl7aO5raRuCYh2ALhtCuYkI3yJlU",
+	"GvoG9ykXbRGxUUh9pkjXEDj4TpXYzqeI1uq5BotrP92L4WRj4NyIFtWNJgmFSYjL2uwmWZuJNfSnRpMl",
+	"5W9XJBZqmkCTiVQGL5O4b2F/+cHMsB67ykZw/5sL7pkG52lKHZrdHU6lkLas+D4h1FZQtlghI9KdEErG",
+	"PAx8GmF/gFhAo1fEb2S9LoO5WJAH883q6PP3xJy/viiawM8UYP+zGiyvKIyWyJczgtyG3m/Er29I/DIg",
+	"N8MhbO2fpfnDrMyl5jTzdszB8gyuSMiVxj6M0JaAarPZOlGuMjOkS3/vlVWYyC5wWdy796oIVNNQ9mO2",
+	"4SyPyPjvu1tpEYbtKzJIgYVash3ksKfcVNe5bP0EN9x8F0HSpGT7i56MFvjCsg2OHjeIu5VuXFyPDMpz",
+	"jcCwsUsGaFMAW0v2nRvOsEYHTWWAv/2FV8krOk9Lsm4ko41kdNcpz0moQ9KFOpP1TKBKYRX0WZj+fFuw",
+	"dn3VNknQ32gSdKbU9P0R43rljwpSqGe9K10ZTFx9PKgdmuyqVdR53rbo4ixoQHtJW7jJw/6Pmgyl0mRn",
+	"n/zEXxtm9e7i9GOR9H8W57Fn/XGkSf/F26Rw/w2QdMN91p3FnTgRlyMQUyp5oah1uwwIN/Wm/MwGG+43",
+	"CyIjk91b+sN6WGf9gdIsZnF1k2qxIQh/uVSLQhZZPVagmElaba+SVW7VSPX7ts2lyLaxzj0y69yUcSHD",
+	"6zDUZIKNJWyPqmVC0h9IW6yEXS44fjURdJN0vmE5Dy6DrhAN/zhF0KXibpeTPzOIuhFAN9TgmxdAIWh1",
+	"ffKnDFkh76sUncqz0ajkkHRjHuotbgPu0n5HOGxAnuw1Xz0tC1v9+1S22CDEmt1lBtqSAsF9DDCiIiip",
+	"FWwAbW0MMs+LClNADgVhNxzTNFzkRsh6GqOOCFd10o01tP/Bnm7Jx5nWE+DlGFAFjcOg/U4O2bDbKiBi",
+	"W9DQSN8T7MmaQUKszenQsDgrZKXCGJl8kKlOcQF3zT+gFZoi40jiOVd0gsiQncJo6u+TGLKhD+t0aCB9",
+	"qE+Vp83gZL6v2DzqkOWameTLShUF8qHl31xlgds1orUtp1jAdceNZBbmGi5DlOWtW7GukL+a3kiVNqyZ",
+	"K68TBbhxMBVUqqzNhEcumlRturRubHJL2+QyoGb7VlUOjZ4K9QR6VhYTXSJIGJEBQ6MbhXHPSCQf3uR8",
+	"O6pUTVap1+DokXqZW75/KmWOuwp9ggt0lIl0J1AqZ0N+NuRn+YBdi+BzpaICQlPBlnBpS21AfsWb4/fH",
+	"l8dk2hbhNQjMaGvCigEzAliAdk+uM/0/A1mkyJyzobxmm1qZG5vct2iCKA3XXRmeZbgJ0/2Ww3TB2Kuc",
+	"vXXWETuHPN/SorVE1K35jzNkFWPBwoDcpNOE7DmqT4WfNp6wzauLOk8cECXxPViIKyYOPZynOYhZUiCx",
+	"nzXaAWzD/vy3Axa6qiue8uWIKa8txjIOgwwDomEox4TrsiDhuys0a4a+XXDwX5ssbJjcXQYG59XRqlYz",
+	"JyBuI3GYazHDTOFHH9gEy9zEND0yBcYyn8R0siiUaaE95TZ8dA4GbH9JLT2VegBQoTc6zYbc30NvMyqS",
+	"Wv8r1O25Q+/GD5j2vkBK9XwpAm7+8FAuPDp+T9jNKGKYXS+vWUQ8FXd/Z7726sRzgRTm39SHD+vEA1Ht",
+	"RnsgIHpCjr16kia213y1T7oTzdQBoaRLg6Q6X1vsNZsoSCoQ4scYI/HZ1vQz7yVkitBwTCeKgCjIVIkk",
+	"maL+XfQKpULfslcoFRvqsqEu1aq/0KnaL85HO2LRgI4UiUUAUU4JCq9UFAZ1tu0vV1wEX0tdIAYliTei",
+	"ERO6Y161qG6f8MCrEz2QyuqFAyr6dn0GifGtsvowF7CC5euIwaA/cRFUb4YAnywRcnnfYjIcxUZMfmRi",
+	"MqIIiskG9jN4ZmF3LcJwBpR/K8TOgjocBV4DXKzBzrSgSJeh/QUtOFhDJ1tjWph9DuukLwkNpegXoSrK",
+	"1rDhjWy94X734C8AUEaHAQ1D5CxG9kvAeSEiLvQWrA7O8OXGX/Dt+guUvfo7JuWLxQaYeGEVj0NBZNSn",
+	"gv8JAAwilpMB0RktDXkno0gaXc1Jh/mvzAua0WEiO9q3G+TQCmmIZXm7f1tY18JeidaVYtH6tS4Y+1Za",
+	"118dUzd8Z50m/DqJGLrOZESG8ppVpxXzNKs1FPaASTdVPTZ4cN8ZlSiH3VtJj1swz3uq47Ge1tyOcW6K",
+	"f2zoxl+6+Mc096yeeVnAQquU/QC02tT82Bj+1l3zAznhfRf8uI02uRiTVivxkUGxjTS64SoPJY3eeXGP",
+	"OxVG76CixzRebkTKDfL/9cp53EKiZGkDlNJCHr6MRVLHYyDHZEjFBINfoMCHK+1BxcRaThFJExXQ9tSq",
+	"Q9D2hMiI9Pk1E0SPeRqo3axDFDgVxGM3PhuZGc33Y6raAmofyFiT7oQMudL0ihGMqmYCI2jsToiWEtY3",
+	"x2fHytKpZ92HcNRj8OS7ozIzNmr1NFGwRkPus3/Zvxu+HNbqNW5G+CNm0aRWdynLljobKsQjFrjUv5TO",
+	"DOnNeyb6elBr7T7fr9eGXLi/d+o16IDQqikdcdE3V1i0YB6gYzY5DnsFueIRjZIF4rnXVl/Sal5+e7DH",
+	"ImDBX1jg/1vQqGMRKHBPJugC4GhAH8opmJ+6GMyWNSCzVTr6XaYRNjRiJOTX7AD9ox4zsPQPg1+eC8SR",
+	"0gXjXDMCv5v1YC/aAFM5IkaU5mFIgFwVpzHflnqYScYQi9iYTybWRhaSTtoS8rPt3pMFaSlL6YF5M7eU",
+	"gPVoHOpaq0dDxZLJu1KGjAqc/bEFEbGkVsPGmvCYwoiYq4ohe8DBAVtkBAQjDCtQh8R8UFhCyeMjG5Vn",
+	"Bu7QPjNCDJY8Mhgpe0lD3+8UCdg191kdrNX2l4xO0CCHNtyWCDZOmCvGYsAjDploDuGt3bstqK/5dZqL",
+	"1iCfsXm97VROofSHEVcyBEIR7/DT5Y+di+OLi5PTj50Phz93zo7PO58ujs89zB1TdVihDAOGCF0YAIwu",
+	"PHt6tynQxLEqwbNGs7Gz86zxolZHIlUs+qTHXWvVPsg/eRjS7eeNJnny887OAXnPRXxDbl7ud/b3Dkh0",
+	"3drZazaaT8kPzL+S27vNnWZzp7lD3vKI9eTNNvxavezBRzZ2G7YaWVbYmlXRKmD0iVIxC+yom5JQfzOB",
+	"5nTEhMoI1KCjpIhuUPj3WGkyiuQ1C+AZWENptISAM62ObUdSU9TFSurDES2vmDCERcUjFikWYPUOrpVZ",
+	"XIN4OETgkSENMHFAsBuNteA8P44ioIc2qRa6mMOIaYE5zMk1U0xkDHmrekBFW+Sp0/np5eHlcefw7eXx",
+	"uWemZaOQTsy8/aRpup3NzmDGxVwGkMYU6TImsttQkkTMZ0KHk7Z4kp/u9N/H5+8Pz7yn+LmRFMKQhcTS",
+	"NuWYSTeSYwXN0Ech5QKCPaUTxqhQYxYRxdgQsn1BJOxLTUKpdKMt2uKQ7DV3kL6b0SxH6Mk4ImMZBYpw",
+	"o6YaEMNEka7RTZNDPDCqMFaEyf/qh9ycwxWb2Hp8uMrvFPGlvOIsyT5uC1f/kvY05JwgZHRAJPPqxOty",
+	"EXDR7wy5GlLtDyyvg/k7EYuVuQIamusuKnYBwLEqa6hYJytiihlBdymCXCkHGSD7HilyMlXPnOtGYbwD",
+	"i7YF8O+Uo0NGIQM8VWlLOyAbkowQstDqLeSY5JI9lqW11yzivUk5rT0aUNFnaRt4zPS6ZoD5oAcBSRsP",
+	"qGaQH1ZEyj1rrooAhDDw3CCA5Se4Z2fvyhDDtjCbN9SmkAwW4fa/YT/fKG7b8S401bHaGIO+cdzOVX6e",
+	"xXFEiS4jml6x26DwokyQ+bWoQ37NGvONxX8Lp+4GiMstmg52VzBazmZZ3AKmvj01dJNpMZ1pURmSVouP",
+	"saMVBL0wrbnolweLAWzad1YDTvx4A53fKnSiYTYBgRRA7aMyAC0KBP5spNmkDn2+eheIzQ3y2VXcQquo",
+	"rUFvg4Z/j4M+eGbYuCxeOAusd5BrY4d36TZrEnD/8jiysTyuBSPPXeWsJZGSBkMuUiEZRO1y7dZVF/Fw",
+	"AGhrnVoDwUPhkk3N4ysGLSUa5NRZ8NzTkPpXyuCux8U1DXnQgbAU74B4sCKP8CHUKjEDNshhWkfFVuiz",
+	"aJ+6TJKBLHJ7YJq7HDBCoXZyagPtSxmAJo1a8rvPl53Do6Pji4vO5elPxx87xz+fnZwfdz6cfPx0eXzh",
+	"ofckYr2IqUHGKpl+fX789vz44sf8528O/2O+7Uo9aAtXzyUWmodTxj3rVZ7jlLmUqPCs7JJJbstAgj9g",
+	"/pUBA3uihY6Zyi4UWFtCalaMa4NBlidy2blz1rYqfhqEliO4hiXoSjrj0jQm+3GG3lQmM/aUViA28OUF",
+	"i65ZtBy9wSlnqA7z4wjIx69fagjIPzHz129ffysIQRN5DLR1MGfwKY8VGdKFi5ghXGIyRba2udCRVCOA",
+	"6VJfiCLnb4/Ii/39XaBXXNtIMlwiln7ILE05c75PwxCM75oJKnSDTFn6WkZYT90S+f3lqBXY89oizRMW",
+	"AXhienTIwwlxva7SGLWZEeCdA6IYm7Yfonmy0NJ3kpzOremJ5RK1vh5EnaPuz91B9x19+/tNuPvxj3jv",
+	"zY8f3t78+49P8Q97R8Ng58e3zf90h/ztzcXFfz+bvL3+ffR89OrmYq+pbt5dnwXHS9OaHouY8BEUswu9",
+	"2RqPx1s9GQ234ihkwpeBEb6+rDp6VRGu2rnBF9z6+M2/r2kYI3W2j0DMhWmXWPCJ6Mmiav1OWIbgJAfD",
+	"cG9T5fqPqD9gW0fSQEe4qIo+vOzevYcK/BsK/7gp/LTNNidjod/CFWTmahWSbsloOT2/nJHNyrzcuBzz",
+	"h+2mIaMSabBcniO0T7kw8mw4mWJYTi5FK7ENWZbEp8JMTrhupCIqFOUDj1DiB7L0Hc9NRkjsxYQMZcRa",
+	"jscAx/KB7wRmeoGN3TCosS0y204FcgzgS/lLg5z2iDJz0owjPHFew4dQgFAKn9mV1DFo2hwbC5BJgoMN",
+	"u5gw/LMt7ARG7sZy1lm3fk4G6LGxgRcnluLVZKILLCtMQpDJWWKxSkM4zREheTN/8b6QUXGy8DnCx63Z",
+	"noWzzgOzP0CIO2J+duz1WC82Yv1fk+i7tLIc2TUYnGK7ix6qZ8MesyRgNWZwLa/YYtm+2XxlZftWlpow",
+	"Eai0IpahiKVCf52MB9wfAGVG2WkIfIUJKPeTccBbum1TViCMEziKo90Qxi4wugc1h+8URnjuNpuGwI1Z",
+	"GDbI54GEyQYyBAcSzuDENviODOnE6goNF7qjJyPWGXDLTMxCBDP0v5gKmtPbyP5rlf1nhZGcupYDhTrh",
+	"PcPP4KLHVG0E8Q1NXhdNtn5nAL7vnKi3LI2VYXkfP0P0ZAiUS2SD3YG+kaEMYtfXJGA9LpjKNhgsq157",
+	"CVM+9iITZpWbhJBHlhCiLeg4AD+imoayH7P5PeTgs+0v5n9zY4B+SLo7TPfKdFoegnlAlKZz0kcN7Gxq",
+	"PGz8fvdQ8RXoszNxAHRybXMPFyLJwiikleHYfLiJ8Ph24480XnxFMrssKzfQsbBCXLaSP9h+nDplAN5J",
+	"G0nSXHHwRwK/6w/8MEPfqsbqXxxFNoT+DrukAQ4kGQ/lcsoyXMDJSpCamRnSFrsqVRGOqT8Aq/EBoVNN",
+	"66GoBLT7Rpuucr3rG8QVDOFOrtM0rLs6kGRE++w7VZxcDxWAMr06liU+S1UQelStxc2j2Hy6W69lLgg2",
+	"7bLxA647bgqzYvv8mrNx+vy3r/feanzq1hZ1HM9sz/Ud3/Qb3+iLS+mLYxd5Bom4QzohgbSGaSGTTh/Q",
+	"9DXbn+QN8/mcSOscmbQFAKcJZDHROre9z78pcjX/CjZFOB9vl/008hLrSICLQcjxMmU3s8CehfMy+8k5",
+	"6xt2H2HdHCF1g5wnHXXy65FjwQLMqhYS/oowj3lMo0AdoPM4DrgmOqI8BIOLKre4fFKbqpobQfw+LC4u",
+	"0plm8CqDUwYQl0/3Whl8gbFsDC3fbgv+lGJOFWYtBKTV7C0ZGaLM3uIoNxd9o5NJeE7Dg2wdE+vdzCyZ",
+	"Kxua2iDeKDJQjckBNGJJM9OdffITf01kj7y7OP1YYqj5pO6s+KoZ+laGmr84im34w5oycRArVLaSoW+D",
+	"xcfTYbn50obzeIYTwSAyBRWOjk/F9hejt5RbZV5PCBWE3VBfW1uMjEh3kjHR2OoyMQ/1FhdWZnQBdmi1",
+	"mTXAfDarAEXmiIrl+48mWv23aYD59UsNOlYn+VP15AELuDZw9Nu9W1bMbXykQ+iBusisApe8MahsVMt1",
+	"qJZG8p2yPy9vRkGyBvplFbJ2KswSxmZKW+JaBLCmElIFlPWbJVUb48s3iCEAy6UYQoQcY9x7d4LRpgC+",
+	"KyCOjK56oRyDbcY1JPGp6ESx2P7ifi23Sh5RcR6Lz/a9uzVLulluA+3uWDaw/uCw/oFOUjteFEMnbOIg",
+	"7p8ZUHb3PgPKmIxcDMuqGHqL+w1k3YdGro6g7m0VN6JbG8rey4L/FER/q47EHSOt2uZgqXCLhyWjeSV8",
+	"H8KHmLuyRaIugJITdTGTqVRw2EjBG7q3Ko8f0skMDVzM5EspY4bJx3qw3ZPgDymlg29lRESfixvyxDMf",
+	"JGUwntbJZURZj1+RJ29xkMNYD57Cqo5oEEzIE8+O3jFfmi9wqcpm9hELfS4c1g4NWeiky3oyYm0BdYxH",
+	"VEHKnhRoVJiu4efLIVO2B5yrYut1Oj9Kpbfsu57N01TE1iRuEe+C6a0jeNuD/vWirwgXWqJvCOp+tt2f",
+	"tkpug5xCyb5kRs/sWka2mXeLvGY0YlE6mxThhED6PDdkAot0SjgD2JKCXE5gKPRqukQyFGpvi67UA5gx",
+	"c2oEKCxkFLlUT5QH1UESyQZ0DcLnhV2XM7GGUl6xgFDdIJdjaY8suQijIoGlBguFBmnJkyCIINXKedpc",
+	"MQGuyIAZWVQix6Q6X98AjFVdNuAisAmxl+efLi6P33TOzk9/Pjm+8JLSqlwQ7+ctC1IsMP/CmiufoakG",
+	"Ji1ly8PIXqbSsc1pMteMa7e9OFyKLHziYYcOGeu6Xc3b0/PPh+dvOpfHHw8/XnpE0YmydZptuQYKwEgx",
+	"ixXyj1nEcrlaiuk6rCTJx6KRu0NbwxpfyW6CahLwXs9ggWtBlNlsKtZ7mUCDWGlCQ2VLRnPdIlJAIyTw",
+	"g3pYY7owCmGpzkhtUdQaKSmaDUUrSzsihUynWcB6EMm4PygyzTvsYfbCq3Q0wfZCmQy2qe4mgBl1QM6+",
+	"47YuozrkSntEgXOE63wLpZfBq/1XjPX2mU+DZ/7uK/qM7u++2n3ZZPsv9/1eSYMSXMR6m6XkAkvMfXcZ",
+	"Nl2AHGwSyPzKA+nHQyZ0C6h78TJzRpSKBXaTTy7mrxWhO8BEbzz5y/+cHbdO3ngHpC+ZzY/MwjMS8h6P",
+	"lCGmoRQk4Nc8YNYzzwNgfKDgDmXESvY7CsH0UrRfB/llF/N851nuYp5V7iRVVCkAOZdZsuFV60zBS5nU",
+	"oi9tzUX7MkiABr22XKnPwqWnrJSDwba8MdgM2LrxLxEBitMWEUOLGIbsHRCbUelYN8A7tgZbYR3g42uV",
+	"9UBKC/0ZYm1E6m7IyOHF0ckJUnTvf3t18/OIRT4Tesut7cmny7dbL58ubre23JIfnXBuKfAtZHTzeV5U",
+	"f+SSd5oFmct6PLQl3ymJjGSlGBlF8maSFCTREvgbTfDeMrjCaqogaw8YDfWg3NoQsH5EA2iUwajICFhG",
+	"n+7SpF2EwsocynACbIUBtVx9KQp8aT8w/SPOe1sF363C/Dukmgl/0hmqWqvZaL6s1xTUSa+1atAy38H6",
+	"H6ENSUl+xkOYVNfH7epLFHAF2bBQCSWQEPxt1KMp0nsLPLsVIK52tslRBXIs0rMcSaX7EVN/hLnzjMWa",
+	"TzQBtqSGGELd1JmeMx1Ntg57Gsnt/CPV0QTfvA3Rm4Orl0lDUJ3CRJKulmBPvhHORGk2tKgZ8mv257xq",
+	"xO+NMMzUatWIzyLZZVmT8ipQtXD7CbkYRRJKT0RxLkEvt+Eh0xH3y1OyTwQ5i+TQkLpYQWG6G21E/yHV",
+	"pNloNvYa5KOtGwQ9bUC1gKQR4PV1F9EDGdzQZQaVGVC0Phxfnp8cXXQO37w5P7648BLFKLrG2kORq2OH",
+	"1XgB/lhA9pp7RerDD0x/sNtZSOPMPrahEU8OA2v/RX48fn9GElWhEzgHSSeU/T4zSqOmIUn8Jlb/yXSa",
+	"J9ZI4L4koew32uK/iJGCF48MCguL2mLhmzu7z/baeQF+WrYoxGx75+sjjkuHAa0Z7jG8bZyKlYD3UMcK",
+	"DtOaWlJALsOGkTm1Muw/Mz/elnmmRuyz048/VKfVZ7L8PhM6B0LBw/K8CoIUbLzkAqDc9p+l1OijNPo9",
+	"D1leHOKK0DGd1IkAg5r73Z6LoSiDGCoTk6Cwi+oPTJ8zGvCHJexrllvzZfMy56EGrskJtCxyhpnCK5lf",
+	"HaT+pYbVjbDgjysYAtOgvSaOwlqrtg1uJTv69J3C2WF9pAxhsnq7XcmspeEjHULLWKyfADFn2e8w+2X2",
+	"s7TkQi6NUWKkSWaAbM7f7DAwPBo5uxNrn7fEJ7H3RVLqzIDZ7IfZAdHJyRUyy0DCH/9Mv07d9LPfnkZ9",
+	"KqzJGdtw8sjw/t+Zr23VO3ymGR3mDteXo8JTAt3Y7soHQ3vmZF2GRcF3n/ATEZB+JONRNi7BRvLIPoBj",
+	"Zrwf4M2yRWSjGGFBmS/Rl1rcdHwmSTVDlm3hApYZKs1WLVkHzdiSDXP1NfbQy56mK35edLtikkRncoFm",
+	"04gKRX3o5ZoO8ppqf1CyJxyA9BgG07ml47Clt4EtIa8ZUbwvWEC4SEDCWbOdwMgj23RWwZ3l9laKCoeZ",
+	"emt2KKXNBNhGLFOCHB8geX5y/vaI7L/Ye1WHSmp1rJVsPnvV3Efzip3aFhUqPpLTERMnb8hhrAe/HH8k",
+	"Oe8LOTw7ITuNJnky0HqkWtvbcsQEDxqC6W01Yr4Cp1fy/hYd8a2dTrMx0MMwuwI7esESzqahzHDrIA5Z",
+	"ANonOB5iQWIRsKhBDlOPHVjRs2E6dJgFx9RfVwSOMqnOaSQe54CQ1gavDfUwP+R2EHBIxP2/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -157,6 +157,10 @@ func (q SQLite) CreateSigningKey(ctx context.Context, arg postgres.CreateSigning
 	return q.Queries.CreateSigningKey(ctx, sqlite.CreateSigningKeyParams(arg))
 }
 
+func (q SQLite) CreateTokenFamily(ctx context.Context, arg postgres.CreateTokenFamilyParams) error {
+	return q.Queries.CreateTokenFamily(ctx, sqlite.CreateTokenFamilyParams(arg))
+}
+
 func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
 	return q.Queries.DatabaseTime(ctx)
 }
@@ -305,6 +309,10 @@ func (q SQLite) DeleteSigningKeys(ctx context.Context, arg postgres.DeleteSignin
 	return q.Queries.DeleteSigningKeys(ctx, sqlite.DeleteSigningKeysParams(arg))
 }
 
+func (q SQLite) DeleteTokenFamilies(ctx context.Context, arg postgres.DeleteTokenFamiliesParams) (int64, error) {
+	return q.Queries.DeleteTokenFamilies(ctx, sqlite.DeleteTokenFamiliesParams(arg))
+}
+
 func (q SQLite) DeleteTool(ctx context.Context, arg postgres.DeleteToolParams) (int64, error) {
 	return q.Queries.DeleteTool(ctx, sqlite.DeleteToolParams(arg))
 }
@@ -359,6 +367,22 @@ func (q SQLite) EndSessionsOfUser(ctx context.Context, arg postgres.EndSessionsO
 		items[i] = postgres.Session(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) EndTokenFamiliesOfUser(ctx context.Context, arg postgres.EndTokenFamiliesOfUserParams) ([]postgres.TokenFamily, error) {
+	rows, err := q.Queries.EndTokenFamiliesOfUser(ctx, sqlite.EndTokenFamiliesOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.TokenFamily, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.TokenFamily(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) EndTokenFamily(ctx context.Context, arg postgres.EndTokenFamilyParams) (int64, error) {
+	return q.Queries.EndTokenFamily(ctx, sqlite.EndTokenFamilyParams(arg))
 }
 
 func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
@@ -589,6 +613,10 @@ func (q SQLite) RecoverSession(ctx context.Context, arg postgres.RecoverSessionP
 	return q.Queries.RecoverSession(ctx, sqlite.RecoverSessionParams(arg))
 }
 
+func (q SQLite) RefreshTokenFamily(ctx context.Context, arg postgres.RefreshTokenFamilyParams) (int64, error) {
+	return q.Queries.RefreshTokenFamily(ctx, sqlite.RefreshTokenFamilyParams(arg))
+}
+
 func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupMemberParams) (int64, error) {
 	return q.Queries.RemoveGroupMember(ctx, sqlite.RemoveGroupMemberParams(arg))
 }
@@ -765,6 +793,16 @@ func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsPar
 		items[i] = postgres.StaleSessionsRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) TokenFamily(ctx context.Context, arg postgres.TokenFamilyParams) (postgres.TokenFamily, error) {
+	row, err := q.Queries.TokenFamily(ctx, sqlite.TokenFamilyParams(arg))
+	return postgres.TokenFamily(row), err
+}
+
+func (q SQLite) TokenFamilyByHandle(ctx context.Context, arg postgres.TokenFamilyByHandleParams) (postgres.TokenFamily, error) {
+	row, err := q.Queries.TokenFamilyByHandle(ctx, sqlite.TokenFamilyByHandleParams(arg))
+	return postgres.TokenFamily(row), err
 }
 
 func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {

@@ -152,6 +152,23 @@ type Tenant struct {
 	StrictUsers       int64
 }
 
+type TokenFamily struct {
+	Tenant      string
+	ID          string
+	ClientKey   string
+	Subject     string
+	Abilities   string
+	Handle      string
+	Current     string
+	Generation  int64
+	CreatedAt   int64
+	RefreshedAt int64
+	ExpiresAt   int64
+	TokensUntil int64
+	EndedAt     int64
+	EndReason   string
+}
+
 type Tool struct {
 	Tenant      string
 	Name        string

@@ -45,6 +45,9 @@ type Querier interface {
 	// for the shorter way and walk through all live sessions of the tenant.
 	CreateSession(ctx context.Context, arg CreateSessionParams) error
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
+	// The largest integer stands for the end of a family that has not been ended; see
+	// sessions.sql for why it is written out, and why not always with =.
+	CreateTokenFamily(ctx context.Context, arg CreateTokenFamilyParams) error
 	DatabaseTime(ctx context.Context) (int64, error)
 	Decisions(ctx context.Context, arg DecisionsParams) ([]Decision, error)
 	DecisionsByAnswer(ctx context.Context, arg DecisionsByAnswerParams) ([]Decision, error)
@@ -73,6 +76,8 @@ type Querier interface {
 	DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error)
 	DeleteSession(ctx context.Context, arg DeleteSessionParams) error
 	DeleteSigningKeys(ctx context.Context, arg DeleteSigningKeysParams) (int64, error)
+	// Ids are never used twice, so the tenant need not be named.
+	DeleteTokenFamilies(ctx context.Context, arg DeleteTokenFamiliesParams) (int64, error)
 	DeleteTool(ctx context.Context, arg DeleteToolParams) (int64, error)
 	DeleteToolPermission(ctx context.Context, arg DeleteToolPermissionParams) (int64, error)
 	DeleteUser(ctx context.Context, arg DeleteUserParams) (int64, error)
@@ -82,6 +87,8 @@ type Querier interface {
 	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
 	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
+	EndTokenFamiliesOfUser(ctx context.Context, arg EndTokenFamiliesOfUserParams) ([]TokenFamily, error)
+	EndTokenFamily(ctx context.Context, arg EndTokenFamilyParams) (int64, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
 	Group(ctx context.Context, arg GroupParams) (GroupRow, error)
@@ -143,6 +150,7 @@ type Querier interface {
 	// can be met, and waited for, in no other way.
 	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
 	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
+	RefreshTokenFamily(ctx context.Context, arg RefreshTokenFamilyParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	Revision(ctx context.Context, arg RevisionParams) (int64, error)
 	// The tenants travel as one JSON array, which each engine unfolds in its own way.
@@ -180,6 +188,8 @@ type Querier interface {
 	// PostgreSQL locks rows one by one: two sweeps at once take different ones.
 	StaleDecisions(ctx context.Context, arg StaleDecisionsParams) ([]StaleDecisionsRow, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
+	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
+	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
 	// The rows of each tool are as in Tool; max_rows counts tools.

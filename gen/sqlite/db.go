@@ -93,6 +93,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createSigningKeyStmt, err = db.PrepareContext(ctx, createSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateSigningKey: %w", err)
 	}
+	if q.createTokenFamilyStmt, err = db.PrepareContext(ctx, createTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateTokenFamily: %w", err)
+	}
 	if q.databaseTimeStmt, err = db.PrepareContext(ctx, databaseTime); err != nil {
 		return nil, fmt.Errorf("error preparing query DatabaseTime: %w", err)
 	}
@@ -168,6 +171,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteSigningKeysStmt, err = db.PrepareContext(ctx, deleteSigningKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteSigningKeys: %w", err)
 	}
+	if q.deleteTokenFamiliesStmt, err = db.PrepareContext(ctx, deleteTokenFamilies); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteTokenFamilies: %w", err)
+	}
 	if q.deleteToolStmt, err = db.PrepareContext(ctx, deleteTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteTool: %w", err)
 	}
@@ -191,6 +197,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endSessionsOfUserStmt, err = db.PrepareContext(ctx, endSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query EndSessionsOfUser: %w", err)
+	}
+	if q.endTokenFamiliesOfUserStmt, err = db.PrepareContext(ctx, endTokenFamiliesOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query EndTokenFamiliesOfUser: %w", err)
+	}
+	if q.endTokenFamilyStmt, err = db.PrepareContext(ctx, endTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query EndTokenFamily: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -282,6 +294,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.recoverSessionStmt, err = db.PrepareContext(ctx, recoverSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RecoverSession: %w", err)
 	}
+	if q.refreshTokenFamilyStmt, err = db.PrepareContext(ctx, refreshTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query RefreshTokenFamily: %w", err)
+	}
 	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
 	}
@@ -359,6 +374,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
+	}
+	if q.tokenFamilyStmt, err = db.PrepareContext(ctx, tokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamily: %w", err)
+	}
+	if q.tokenFamilyByHandleStmt, err = db.PrepareContext(ctx, tokenFamilyByHandle); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamilyByHandle: %w", err)
 	}
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
@@ -495,6 +516,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createSigningKeyStmt: %w", cerr)
 		}
 	}
+	if q.createTokenFamilyStmt != nil {
+		if cerr := q.createTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createTokenFamilyStmt: %w", cerr)
+		}
+	}
 	if q.databaseTimeStmt != nil {
 		if cerr := q.databaseTimeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing databaseTimeStmt: %w", cerr)
@@ -620,6 +646,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteSigningKeysStmt: %w", cerr)
 		}
 	}
+	if q.deleteTokenFamiliesStmt != nil {
+		if cerr := q.deleteTokenFamiliesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteTokenFamiliesStmt: %w", cerr)
+		}
+	}
 	if q.deleteToolStmt != nil {
 		if cerr := q.deleteToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteToolStmt: %w", cerr)
@@ -658,6 +689,16 @@ func (q *Queries) Close() error {
 	if q.endSessionsOfUserStmt != nil {
 		if cerr := q.endSessionsOfUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endSessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.endTokenFamiliesOfUserStmt != nil {
+		if cerr := q.endTokenFamiliesOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endTokenFamiliesOfUserStmt: %w", cerr)
+		}
+	}
+	if q.endTokenFamilyStmt != nil {
+		if cerr := q.endTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endTokenFamilyStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -810,6 +851,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing recoverSessionStmt: %w", cerr)
 		}
 	}
+	if q.refreshTokenFamilyStmt != nil {
+		if cerr := q.refreshTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing refreshTokenFamilyStmt: %w", cerr)
+		}
+	}
 	if q.removeGroupMemberStmt != nil {
 		if cerr := q.removeGroupMemberStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing removeGroupMemberStmt: %w", cerr)
@@ -940,6 +986,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
 		}
 	}
+	if q.tokenFamilyStmt != nil {
+		if cerr := q.tokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamilyStmt: %w", cerr)
+		}
+	}
+	if q.tokenFamilyByHandleStmt != nil {
+		if cerr := q.tokenFamilyByHandleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamilyByHandleStmt: %w", cerr)
+		}
+	}
 	if q.toolStmt != nil {
 		if cerr := q.toolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing toolStmt: %w", cerr)
@@ -1027,6 +1083,7 @@ type Queries struct {
 	createRoleParentStmt           *sql.Stmt
 	createSessionStmt              *sql.Stmt
 	createSigningKeyStmt           *sql.Stmt
+	createTokenFamilyStmt          *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
 	decisionsStmt                  *sql.Stmt
 	decisionsByAnswerStmt          *sql.Stmt
@@ -1052,6 +1109,7 @@ type Queries struct {
 	deleteRoleParentStmt           *sql.Stmt
 	deleteSessionStmt              *sql.Stmt
 	deleteSigningKeysStmt          *sql.Stmt
+	deleteTokenFamiliesStmt        *sql.Stmt
 	deleteToolStmt                 *sql.Stmt
 	deleteToolPermissionStmt       *sql.Stmt
 	deleteUserStmt                 *sql.Stmt
@@ -1060,6 +1118,8 @@ type Queries struct {
 	endOldestSessionsStmt          *sql.Stmt
 	endSessionStmt                 *sql.Stmt
 	endSessionsOfUserStmt          *sql.Stmt
+	endTokenFamiliesOfUserStmt     *sql.Stmt
+	endTokenFamilyStmt             *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
 	groupStmt                      *sql.Stmt
@@ -1090,6 +1150,7 @@ type Queries struct {
 	raiseRevisionStmt              *sql.Stmt
 	raiseSessionEpochStmt          *sql.Stmt
 	recoverSessionStmt             *sql.Stmt
+	refreshTokenFamilyStmt         *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
 	revisionStmt                   *sql.Stmt
 	revisionsStmt                  *sql.Stmt
@@ -1116,6 +1177,8 @@ type Queries struct {
 	signingKeysStmt                *sql.Stmt
 	staleDecisionsStmt             *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
+	tokenFamilyStmt                *sql.Stmt
+	tokenFamilyByHandleStmt        *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolsStmt                      *sql.Stmt
 	userStmt                       *sql.Stmt
@@ -1150,6 +1213,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createRoleParentStmt:           q.createRoleParentStmt,
 		createSessionStmt:              q.createSessionStmt,
 		createSigningKeyStmt:           q.createSigningKeyStmt,
+		createTokenFamilyStmt:          q.createTokenFamilyStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
 		decisionsStmt:                  q.decisionsStmt,
 		decisionsByAnswerStmt:          q.decisionsByAnswerStmt,
@@ -1175,6 +1239,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteRoleParentStmt:           q.deleteRoleParentStmt,
 		deleteSessionStmt:              q.deleteSessionStmt,
 		deleteSigningKeysStmt:          q.deleteSigningKeysStmt,
+		deleteTokenFamiliesStmt:        q.deleteTokenFamiliesStmt,
 		deleteToolStmt:                 q.deleteToolStmt,
 		deleteToolPermissionStmt:       q.deleteToolPermissionStmt,
 		deleteUserStmt:                 q.deleteUserStmt,
@@ -1183,6 +1248,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endOldestSessionsStmt:          q.endOldestSessionsStmt,
 		endSessionStmt:                 q.endSessionStmt,
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
+		endTokenFamiliesOfUserStmt:     q.endTokenFamiliesOfUserStmt,
+		endTokenFamilyStmt:             q.endTokenFamilyStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
 		groupStmt:                      q.groupStmt,
@@ -1213,6 +1280,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseRevisionStmt:              q.raiseRevisionStmt,
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
 		recoverSessionStmt:             q.recoverSessionStmt,
+		refreshTokenFamilyStmt:         q.refreshTokenFamilyStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
 		revisionStmt:                   q.revisionStmt,
 		revisionsStmt:                  q.revisionsStmt,
@@ -1239,6 +1307,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		signingKeysStmt:                q.signingKeysStmt,
 		staleDecisionsStmt:             q.staleDecisionsStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
+		tokenFamilyStmt:                q.tokenFamilyStmt,
+		tokenFamilyByHandleStmt:        q.tokenFamilyByHandleStmt,
 		toolStmt:                       q.toolStmt,
 		toolsStmt:                      q.toolsStmt,
 		userStmt:                       q.userStmt,

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/pprof"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,8 @@ const (
 	checkUsers       = 200
 )
 
-// checks compares GET /api/has_permission on both databases with a bare handler.
+// checks compares GET /api/has_permission on both databases, with a client key and with
+// an access token, with a bare handler.
 func checks(ctx context.Context, o options, d *databases) error {
 	title(fmt.Sprintf("GET /api/has_permission/{user}/{name} over loopback, %d connections", o.connections))
 	const bare = "bare net/http handler"
@@ -52,6 +54,13 @@ func checks(ctx context.Context, o options, d *databases) error {
 			measure = profiled(o.profile, measure)
 		}
 		contenders = append(contenders, contender{"Gatehouse on " + kind, bare, measure})
+		withToken, err := g.withToken(ctx, requests)
+		if err != nil {
+			return err
+		}
+		contenders = append(contenders, contender{
+			"with an access token, on " + kind, bare, asking(g.address, o.connections, allowed, inTurn(withToken)),
+		})
 	}
 	if err := compare(ctx, o, "", contenders); err != nil {
 		return err
@@ -129,6 +138,28 @@ func fillForChecks(ctx context.Context, g *gatehouse) ([][]byte, error) {
 		requests = append(requests, newRequest(http.MethodGet, path, key))
 	}
 	return requests, nil
+}
+
+// withToken makes the same requests with an access token for the key that they have.
+func (g *gatehouse) withToken(ctx context.Context, requests [][]byte) ([][]byte, error) {
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(requests[0])))
+	if err != nil {
+		return nil, err
+	}
+	key := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
+	caller, err := g.engine.Authenticate(ctx, key, engine.Actor{})
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := caller.IssueTokens(ctx, authz.TokenRequest{Abilities: []string{string(engine.AbilityCheck)}})
+	if err != nil {
+		return nil, err
+	}
+	with := make([][]byte, len(requests))
+	for i, request := range requests {
+		with[i] = bytes.Replace(request, []byte(key), []byte(tokens.AccessToken), 1)
+	}
+	return with, nil
 }
 
 // serveBare serves what a server at an address answers to a request: the same

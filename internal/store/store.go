@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/session"
+	"github.com/gatehouse/gatehouse/internal/token"
 )
 
 // ErrRetry marks an error after which the same work may succeed: a serialization
@@ -24,6 +25,7 @@ var ErrRetry = errors.New("the transaction must be run again")
 type Store interface {
 	Sessions
 	Decisions
+	Tokens
 
 	// Read returns a Reader outside any transaction: each call is one statement
 	// and sees its own snapshot.
@@ -209,6 +211,9 @@ type Tx interface {
 	// EndUserSessions ends all live sessions of a user, and returns them. One that
 	// another transaction is just creating is waited for, and ended as well.
 	EndUserSessions(ctx context.Context, user string, at time.Time, reason authz.SessionEnd) ([]session.Row, error)
+	// EndUserTokens ends all families of tokens that speak for a user, and returns them. It
+	// comes after EndUserSessions, which has locked the user.
+	EndUserTokens(ctx context.Context, user string, at time.Time, reason authz.SessionEnd) ([]token.Family, error)
 
 	SetSettings(ctx context.Context, settings authz.Settings) (bool, error)
 	// SetTool creates or replaces a tool. No other tool defines its permissions.

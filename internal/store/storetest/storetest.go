@@ -132,6 +132,13 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Sessions/deactivation":        testSignInAndDeactivation,
 		"SigningKeys":                  testSigningKeys,
 		"SigningKeys/parallel":         testParallelSigningKeys,
+		"Tokens":                       testTokenFamilies,
+		"Tokens/refresh":               testRefreshTokenFamily,
+		"Tokens/rollback":              testTokenRollback,
+		"Tokens/end with the user":     testEndUserTokens,
+		"Tokens/deletion":              testDeleteTokenFamilies,
+		"Tokens/parallel refreshes":    testParallelRefresh,
+		"Tokens/deactivation":          testTokenAndDeactivation,
 		"Ping":                         testPing,
 		"Close":                        testClose,
 	} {
