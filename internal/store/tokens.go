@@ -33,9 +33,9 @@ type TokenTx interface {
 	LockUser(ctx context.Context, user string) (session.User, error)
 	// CreateTokenFamily needs the subject, if there is one, to be locked.
 	CreateTokenFamily(ctx context.Context, family token.Family) error
-	// RefreshTokenFamily keeps what token.Family.Issue changed, unless the current token is
-	// another than superseded by now, or the family has been ended. Generation is counted on
-	// by the store.
+	// RefreshTokenFamily keeps what token.Family.Issue changed, and counts Generation on by
+	// itself. It does nothing where the current token is another than superseded, or the
+	// family has been ended.
 	RefreshTokenFamily(ctx context.Context, superseded string, family token.Family) (bool, error)
 	// EndTokenFamily leaves one that has been ended as it is.
 	EndTokenFamily(ctx context.Context, id string, at time.Time, reason authz.SessionEnd) (bool, error)
