@@ -108,7 +108,6 @@ var tokenErrors = map[fault.Code]api.TokenErrorError{
 	fault.CodeForbidden:       api.TokenErrorErrorAccessDenied,
 	fault.CodeRateLimited:     api.TokenErrorErrorTemporarilyUnavailable,
 	fault.CodeUnavailable:     api.TokenErrorErrorTemporarilyUnavailable,
-	fault.CodeRateLimited:     api.TokenErrorErrorTemporarilyUnavailable,
 	fault.CodeInternal:        api.TokenErrorErrorServerError,
 }
 
