@@ -14,7 +14,9 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/gatehouse /usr/local/bin/gatehouse
 COPY --from=build --chown=65532:65532 /out/data /data
 # Whoever reaches the container can reach the server, so it lets in none but the
-# keys that `gatehouse client create` has made.
+# keys that `gatehouse client create` has made, and wants to be given a certificate
+# (AUTH_TLS_CERT_FILE, AUTH_TLS_KEY_FILE), or AUTH_TLS_TERMINATED_UPSTREAM=true where a
+# proxy speaks TLS.
 ENV PATH=/usr/local/bin \
     AUTH_SERVER_HOST=0.0.0.0 \
     AUTH_SQLITE_PATH=/data/gatehouse.sqlite3

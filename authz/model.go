@@ -119,8 +119,11 @@ type Snapshot[T any] struct {
 
 // Request asks whether a user may do something, here and now.
 type Request struct {
-	User       string
-	Permission string
+	User string
+	// SubjectType is the type of a subject that is no user, whose name User then is:
+	// nothing is allowed to it. Empty means a user. Only the engine's checks take another.
+	SubjectType string
+	Permission  string
 	// Resource is what the user would act on; nil asks at the tenant's root.
 	Resource *RequestedResource
 

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/token"
 )
 
 // Ability is what a client key may be used for.
@@ -28,18 +29,14 @@ const (
 	AbilityWrite Ability = "write" // change it
 	AbilityAudit Ability = "audit" // read the audit log
 	AbilityAdmin Ability = "admin" // keys and settings
+
+	// AbilityAny is what every client key may do; no key is given it.
+	AbilityAny Ability = "any"
 )
 
 var allAbilities = []Ability{AbilityAdmin, AbilityAudit, AbilityCheck, AbilityRead, AbilityWrite}
 
 const (
-	// keyTTL bounds how long a server goes on to accept a key after another
-	// process has revoked it.
-	keyTTL = time.Second
-	// keyPatience is what the database has to answer in where a key is known from before.
-	keyPatience   = time.Second
-	maxCachedKeys = 10_000
-
 	maxKeyName  = 256
 	minLifetime = time.Second
 )
@@ -89,37 +86,62 @@ type ClientKeyOptions struct {
 type Principal struct {
 	// Tenant is the caller's, with the caller as its actor.
 	Tenant *Tenant
-	// Fingerprint is the client key's.
+	// Fingerprint is the client key's, also that of an access token.
 	Fingerprint string
 	abilities   []Ability
+	// key is the client key; zero for an access token.
+	key store.ClientKey
 }
 
-// Can reports whether the caller's key has an ability.
+// Can reports whether the caller's key, or access token, has an ability.
 func (p Principal) Can(ability Ability) bool {
-	return slices.Contains(p.abilities, ability) || slices.Contains(p.abilities, AbilityAdmin)
+	return can(p.abilities, ability)
 }
 
-// Require refuses, and audits, what needs an ability that the caller's key lacks.
+func can(abilities []Ability, ability Ability) bool {
+	return ability == AbilityAny || slices.Contains(abilities, ability) || slices.Contains(abilities, AbilityAdmin)
+}
+
+// Require refuses, and audits, what needs an ability that the caller lacks.
 // operation names it for the audit log.
 func (p Principal) Require(ctx context.Context, ability Ability, operation string) error {
 	if p.Can(ability) {
 		return nil
 	}
 	p.Tenant.refuse(ctx, audit.AccessRefused, "operation/"+operation, map[string]any{"ability": string(ability)})
-	return fault.Forbidden("this client key lacks the ability %q", ability)
+	caller := "client key"
+	if p.isToken() {
+		caller = "access token"
+	}
+	return fault.Forbidden("this %s lacks the ability %q", caller, ability)
 }
 
-// Authenticate finds the tenant that a client key opens. actor says where the
-// call comes from; its Fingerprint is filled in. The error is ErrUnauthenticated
-// for a key that is malformed, unknown, expired or revoked. A key that was
-// revoked by another process is accepted for at most a second longer.
-func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Principal, error) {
-	canonical, err := parseClientKey(key)
+// RequireKey refuses, and audits, an access token where only a client key will do: it is
+// ErrUnauthenticated.
+func (p Principal) RequireKey(ctx context.Context, operation string) error {
+	if !p.isToken() {
+		return nil
+	}
+	p.Tenant.refuse(ctx, audit.AccessRefused, "operation/"+operation, map[string]any{"reason": "access token"})
+	return fault.Unauthenticated("a client key is required, and no access token")
+}
+
+func (p Principal) isToken() bool { return p.Tenant.actor.Family != "" }
+
+// Authenticate finds the tenant that a client key, or an access token, opens. actor
+// says where the call comes from; what it says of the key and the token is filled in.
+// The error is ErrUnauthenticated for what is malformed, unknown, expired or revoked.
+// What another process has revoked is accepted for at most a second longer.
+func (e *Engine) Authenticate(ctx context.Context, bearer string, actor Actor) (Principal, error) {
+	if token.LooksLikeAccess(bearer) {
+		return e.authenticateToken(ctx, bearer, actor)
+	}
+	canonical, err := parseClientKey(bearer)
 	if err != nil {
 		return Principal{}, err
 	}
 	hash := keyHash(sha256.Sum256([]byte(canonical)))
-	record, cached, err := e.keyRecord(ctx, hash)
+	record, known, err := e.keyRecord(ctx, hash)
 	if errors.Is(err, fault.CodeNotFound) {
 		return e.openTenant(hash, actor)
 	}
@@ -129,48 +151,20 @@ func (e *Engine) Authenticate(ctx context.Context, key string, actor Actor) (Pri
 	actor.Fingerprint = record.Fingerprint
 	tenant := e.Tenant(record.Tenant).As(actor)
 	if reason := whyDead(record, e.now()); reason != "" {
-		// Once in keyTTL, so that whoever holds a dead key cannot fill the log.
-		if !cached {
+		// Once in heardFor, so that whoever holds a dead key cannot fill the log.
+		if !known {
 			tenant.refuse(ctx, audit.AuthenticationFailed, "client_key/"+record.Fingerprint, map[string]any{"reason": reason})
 		}
 		return Principal{}, fault.Unauthenticated("the client key is %s", reason)
 	}
-	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: splitAbilities(record.Abilities)}, nil
+	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: splitAbilities(record.Abilities), key: record}, nil
 }
 
-// keyRecord finds a client key, and tells whether it knew the key already. While the
-// database is away it goes on for as long as decisions do.
-func (e *Engine) keyRecord(ctx context.Context, hash keyHash) (record store.ClientKey, cached bool, err error) {
-	known, cached := e.keys.GetIfPresent(hash)
-	if cached && time.Since(known.askedAt) < keyTTL {
-		return known.ClientKey, true, nil
-	}
-	asking := ctx
-	if cached {
-		var cancel context.CancelFunc
-		asking, cancel = context.WithTimeout(ctx, keyPatience)
-		defer cancel()
-	}
-	now := time.Now()
-	record, err = e.store.ClientKeyByHash(asking, hash.String())
-	switch {
-	case err == nil:
-		e.keys.Set(hash, knownKey{ClientKey: record, readAt: now, askedAt: now})
-		return record, false, nil
-	case cached && fault.CodeOf(err) == fault.CodeUnavailable && ctx.Err() == nil && time.Since(known.readAt) < e.maxStaleness:
-		// Asked again after keyTTL, so that not every request waits.
-		known.askedAt = time.Now()
-		e.keys.Set(hash, known)
-		return known.ClientKey, true, nil
-	default:
-		return store.ClientKey{}, false, err
-	}
-}
-
-// knownKey is a client key as it was read, and when the database was last asked.
-type knownKey struct {
-	store.ClientKey
-	readAt, askedAt time.Time
+// keyRecord finds a client key, and tells whether it knew the key already.
+func (e *Engine) keyRecord(ctx context.Context, hash keyHash) (record store.ClientKey, known bool, err error) {
+	return e.keys.ask(ctx, hash, func(ctx context.Context) (store.ClientKey, error) {
+		return e.store.ClientKeyByHash(ctx, hash.String())
+	})
 }
 
 // openTenant lets an unknown key in where registration is open: to a tenant of
@@ -179,17 +173,22 @@ func (e *Engine) openTenant(hash keyHash, actor Actor) (Principal, error) {
 	if !e.openRegistration {
 		return Principal{}, errUnknownKey()
 	}
-	record := store.ClientKey{
+	record := e.ownKey(hash)
+	actor.Fingerprint = record.Fingerprint
+	tenant := e.Tenant(record.Tenant).As(actor)
+	tenant.opening = &record
+	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: []Ability{AbilityAdmin}, key: record}, nil
+}
+
+// ownKey is the record of a key that opens a tenant of its own.
+func (e *Engine) ownKey(hash keyHash) store.ClientKey {
+	return store.ClientKey{
 		Hash:        hash.String(),
 		Fingerprint: hash.fingerprint(),
 		Tenant:      hash.tenant(),
 		Abilities:   string(AbilityAdmin),
 		CreatedAt:   e.now(),
 	}
-	actor.Fingerprint = record.Fingerprint
-	tenant := e.Tenant(record.Tenant).As(actor)
-	tenant.opening = &record
-	return Principal{Tenant: tenant, Fingerprint: record.Fingerprint, abilities: []Ability{AbilityAdmin}}, nil
 }
 
 // CreateClientKey makes a client key, and a tenant for it unless options names
@@ -340,10 +339,14 @@ func (e *Engine) newClientKey(record store.ClientKey) (string, store.ClientKey) 
 }
 
 func (e *Engine) forgetKey(hash string) {
-	var h keyHash
-	if n, err := hex.Decode(h[:], []byte(hash)); err == nil && n == len(h) {
-		e.keys.Invalidate(h)
+	if h, ok := parseKeyHash(hash); ok {
+		e.keys.forget(h)
 	}
+}
+
+func parseKeyHash(hash string) (h keyHash, ok bool) {
+	n, err := hex.Decode(h[:], []byte(hash))
+	return h, err == nil && n == len(h)
 }
 
 // parseClientKey returns a UUID version 4 (RFC 9562) in lower case, and nothing

@@ -26,7 +26,7 @@ func TestContractOnPostgreSQL(t *testing.T) {
 
 func testContract(t *testing.T, database string) {
 	clock := contract.NewClock(time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC))
-	e, err := engine.Open(t.Context(), engine.Config{Database: database, AutoMigrate: true, Now: clock.Now})
+	e, err := engine.Open(t.Context(), engine.Config{Database: database, AutoMigrate: true, Now: clock.Now, AuditDecisions: engine.DecisionsAll})
 	if err != nil {
 		t.Fatalf("open the engine: %v", err)
 	}

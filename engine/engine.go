@@ -18,6 +18,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
+	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
@@ -52,6 +53,13 @@ type Config struct {
 	// DisableAudit leaves the audit log unwritten.
 	DisableAudit bool
 
+	// AuditDecisions says which decisions go to the decision log: DecisionsDenied,
+	// DecisionsAll, or DecisionsOff, as empty does too. See LoggedDecisions.
+	AuditDecisions string
+
+	// AuditDecisionsRetention is how long a decision stays in the log; 0 is for ever.
+	AuditDecisionsRetention time.Duration
+
 	// MaxStaleness is how long decisions go on from memory while the database is
 	// away; 0 means that they do not.
 	MaxStaleness time.Duration
@@ -62,6 +70,9 @@ type Config struct {
 
 	// Sessions says how sessions live.
 	Sessions SessionConfig
+
+	// Tokens says how long access and refresh tokens are good.
+	Tokens TokenConfig
 
 	// Issuer is who issues tokens, as their iss says; empty means "gatehouse". The
 	// tokens of another issuer are not taken.
@@ -88,6 +99,9 @@ type Config struct {
 
 	// sessionTime changes the time that sessions are judged at; tests set it.
 	sessionTime func(time.Time) time.Time
+
+	// writeDecisions writes the decision log; tests set it.
+	writeDecisions writeDecisions
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
@@ -105,13 +119,24 @@ type Engine struct {
 	sessions    SessionConfig
 	sessionTime func(time.Time) time.Time
 	issuer      string
-	signing     *keyring
+	// signing are the keys of session tokens, and access those of access tokens.
+	signing, access *keyring
+
+	// decisions is nil where none are logged.
+	decisions *decisionLog
+	// decisionRetention is Config.AuditDecisionsRetention.
+	decisionRetention time.Duration
 
 	// maxStaleness is Config.MaxStaleness.
 	maxStaleness time.Duration
 
-	// keys holds the client keys that were asked for, by hash.
-	keys *otter.Cache[keyHash, knownKey]
+	// keys are the client keys that were asked for, by hash, and families those of the
+	// access tokens.
+	keys     *heard[keyHash, store.ClientKey]
+	families *heard[familyID, accessFamily]
+	tokens   TokenConfig
+	// verified holds the access tokens whose signature has been verified.
+	verified *otter.Cache[keyHash, verifiedToken]
 }
 
 // sqlitePollEvery is how often an SQLite file is looked at for the changes of other
@@ -129,6 +154,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log:              logger(cfg),
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
+
+		decisionRetention: cfg.AuditDecisionsRetention,
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -140,15 +167,33 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.sessions, err = cfg.Sessions.withDefaults(); err != nil {
 		return nil, err
 	}
-	e.keys, err = otter.New(&otter.Options[keyHash, knownKey]{
-		MaximumSize:      maxCachedKeys,
-		ExpiryCalculator: otter.ExpiryWriting[keyHash, knownKey](max(keyTTL, cfg.MaxStaleness)),
-	})
-	if err != nil {
+	if cfg.AuditDecisionsRetention < 0 {
+		return nil, fault.Invalid("retention of decisions: must not be negative")
+	}
+	if cfg.writeDecisions == nil {
+		cfg.writeDecisions = func(ctx context.Context, batch []store.TenantDecision) error {
+			return e.store.AppendDecisions(ctx, batch)
+		}
+	}
+	if e.decisions, err = newDecisionLog(cfg.AuditDecisions, e.log, cfg.writeDecisions); err != nil {
 		return nil, err
 	}
-	signing, err := newKeyring(cfg.TokenAlgorithm, cfg.TokenSecret)
-	if err != nil {
+	if e.tokens, err = cfg.Tokens.withDefaults(); err != nil {
+		return nil, err
+	}
+	if e.keys, err = newHeard[keyHash, store.ClientKey](cfg.MaxStaleness); err != nil {
+		return nil, err
+	}
+	if e.families, err = newHeard[familyID, accessFamily](cfg.MaxStaleness); err != nil {
+		return nil, err
+	}
+	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: maxHeard}); err != nil {
+		return nil, err
+	}
+	if e.signing, err = newKeyring(UseSession, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
+		return nil, err
+	}
+	if e.access, err = newKeyring(UseAccess, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
 		return nil, err
 	}
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
@@ -167,7 +212,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.store.Close())
 	}
-	signing.db, e.signing = e.store, signing
+	e.signing.db, e.access.db = e.store, e.store
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())
@@ -206,11 +251,19 @@ func (e *Engine) start() {
 	e.running.Go(func() { _ = e.store.Watch(ctx, e.live.Hint) })
 	e.running.Go(func() {
 		e.every(ctx, readKeysEvery, "read the signing keys", func(ctx context.Context) error {
-			_, err := e.signing.read(ctx)
-			return err
+			for _, ring := range e.rings() {
+				if _, err := ring.read(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	})
-	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the sessions", e.sweep) })
+	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep sessions and tokens", e.sweep) })
+	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the decision log", e.sweepDecisions) })
+	if e.decisions != nil {
+		e.running.Go(func() { e.decisions.run(ctx) })
+	}
 }
 
 // Health says how the database is.

@@ -2,7 +2,12 @@ package engine
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"time"
+
+	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/store"
 )
 
 // WithPollEvery sets the time between polls of the database.
@@ -16,6 +21,49 @@ func (c Config) WithSessionTime(change func(time.Time) time.Time) Config {
 	c.sessionTime = change
 	return c
 }
+
+// WithDecisionWriter has the decision log written by write.
+func (c Config) WithDecisionWriter(write func(context.Context, []store.TenantDecision) error) Config {
+	c.writeDecisions = write
+	return c
+}
+
+// DecisionBuffer is how many decisions wait to be written at most.
+const DecisionBuffer = decisionBuffer
+
+// DecisionLog is a log of all decisions without an engine.
+type DecisionLog struct{ log *decisionLog }
+
+// NewDecisionLog makes a log that is written by write.
+func NewDecisionLog(write func(context.Context, []store.TenantDecision) error) DecisionLog {
+	log, err := newDecisionLog(DecisionsAll, slog.New(slog.DiscardHandler), write)
+	if err != nil {
+		panic(err)
+	}
+	return DecisionLog{log}
+}
+
+// Run starts the log. What it returns ends it, and waits for that.
+func (l DecisionLog) Run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { l.log.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// Offer offers a decision about a user.
+func (l DecisionLog) Offer(user string) {
+	l.log.offer(&Tenant{id: "tenant"}, &authz.Request{User: user, Permission: "read"}, &authz.Decision{}, 1)
+}
+
+// Stats are those of an engine with this log.
+func (l DecisionLog) Stats() Stats { return (&Engine{decisions: l.log}).Stats() }
+
+// SweepDecisions does now what is done every minute.
+func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }
 
 // Sweep does now what is done every minute.
 func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx) }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -19,10 +20,11 @@ const readKeysEvery = time.Minute
 // about: whoever makes up kids must not keep the database busy.
 const keyGap = time.Second
 
-// keyring is what this process knows of the signing keys. A token whose key it does
-// not know makes it look again.
+// keyring is what this process knows of the signing keys for one use. A token whose key
+// it does not know makes it look again.
 type keyring struct {
-	db store.Sessions
+	db  store.Sessions
+	use string
 	// algorithm is the one that keys are to be of; empty for that of the newest.
 	algorithm string
 	// secret is the key that signs instead of those in the database; nil without one.
@@ -45,11 +47,11 @@ type keySet struct {
 	empty bool
 }
 
-func newKeyring(algorithm string, secret []byte) (*keyring, error) {
+func newKeyring(use, algorithm string, secret []byte) (*keyring, error) {
 	if err := validateAlgorithm(algorithm); err != nil {
 		return nil, err
 	}
-	k := &keyring{algorithm: algorithm, reading: make(chan struct{}, 1)}
+	k := &keyring{use: use, algorithm: algorithm, reading: make(chan struct{}, 1)}
 	if len(secret) == 0 {
 		return k, nil
 	}
@@ -98,6 +100,20 @@ func (k *keyring) readFor(ctx context.Context, seen *keySet) (*keySet, error) {
 	return k.load(ctx)
 }
 
+// verify reads a token with the keys that are known, and again where its key may be too
+// new for them. It returns the keys that it was read with last.
+func (k *keyring) verify(ctx context.Context, parse func(*signing.Keys) error) (*keySet, error) {
+	keys := k.current.Load()
+	err := parse(keys.Keys)
+	if !errors.Is(err, signing.ErrUnknownKey) {
+		return keys, err
+	}
+	if keys, err = k.readFor(ctx, keys); err != nil {
+		return nil, err
+	}
+	return keys, parse(keys.Keys)
+}
+
 // begin waits for whoever reads the keys.
 func (k *keyring) begin(ctx context.Context) error {
 	select {
@@ -111,14 +127,14 @@ func (k *keyring) begin(ctx context.Context) error {
 func (k *keyring) end() { <-k.reading }
 
 func (k *keyring) load(ctx context.Context) (*keySet, error) {
-	stored, err := k.db.SigningKeys(ctx, signing.UseSession)
+	stored, err := k.db.SigningKeys(ctx, k.use)
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]signing.Key, len(stored), len(stored)+1)
 	for i, record := range stored {
 		if keys[i], err = signing.Load(record.ID, record.Algorithm, record.Material, record.SignsFrom); err != nil {
-			return nil, fmt.Errorf("signing key %d: %w", record.Number, err)
+			return nil, fmt.Errorf("signing key %d for %s tokens: %w", record.Number, k.use, err)
 		}
 	}
 	if k.secret != nil {

@@ -30,7 +30,7 @@ func TestUnknownKidsHaveTheKeysReadOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		db := &countedKeys{}
-		k, err := newKeyring("", nil)
+		k, err := newKeyring(UseSession, "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,25 +34,27 @@ func (t *Tenant) PutMembership(ctx context.Context, membership authz.Membership)
 	if membership.Window, err = validWindow(membership.Window); err != nil {
 		return authz.Written{}, err
 	}
-	return t.mutate(ctx, func(tx store.Tx) ([]effect, error) {
-		if err := requireHoldable(ctx, tx, membership.Role, membership.Node); err != nil {
+	return t.mutate(ctx, func(tx store.Tx) ([]effect, error) { return putMembership(ctx, tx, membership) })
+}
+
+func putMembership(ctx context.Context, tx store.Tx, membership authz.Membership) ([]effect, error) {
+	if err := requireHoldable(ctx, tx, membership.Role, membership.Node); err != nil {
+		return nil, err
+	}
+	done, err := nameSubject(ctx, tx, membership.Subject)
+	if err != nil {
+		return nil, err
+	}
+	isNew, changed, err := tx.SetMembership(ctx, membership)
+	if err != nil || !changed {
+		return nil, err
+	}
+	if isNew {
+		if err := requireRegistered(ctx, tx, membership.Subject); err != nil {
 			return nil, err
 		}
-		done, err := nameSubject(ctx, tx, membership.Subject)
-		if err != nil {
-			return nil, err
-		}
-		isNew, changed, err := tx.SetMembership(ctx, membership)
-		if err != nil || !changed {
-			return nil, err
-		}
-		if isNew {
-			if err := requireRegistered(ctx, tx, membership.Subject); err != nil {
-				return nil, err
-			}
-		}
-		return append(done, membershipEffect(put(!isNew, audit.MembershipAdded, audit.MembershipUpdated), membership)), nil
-	})
+	}
+	return append(done, membershipEffect(put(!isNew, audit.MembershipAdded, audit.MembershipUpdated), membership)), nil
 }
 
 // RemoveMembership takes a role at a node from a user or a group. Changed tells

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
@@ -107,6 +108,9 @@ func (t *Tenant) search(
 	}
 	if err := validateSent(request); err != nil {
 		return authz.List[string]{}, err
+	}
+	if request.SubjectType != "" {
+		return authz.List[string]{}, fault.Invalid("subject_type: searches are about users alone")
 	}
 	request.Explain = false
 	encoded, err := json.Marshal(request)

@@ -42,7 +42,7 @@ func (t *Tenant) CreateSession(ctx context.Context, request authz.NewSession) (a
 		return authz.IssuedSession{}, err
 	}
 	request.IP, request.UserAgent = client.IP, client.UserAgent
-	keys, err := t.engine.signingKeys(ctx)
+	keys, err := t.engine.signingKeys(ctx, t.engine.signing)
 	if err != nil {
 		return authz.IssuedSession{}, err
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"errors"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -22,11 +21,17 @@ const (
 	publishedFor = 10 * time.Minute
 )
 
+// The uses of signing keys: session tokens and access tokens.
+const (
+	UseSession = signing.UseSession
+	UseAccess  = signing.UseAccess
+)
+
 // SigningKey is what is known of a key that signs tokens: never the key itself.
 type SigningKey struct {
 	// ID is the kid of its tokens.
 	ID string
-	// Use is what it signs: "session".
+	// Use is what it signs: UseSession or UseAccess.
 	Use string
 	// Algorithm is the JWS algorithm (RFC 7518).
 	Algorithm string
@@ -52,70 +57,86 @@ const (
 // JWKSet is a set of public keys (RFC 7517, section 5).
 type JWKSet = signing.JWKSet
 
-// JWKS returns what a stranger needs to verify tokens by itself. An HS256 key has no
-// public half.
+// JWKS returns what a stranger needs to verify tokens by itself, of either use. An HS256
+// key has no public half.
 func (e *Engine) JWKS(ctx context.Context) (JWKSet, error) {
-	keys := e.signing.current.Load()
-	if set := keys.Public(); len(set.Keys) > 0 {
-		return set, nil
+	all := JWKSet{Keys: []signing.JWK{}}
+	for _, ring := range e.rings() {
+		keys := ring.current.Load()
+		if len(keys.Public().Keys) == 0 {
+			// Another server may have made the first key since.
+			var err error
+			if keys, err = ring.readFor(ctx, keys); err != nil {
+				return JWKSet{}, err
+			}
+		}
+		all.Keys = append(all.Keys, keys.Public().Keys...)
 	}
-	// Another server may have made the first key since.
-	keys, err := e.signing.readFor(ctx, keys)
-	if err != nil {
-		return JWKSet{}, err
-	}
-	return keys.Public(), nil
+	return all, nil
 }
 
-// SigningKeys lists the keys whose tokens are taken, oldest first.
+// SigningKeys lists the keys whose tokens are taken: by use, oldest first.
 func (e *Engine) SigningKeys(ctx context.Context) ([]SigningKey, error) {
-	keys, err := e.signing.read(ctx)
-	if err != nil {
-		return nil, err
-	}
 	now, err := e.sessionNow(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var all []SigningKey
+	for _, ring := range e.rings() {
+		keys, err := ring.read(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ring.list(keys, now)...)
+	}
+	return all, nil
+}
+
+// list tells of a ring's keys what they are good for at a time.
+func (k *keyring) list(keys *keySet, now time.Time) []SigningKey {
 	var list []SigningKey
 	for _, record := range keys.stored {
 		list = append(list, publicSigningKey(record))
 	}
-	if secret := e.signing.secret; secret != nil {
-		list = append(list, SigningKey{ID: secret.ID, Use: signing.UseSession, Algorithm: secret.Algorithm})
+	if k.secret != nil {
+		list = append(list, SigningKey{ID: k.secret.ID, Use: k.use, Algorithm: k.secret.Algorithm})
 	}
 	// As signing.Keys picks it: the newest whose time has come, or the oldest.
 	state := KeySigning
 	for i := len(list) - 1; i >= 0; i-- {
 		if i > 0 && list[i].SignsFrom.After(now) {
 			list[i].State = KeyPublished
-			if e.signing.secret != nil {
+			if k.secret != nil {
 				list[i].State = KeyVerifying // it never gets to sign
 			}
 			continue
 		}
 		list[i].State, state = state, KeyVerifying
 	}
-	return list, nil
+	return list
 }
 
-// RotateSigningKey makes the next key, which is published at once and signs in 10
-// minutes; the one before it verifies until the last of its tokens has expired. An
+// RotateSigningKey makes the next key for a use, which is published at once and signs in
+// 10 minutes; the one before it verifies until the last of its tokens has expired. An
 // empty algorithm is the one that the engine is configured with, or else that of the
 // newest key. Where a secret is configured that is ErrConflict, as it is where another
 // key has been made at the same time.
-func (e *Engine) RotateSigningKey(ctx context.Context, algorithm string) (SigningKey, error) {
-	if err := validateAlgorithm(algorithm); err != nil {
-		return SigningKey{}, err
-	}
-	if e.signing.secret != nil {
-		return SigningKey{}, fault.Conflict("the signing key is the configured secret")
-	}
-	keys, err := e.signing.read(ctx)
+func (e *Engine) RotateSigningKey(ctx context.Context, use, algorithm string) (SigningKey, error) {
+	ring, err := e.ring(use)
 	if err != nil {
 		return SigningKey{}, err
 	}
-	record, made, err := e.makeSigningKey(ctx, keys, cmp.Or(algorithm, e.signing.algorithm))
+	if err := validateAlgorithm(algorithm); err != nil {
+		return SigningKey{}, err
+	}
+	if ring.secret != nil {
+		return SigningKey{}, fault.Conflict("the signing key is the configured secret")
+	}
+	keys, err := ring.read(ctx)
+	if err != nil {
+		return SigningKey{}, err
+	}
+	record, made, err := e.makeSigningKey(ctx, ring, keys, cmp.Or(algorithm, ring.algorithm))
 	if err != nil {
 		return SigningKey{}, err
 	}
@@ -130,46 +151,63 @@ func (e *Engine) RotateSigningKey(ctx context.Context, algorithm string) (Signin
 	return key, nil
 }
 
+func (e *Engine) rings() []*keyring { return []*keyring{e.signing, e.access} }
+
+// ring finds the signing keys for a use.
+func (e *Engine) ring(use string) (*keyring, error) {
+	for _, ring := range e.rings() {
+		if ring.use == use {
+			return ring, nil
+		}
+	}
+	return nil, fault.Invalid("use: must be %q or %q", UseSession, UseAccess)
+}
+
 // readSigningKeys reads the keys for the first time, and makes the next one where the
 // last is of another algorithm than the configured one; the first too where it has a
 // public half, so that strangers can have that before there are tokens.
 func (e *Engine) readSigningKeys(ctx context.Context) error {
-	keys, err := e.signing.read(ctx)
-	if err != nil {
-		return err
+	for _, ring := range e.rings() {
+		keys, err := ring.read(ctx)
+		if err != nil {
+			return err
+		}
+		newest := signing.HS256
+		if last := len(keys.stored) - 1; last >= 0 {
+			newest = keys.stored[last].Algorithm
+		}
+		if ring.secret != nil || ring.algorithm == "" || ring.algorithm == newest {
+			continue
+		}
+		if err := e.makeUnasked(ctx, ring, keys); err != nil {
+			return err
+		}
 	}
-	configured, newest := e.signing.algorithm, signing.HS256
-	if last := len(keys.stored) - 1; last >= 0 {
-		newest = keys.stored[last].Algorithm
-	}
-	if e.signing.secret != nil || configured == "" || configured == newest {
-		return nil
-	}
-	return e.makeUnasked(ctx, keys)
+	return nil
 }
 
-// signingKeys returns the keys with at least one that signs: the first is made here.
-func (e *Engine) signingKeys(ctx context.Context) (*keySet, error) {
-	keys := e.signing.current.Load()
+// signingKeys returns a ring's keys with at least one that signs: the first is made here.
+func (e *Engine) signingKeys(ctx context.Context, ring *keyring) (*keySet, error) {
+	keys := ring.current.Load()
 	if !keys.empty {
 		return keys, nil
 	}
-	if err := e.makeUnasked(ctx, keys); err != nil {
+	if err := e.makeUnasked(ctx, ring, keys); err != nil {
 		return nil, err
 	}
-	return e.signing.current.Load(), nil
+	return ring.current.Load(), nil
 }
 
 // makeSigningKey makes the key after those that are known, unless another process
 // has; then reads them again. The first signs at once. An empty algorithm is that of
 // the newest.
-func (e *Engine) makeSigningKey(ctx context.Context, known *keySet, algorithm string) (store.SigningKey, bool, error) {
+func (e *Engine) makeSigningKey(ctx context.Context, ring *keyring, known *keySet, algorithm string) (store.SigningKey, bool, error) {
 	now, err := e.sessionNow(ctx)
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}
 	record := store.SigningKey{
-		Use: signing.UseSession, Number: 1, Algorithm: cmp.Or(algorithm, signing.HS256), CreatedAt: now, SignsFrom: now,
+		Use: ring.use, Number: 1, Algorithm: cmp.Or(algorithm, signing.HS256), CreatedAt: now, SignsFrom: now,
 	}
 	if last := len(known.stored) - 1; last >= 0 {
 		record.Number = known.stored[last].Number + 1
@@ -183,32 +221,32 @@ func (e *Engine) makeSigningKey(ctx context.Context, known *keySet, algorithm st
 	if err != nil {
 		return store.SigningKey{}, false, err
 	}
-	_, err = e.signing.read(ctx)
+	_, err = ring.read(ctx)
 	return record, made, err
 }
 
 // makeUnasked is makeSigningKey for keys that nobody has asked for: the log tells of
 // them.
-func (e *Engine) makeUnasked(ctx context.Context, known *keySet) error {
-	record, made, err := e.makeSigningKey(ctx, known, e.signing.algorithm)
+func (e *Engine) makeUnasked(ctx context.Context, ring *keyring, known *keySet) error {
+	record, made, err := e.makeSigningKey(ctx, ring, known, ring.algorithm)
 	if made {
-		e.log.InfoContext(ctx, "made a signing key", "kid", record.ID, "algorithm", record.Algorithm, "signs_from", record.SignsFrom)
+		e.log.InfoContext(ctx, "made a signing key",
+			"use", record.Use, "kid", record.ID, "algorithm", record.Algorithm, "signs_from", record.SignsFrom)
 	}
 	return err
 }
 
 // parseSession reads a session token of any tenant, and returns the keys that it was
 // verified with. The error is authz.ErrInvalidToken where it is none.
-func (e *Engine) parseSession(ctx context.Context, token string) (session.Claims, *keySet, error) {
-	keys := e.signing.current.Load()
-	claims, err := session.Parse(keys.Keys, e.issuer, token)
-	if errors.Is(err, signing.ErrUnknownKey) {
-		if keys, err = e.signing.readFor(ctx, keys); err != nil {
-			return session.Claims{}, nil, err
-		}
-		claims, err = session.Parse(keys.Keys, e.issuer, token)
-	}
-	if err != nil {
+func (e *Engine) parseSession(ctx context.Context, token string) (claims session.Claims, keys *keySet, err error) {
+	keys, err = e.signing.verify(ctx, func(keys *signing.Keys) (err error) {
+		claims, err = session.Parse(keys, e.issuer, token)
+		return err
+	})
+	switch {
+	case keys == nil:
+		return session.Claims{}, nil, err
+	case err != nil:
 		return session.Claims{}, nil, refusal(authz.ErrInvalidToken)
 	}
 	return claims, keys, nil

@@ -16,7 +16,7 @@ import (
 // published is how long a signing key is known before it signs.
 const published = 10 * time.Minute
 
-// states lists the algorithm and the state of each signing key.
+// states lists the algorithm and the state of each key that signs session tokens.
 func states(t *testing.T, e *engine.Engine) []string {
 	t.Helper()
 	keys, err := e.SigningKeys(t.Context())
@@ -25,6 +25,9 @@ func states(t *testing.T, e *engine.Engine) []string {
 	}
 	var list []string
 	for _, key := range keys {
+		if key.Use != engine.UseSession {
+			continue
+		}
 		list = append(list, key.Algorithm+" "+string(key.State))
 	}
 	return list
@@ -79,14 +82,14 @@ func TestASigningKeyIsPublishedThenSignsThenVerifiesThenGoes(t *testing.T) {
 		config := clock.on(engine.Config{Database: database, AutoMigrate: true, TokenAlgorithm: "ES256", Sessions: limits})
 		here, there := openEngine(t, config), openEngine(t, config)
 		first := signIn(t, here.Tenant("tenant"), "alice")
-		next, err := here.RotateSigningKey(t.Context(), "")
+		next, err := here.RotateSigningKey(t.Context(), engine.UseSession, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantStates(t, here, "ES256 signing", "ES256 published")
 		set, err := here.JWKS(t.Context())
-		if err != nil || len(set.Keys) != 2 || set.Keys[0].KeyID != kid(t, first.Token) || set.Keys[1].KeyID != next.ID {
-			t.Errorf("got public keys %+v, %v, want both", set, err)
+		if err != nil || len(set.Keys) != 3 || set.Keys[0].KeyID != kid(t, first.Token) || set.Keys[1].KeyID != next.ID {
+			t.Errorf("got public keys %+v, %v, want both, and that of access tokens", set, err)
 		}
 		clock.Advance(published - time.Second)
 		before := signIn(t, here.Tenant("tenant"), "alice")
@@ -155,7 +158,7 @@ func TestAConfiguredSecretSigns(t *testing.T) {
 			t.Error("signed by the key in the database, want the secret")
 		}
 		rotate(t, openEngine(t, config).Tenant("tenant"), from(home, second.Token))
-		if _, err := e.RotateSigningKey(t.Context(), ""); !errors.Is(err, engine.ErrConflict) {
+		if _, err := e.RotateSigningKey(t.Context(), engine.UseSession, ""); !errors.Is(err, engine.ErrConflict) {
 			t.Errorf("rotate the secret: got error %v, want ErrConflict", err)
 		}
 		config.TokenSecret = []byte("another secret of at least thirty-two bytes")
@@ -172,7 +175,7 @@ func TestARotationOfTheKeyLosesAgainstAnother(t *testing.T) {
 		var made, lost int
 		var counting sync.Mutex
 		atOnce(func(i int) {
-			_, err := engines[i%2].RotateSigningKey(t.Context(), "")
+			_, err := engines[i%2].RotateSigningKey(t.Context(), engine.UseSession, "")
 			counting.Lock()
 			defer counting.Unlock()
 			switch {
@@ -196,8 +199,8 @@ func TestFirstPublicKeyIsThereBeforeTokensAre(t *testing.T) {
 		idle := openEngine(t, engine.Config{Database: database, AutoMigrate: true})
 		wantStates(t, idle)
 		wantStates(t, openEngine(t, engine.Config{Database: database, AutoMigrate: true, TokenAlgorithm: "ES256"}), "ES256 signing")
-		if set, err := idle.JWKS(t.Context()); err != nil || len(set.Keys) != 1 {
-			t.Errorf("on a server from before: got %+v, %v, want the key", set, err)
+		if set, err := idle.JWKS(t.Context()); err != nil || len(set.Keys) != 2 {
+			t.Errorf("on a server from before: got %+v, %v, want the key of session tokens and that of access tokens", set, err)
 		}
 	})
 }

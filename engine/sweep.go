@@ -6,7 +6,6 @@ import (
 
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/session"
-	"github.com/gatehouse/gatehouse/internal/signing"
 )
 
 const (
@@ -17,7 +16,7 @@ const (
 	// keptAfterExpiry is how long a session can be read after it expired.
 	keptAfterExpiry = 24 * time.Hour
 
-	// sweepBatch is how many sessions one transaction ends or deletes.
+	// sweepBatch is how many sessions or decisions one transaction ends or deletes.
 	sweepBatch = 500
 )
 
@@ -39,7 +38,7 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, what string,
 }
 
 // sweep ends the sessions of all tenants that have expired, and deletes what is of no
-// more use. Any number of servers may do so at once.
+// more use, tokens included. Any number of servers may do so at once.
 func (e *Engine) sweep(ctx context.Context) error {
 	now, err := e.sessionNow(ctx)
 	if err != nil {
@@ -57,6 +56,10 @@ func (e *Engine) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	err = inBatches(ctx, func() (int, error) { return e.store.DeleteTokenFamilies(ctx, e.now(), sweepBatch) })
+	if err != nil {
+		return err
+	}
 	return e.deleteSigningKeys(ctx, now)
 }
 
@@ -67,6 +70,16 @@ func (e *Engine) expiryEvent(row session.Row) audit.Event {
 	})
 	event.Time, event.Actor = e.now(), audit.System
 	return event
+}
+
+// sweepDecisions deletes the decisions of all tenants that are older than they are to be
+// kept.
+func (e *Engine) sweepDecisions(ctx context.Context) error {
+	if e.decisionRetention == 0 {
+		return nil
+	}
+	before := e.now().Add(-e.decisionRetention)
+	return inBatches(ctx, func() (int, error) { return e.store.DeleteDecisions(ctx, before, sweepBatch) })
 }
 
 // inBatches does work until a batch is not full.
@@ -84,17 +97,29 @@ func inBatches(ctx context.Context, work func() (int, error)) error {
 
 // deleteSigningKeys deletes the keys whose tokens have all expired.
 func (e *Engine) deleteSigningKeys(ctx context.Context, now time.Time) error {
-	keys, err := e.signing.read(ctx)
-	if err != nil {
-		return err
+	for _, ring := range e.rings() {
+		keys, err := ring.read(ctx)
+		if err != nil {
+			return err
+		}
+		upTo := outlivedKey(keys.stored, now.Add(-e.longestToken(ring.use)))
+		if upTo == 0 {
+			continue
+		}
+		if err := e.store.DeleteSigningKeys(ctx, ring.use, upTo); err != nil {
+			return err
+		}
+		if _, err := ring.read(ctx); err != nil {
+			return err
+		}
 	}
-	upTo := outlivedKey(keys.stored, now.Add(-e.sessions.Absolute))
-	if upTo == 0 {
-		return nil
+	return nil
+}
+
+// longestToken is how long a token of a use is good at most.
+func (e *Engine) longestToken(use string) time.Duration {
+	if use == UseAccess {
+		return e.tokens.Access
 	}
-	if err := e.store.DeleteSigningKeys(ctx, signing.UseSession, upTo); err != nil {
-		return err
-	}
-	_, err = e.signing.read(ctx)
-	return err
+	return e.sessions.Absolute
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"net/url"
 	"strings"
 
@@ -37,6 +38,10 @@ type Actor struct {
 	IP          string
 	UserAgent   string
 	RequestID   string
+	// Family is that of the access token, and Subject whom it speaks for; empty where the
+	// client key itself asks.
+	Family  string
+	Subject string
 }
 
 // Tenant returns the tenant of that id, which may be any string of the form that
@@ -154,6 +159,15 @@ func (t *Tenant) sign(event audit.Event) audit.Event {
 	event.IP = shorten(t.actor.IP)
 	event.UserAgent = shorten(t.actor.UserAgent)
 	event.RequestID = shorten(t.actor.RequestID)
+	if t.actor.Family != "" {
+		details := map[string]any{"token": t.actor.Family}
+		if t.actor.Subject != "" {
+			details["subject"] = t.actor.Subject
+		}
+		// The event's own may be those of a function that runs again.
+		maps.Copy(details, event.Details)
+		event.Details = details
+	}
 	return event
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // PutUser registers a user, or replaces what is known of one; what the user holds
-// stays, but for the sessions of one who is not active: they end. Properties are kept
+// stays, but for the sessions and tokens of one who is not active: they end. Properties are kept
 // as JSON, of at most 16 KiB. Registering is optional: a user who is not registered is
 // active and has no properties.
 func (t *Tenant) PutUser(ctx context.Context, user authz.User) (authz.Written, error) {
@@ -29,20 +29,18 @@ func (t *Tenant) PutUser(ctx context.Context, user authz.User) (authz.Written, e
 		if err != nil {
 			return nil, err
 		}
-		var ended int
+		ended := map[string]any{}
 		if user.Inactive {
-			if ended, err = t.endUserSessions(ctx, tx, user.Name, authz.EndUserInactive); err != nil {
+			if ended, err = t.endAllOf(ctx, tx, user.Name, authz.EndUserInactive); err != nil {
 				return nil, err
 			}
 		}
-		if !changed && ended == 0 {
+		if !changed && len(ended) == 0 {
 			return nil, nil
 		}
 		done := userEffect(put(existed, audit.UserRegistered, audit.UserUpdated), user.Name)
-		done.event.Details = map[string]any{"active": !user.Inactive}
-		if ended > 0 {
-			done.event.Details["sessions_ended"] = ended
-		}
+		ended["active"] = !user.Inactive
+		done.event.Details = ended
 		return []effect{done}, nil
 	})
 }
@@ -57,7 +55,7 @@ func (t *Tenant) User(ctx context.Context, user string) (authz.Snapshot[authz.Us
 }
 
 // DeleteUser deletes all that a user holds and the user's places in groups,
-// registered or not, ends the user's sessions, and leaves what the user owned without
+// registered or not, ends the user's sessions and tokens, and leaves what the user owned without
 // an owner. The audit log stays. Changed tells whether there was anything.
 func (t *Tenant) DeleteUser(ctx context.Context, user string) (authz.Written, error) {
 	if err := validateUser(user); err != nil {
@@ -68,27 +66,40 @@ func (t *Tenant) DeleteUser(ctx context.Context, user string) (authz.Written, er
 		if err != nil {
 			return nil, err
 		}
-		ended, err := t.endUserSessions(ctx, tx, user, authz.EndUserDeleted)
-		if err != nil || !deleted && ended == 0 {
+		ended, err := t.endAllOf(ctx, tx, user, authz.EndUserDeleted)
+		if err != nil || !deleted && len(ended) == 0 {
 			return nil, err
 		}
 		done := userEffect(audit.UserDeleted, user)
-		if ended > 0 {
-			done.event.Details = map[string]any{"sessions_ended": ended}
-		}
+		done.event.Details = ended
 		// What the user owned has no owner now.
 		return []effect{done, takesAlong(store.KindResource)}, nil
 	})
 }
 
-// endUserSessions ends all of a user's sessions, each with its event, and returns how
-// many were live.
-func (t *Tenant) endUserSessions(ctx context.Context, tx store.Tx, user string, reason authz.SessionEnd) (int, error) {
-	ended, err := tx.EndUserSessions(ctx, user, t.engine.now(), reason)
+// endAllOf ends all of a user's sessions, and all tokens that speak for the user, each
+// with its event. It returns how many there were, as the details of an event: none where
+// there were none.
+func (t *Tenant) endAllOf(ctx context.Context, tx store.Tx, user string, reason authz.SessionEnd) (map[string]any, error) {
+	sessions, err := tx.EndUserSessions(ctx, user, t.engine.now(), reason)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return len(ended), t.appendEnds(ctx, tx, ended, reason)
+	if err := t.appendEnds(ctx, tx, sessions, reason); err != nil {
+		return nil, err
+	}
+	tokens, err := t.endUserTokens(ctx, tx, user, reason)
+	if err != nil {
+		return nil, err
+	}
+	details := map[string]any{}
+	if len(sessions) > 0 {
+		details["sessions_ended"] = len(sessions)
+	}
+	if tokens > 0 {
+		details["tokens_ended"] = tokens
+	}
+	return details, nil
 }
 
 // Users lists the registered users by name. A page may hold fewer than its limit where

@@ -44,6 +44,7 @@ expect 'The server answers'                       200 '{"message":"PONG"}'     G
 expect 'It and its database are well'             200 '"status":"healthy"'     GET /health
 expect 'The process runs'                         200 '"status":"ok"'          GET /livez
 expect 'It may be sent requests'                  200 '"status":"ok"'          GET /readyz
+expect 'It counts'                                200 'gatehouse_build_info'   GET /metrics
 expect 'It describes itself'                      200 'openapi: 3.0.3'         GET /openapi.yaml
 expect 'It describes itself to programs'          200 '"openapi":"3.0.3"'      GET /openapi.json
 expect 'It describes itself to people'            200 'text/html'              GET /docs
@@ -193,9 +194,24 @@ expect 'Another browser with her token ends it'   401 '"error":"binding_mismatch
 expect 'So it is over for her too'                401 '"error":"session_ended"' POST /api/sessions/rotate "{\"token\":\"$token\",$home}"
 expect 'It had ended already'                     200 '"data":{"result":false}' DELETE "/api/sessions/$session"
 
+chapter 'A token instead of the key'
+expect 'A token that may check, for Alice'        200 '"scope":"check"'        POST /api/token '{"abilities":["check"],"subject":"alice@example.com"}'
+access=$(field access_token) refresh=$(field refresh_token)
+(key=$access; expect 'It may check'               200 '"allowed":false'        POST /api/check '{"user":"nobody","permission":"edit_content"}')
+(key=$access; expect 'And no more'                403 'lacks the ability'      GET /api/roles)
+(key=$access; expect 'It gets no other token'     401 '"error":"invalid_client"' POST /api/token)
+expect 'Nobody gets more than the key has'        400 '"error":"invalid_scope"' POST /api/token '{"abilities":["fly"]}'
+expect 'What it is'                               200 '"sub":"alice@example.com"' POST /api/token/introspect "{\"token\":\"$access\"}"
+expect 'The next one'                             200 '"token_type":"Bearer"'  POST /api/token/refresh "{\"refresh_token\":\"$refresh\"}"
+next=$(field access_token)
+expect 'A refresh token is good once'             400 '"error":"invalid_grant"' POST /api/token/refresh "{\"refresh_token\":\"$refresh\"}"
+(key=$next; expect 'Shown again, it ends them all' 401 'error="invalid_token"' GET /api/roles)
+expect 'To end what has ended is no error'        200 ''                       POST /api/token/revoke "{\"token\":\"$next\"}"
+
 chapter 'Who did what'
 expect 'The audit log has the refused nothing'    200 '"data":[]'              GET '/api/audit?resource=role/publisher'
 expect 'And has what became of Bob'               200 '"resource":"membership/bob@example.com/editor"' GET '/api/audit?user=bob@example.com&action=MEMBERSHIP_ADDED'
+expect 'The decisions, where they are logged'     200 '"success":true'         GET '/api/audit/decisions?allowed=false&limit=10'
 
 chapter 'All that goes, too'
 expect 'Erin leaves the project'                  200 '"data":{"result":true}' DELETE /api/scopes/project/apollo/members/erin/roles/maintainer

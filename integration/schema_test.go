@@ -18,10 +18,10 @@ func TestServerRefusesAPostgreSQLThatIsNotMigrated(t *testing.T) {
 	i := install(t, pgtest.URL(t))
 	i.fails("run `gatehouse migrate`", "serve")
 	i.fails("run `gatehouse migrate`", "client", "create")
-	if got, want := i.must("migrate"), "schema version 0 -> 3\n"; got != want {
+	if got, want := i.must("migrate"), "schema version 0 -> 7\n"; got != want {
 		t.Errorf("migrate: got %q, want %q", got, want)
 	}
-	if got, want := i.must("migrate"), "schema version 3: nothing to do\n"; got != want {
+	if got, want := i.must("migrate"), "schema version 7: nothing to do\n"; got != want {
 		t.Errorf("migrate again: got %q, want %q", got, want)
 	}
 	wantServing(t, i.serve())
@@ -56,7 +56,7 @@ func TestTwoServersMigrateAtOnce(t *testing.T) {
 			server.ready()
 			wantServing(t, server)
 		}
-		if got, want := i.must("migrate"), "schema version 3: nothing to do\n"; got != want {
+		if got, want := i.must("migrate"), "schema version 7: nothing to do\n"; got != want {
 			t.Errorf("%s: migrate: got %q, want %q", name, got, want)
 		}
 	}

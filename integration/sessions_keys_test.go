@@ -109,8 +109,8 @@ func TestPublishedKeysVerifyTokens(t *testing.T) {
 			rotated := rotateOnce(t, client(t, server, key), shown(issued.Token))
 			for n, server := range []*process{server, i.serve()} {
 				keys := publishedKeys(t, server)
-				if len(keys) != 1 {
-					t.Errorf("server %d: got %d keys, want one", n, len(keys))
+				if len(keys) != 2 {
+					t.Errorf("server %d: got %d keys, want that of session tokens and that of access tokens", n, len(keys))
 				}
 				for token, session := range map[string]authz.Session{issued.Token: issued.Session, rotated.Token: rotated.Session} {
 					parsed, err := verify(keys, token, algorithm, tenant)
@@ -155,13 +155,14 @@ func kidOf(t *testing.T, token string) string {
 	return kid
 }
 
-// wantKeys checks what gatehouse keys list says of the keys, by their kids.
+// wantKeys checks what gatehouse keys list says of the keys of session tokens, by their
+// kids.
 func wantKeys(i installation, want map[string]string) {
 	i.t.Helper()
 	got := map[string]string{}
 	for line := range strings.Lines(i.must("keys", "list")) {
 		// KID USE ALGORITHM SIGNS FROM STATE
-		if columns := strings.Fields(line); columns[0] != "KID" {
+		if columns := strings.Fields(line); columns[1] == "session" {
 			got[columns[0]] = columns[len(columns)-1]
 		}
 	}
@@ -228,10 +229,10 @@ func TestKeyRotationGoesUnnoticed(t *testing.T) {
 			})
 		}
 
-		secondKey := strings.TrimSpace(i.must("keys", "rotate"))
+		secondKey := strings.TrimSpace(i.must("keys", "rotate", "--use", "session"))
 		wantKeys(i, map[string]string{firstKey: "signing", secondKey: "published"})
-		if keys := publishedKeys(t, i.serve()); len(keys) != 2 || keys[firstKey] == nil || keys[secondKey] == nil {
-			t.Errorf("got the published keys %v, want %s and %s", keys, firstKey, secondKey)
+		if keys := publishedKeys(t, i.serve()); len(keys) != 3 || keys[firstKey] == nil || keys[secondKey] == nil {
+			t.Errorf("got the published keys %v, want %s and %s, and that of access tokens", keys, firstKey, secondKey)
 		}
 		if got := changes.Load(); got != 0 {
 			t.Errorf("got %d tokens of another key before its time, want 0", got)

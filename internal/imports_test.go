@@ -38,18 +38,28 @@ var rules = []struct {
 		packages: "internal/session", own: []string{"authz", "internal/signing"},
 		others: []string{"github.com/golang-jwt/jwt/v5", "github.com/mileusna/useragent"},
 	},
-	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session"}, others: []string{}},
+	{packages: "internal/token", own: []string{"authz", "internal/signing"}, others: []string{"github.com/golang-jwt/jwt/v5"}},
+	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/token"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
-		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
 		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
 	},
-	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store"}, others: []string{}},
+	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{
 		packages: "internal/live", own: []string{"authz", "internal/fault", "internal/store"},
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
 	},
 	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},
+	{
+		packages: "internal/seed", own: []string{},
+		others: []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
+	},
+	{
+		packages: "internal/seed/seedtest", own: []string{},
+		others: []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
+	},
+	{packages: "internal/tlstest", own: []string{}, others: []string{}},
 	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{packages: "internal/tools/...", own: []string{}, others: []string{}},
 	{packages: "schema", own: []string{}, others: []string{}},
@@ -58,9 +68,9 @@ var rules = []struct {
 		packages: "engine",
 		own: []string{
 			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
-			"internal/store/sqlstore",
+			"internal/store/sqlstore", "internal/token",
 		},
-		others: []string{"github.com/google/uuid", "github.com/maypok86/otter/v2"},
+		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
 	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},
@@ -69,7 +79,7 @@ var rules = []struct {
 	{packages: "middleware/gin", own: []string{"authz", "middleware"}, others: []string{"github.com/gin-gonic/gin"}},
 	{packages: "middleware/grpc", own: []string{"authz", "middleware"}, others: []string{"google.golang.org/grpc"}},
 	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
-	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "sdk", "server", "server/extauthz"}},
+	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "internal/seed", "sdk", "server", "server/extauthz"}},
 	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
 	{
 		// The drivers, because its notes are its own.

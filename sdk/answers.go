@@ -148,6 +148,9 @@ func readBody(rsp *http.Response) ([]byte, error) {
 // unanswered is the error of a request that was not answered, or could not be made.
 func unanswered(err error) error {
 	var sent *url.Error
+	if own, ok := errors.AsType[*Error](err); ok {
+		return own // of a token source, which asked before
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
@@ -159,7 +162,7 @@ func unanswered(err error) error {
 }
 
 // refused is the error that the server answered with.
-func refused(rsp *http.Response, message, detail string) error {
+func refused(rsp *http.Response, message, detail string) *Error {
 	return &Error{
 		Status:     rsp.StatusCode,
 		Code:       codeOfStatus(rsp.StatusCode),

@@ -9,8 +9,8 @@ import (
 
 // Check answers whether a user may do something, here and now, with the reasons
 // where the request asks for them. An error never comes with a decision that
-// allows. A request with properties of the user or the action is ErrInvalid: the
-// API's check takes none.
+// allows. A request with properties of the user or the action, or with a subject type,
+// is ErrInvalid: the API's check takes none.
 func (c *Client) Check(ctx context.Context, request authz.Request) (authz.Decision, error) {
 	body, err := checkRequest(request)
 	if err != nil {
@@ -49,7 +49,12 @@ func (c *Client) CheckBatch(ctx context.Context, requests []authz.Request) ([]au
 	return decisions, nil
 }
 
+var errSubjectType = invalid("subject_type: the client asks about users alone")
+
 func checkRequest(request authz.Request) (api.CheckRequest, error) {
+	if request.SubjectType != "" {
+		return api.CheckRequest{}, errSubjectType
+	}
 	if len(request.UserProperties)+len(request.ActionProperties) > 0 {
 		return api.CheckRequest{}, invalid("properties: a check over HTTP takes them of the resource alone")
 	}

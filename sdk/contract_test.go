@@ -22,6 +22,7 @@ func startServer(t testing.TB, now func() time.Time) string {
 		Database:         filepath.Join(t.TempDir(), "gatehouse.sqlite3"),
 		OpenRegistration: true,
 		Now:              now,
+		AuditDecisions:   engine.DecisionsAll,
 	})
 	if err != nil {
 		t.Fatalf("open the engine: %v", err)

@@ -39,6 +39,7 @@ type settings struct {
 	http      http.Client
 	retry     Retry
 	userAgent string
+	tokens    *TokenSource
 }
 
 // WithHTTPClient sends requests with a copy of client: through its Transport, or
@@ -59,6 +60,14 @@ func WithUserAgent(agent string) Option {
 	return func(s *settings) { s.userAgent = agent }
 }
 
+// WithTokenSource sends requests with the access tokens of source instead of a client
+// key: New takes an empty one then. A token that the server does not take any more is
+// replaced, and the request sent again. The token methods, such as IssueTokens, need a
+// client with a key.
+func WithTokenSource(source *TokenSource) Option {
+	return func(s *settings) { s.tokens = source }
+}
+
 // New returns a client of the server at baseURL, such as
 // "https://gatehouse.example.com" or "http://127.0.0.1:8000", which calls with the
 // given client key. It connects to nothing; see Ping. The error is ErrInvalid.
@@ -66,12 +75,17 @@ func New(baseURL, key string, opts ...Option) (*Client, error) {
 	if err := checkBaseURL(baseURL); err != nil {
 		return nil, err
 	}
-	if err := checkKey(key); err != nil {
-		return nil, err
-	}
 	s := settings{userAgent: defaultUserAgent}
 	for _, opt := range opts {
 		opt(&s)
+	}
+	if s.tokens != nil && key != "" {
+		return nil, invalid("key: must be empty where there is a token source")
+	}
+	if s.tokens == nil {
+		if err := checkKey(key); err != nil {
+			return nil, err
+		}
 	}
 	if s.http.Transport == nil {
 		s.http.Transport = sharedTransport
@@ -88,10 +102,14 @@ func New(baseURL, key string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The key lives in a closure, where no way to print a Client finds it.
-	authorization := setHeader("Authorization", "Bearer "+key)
-	full, err := api.NewClient(baseURL, api.WithHTTPClient(&retrying),
-		api.WithRequestEditorFn(agent), api.WithRequestEditorFn(authorization))
+	editors := []api.ClientOption{api.WithHTTPClient(&retrying), api.WithRequestEditorFn(agent)}
+	if s.tokens != nil {
+		retrying.Transport = &tokenTransport{next: retrying.Transport, source: s.tokens}
+	} else {
+		// The key lives in a closure, where no way to print a Client finds it.
+		editors = append(editors, api.WithRequestEditorFn(setHeader("Authorization", "Bearer "+key)))
+	}
+	full, err := api.NewClient(baseURL, editors...)
 	if err != nil {
 		return nil, err
 	}

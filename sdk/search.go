@@ -82,6 +82,8 @@ func (c *Client) Actions(ctx context.Context, request authz.Request, page authz.
 func searchBody(request authz.Request, page authz.Page) (map[string]any, error) {
 	resource := request.Resource
 	switch {
+	case request.SubjectType != "":
+		return nil, errSubjectType
 	case resource == nil:
 		return nil, invalid("resource: a search over HTTP must name one")
 	case resource.Owner != "" || resource.Parent != (authz.Node{}) && resource.Parent != authz.Root:

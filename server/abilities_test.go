@@ -13,7 +13,8 @@ import (
 
 // requests are what each ability opens, a request of every operation: method, path
 // and perhaps a body. Those of an ability are sent in order. $session and $token
-// stand for the id and the token of a session that none of them ends.
+// stand for the id and the token of a session that none of them ends, and $refresh for a
+// refresh token of the caller's.
 var requests = map[engine.Ability][]string{
 	engine.AbilityCheck: {
 		"GET /api/permission/editor/edit", "GET /api/membership/alice/editor", "GET /api/has_permission/alice/edit",
@@ -54,7 +55,11 @@ var requests = map[engine.Ability][]string{
 		`POST /api/sessions/verify {"token":"$token","ip":"203.0.113.7","user_agent":""}`,
 		"DELETE /api/sessions?user=alice", "DELETE /api/sessions/none",
 	},
-	engine.AbilityAudit: {"GET /api/audit"},
+	engine.AbilityAny: {
+		`POST /api/token {}`, `POST /api/token/introspect {"token":"$refresh"}`, `POST /api/token/refresh {"refresh_token":"$refresh"}`,
+		`POST /api/token/revoke {"token":"$refresh"}`,
+	},
+	engine.AbilityAudit: {"GET /api/audit", "GET /api/audit/decisions"},
 	engine.AbilityAdmin: {"PUT /api/settings {}"},
 }
 
@@ -74,21 +79,35 @@ func TestAbilities(t *testing.T) {
 	}
 	keeper := &caller{t: t, s: s, key: key}
 	id, token := keeper.signIn("kept", "203.0.113.7", "")
-	session := strings.NewReplacer("$session", id, "$token", token)
-	for _, ability := range []engine.Ability{engine.AbilityCheck, engine.AbilityRead, engine.AbilityWrite, engine.AbilityAudit, engine.AbilityAdmin} {
-		narrow, info, err := s.engine.CreateClientKey(t.Context(), engine.ClientKeyOptions{Abilities: []engine.Ability{ability}, Tenant: admin.Tenant})
+	all := []engine.Ability{engine.AbilityCheck, engine.AbilityRead, engine.AbilityWrite, engine.AbilityAudit, engine.AbilityAdmin}
+	for i, ability := range append(all, all...) {
+		// First with a key that has the ability, then with an access token that has it, of a
+		// key that has all.
+		byToken := i >= len(all)
+		options := engine.ClientKeyOptions{Tenant: admin.Tenant}
+		if !byToken {
+			options.Abilities = []engine.Ability{ability}
+		}
+		narrow, info, err := s.engine.CreateClientKey(t.Context(), options)
 		if err != nil {
 			t.Fatal(err)
 		}
 		c := &caller{t: t, s: s, key: narrow}
+		tokens := c.tokens(fmt.Sprintf(`{"abilities":[%q]}`, ability))
+		if byToken {
+			c.key = tokens.AccessToken
+		}
+		values := strings.NewReplacer("$session", id, "$token", token, "$refresh", tokens.RefreshToken)
 		refused := 0
 		for of, list := range requests {
 			for _, request := range list {
-				a := c.request(session.Replace(request))
+				a := c.request(values.Replace(request))
 				switch {
-				case ability == of || ability == engine.AbilityAdmin:
+				case of == engine.AbilityAny && byToken:
+					c.wantTokenError(a, 401, "invalid_client", "client key")
+				case of == engine.AbilityAny || ability == of || ability == engine.AbilityAdmin:
 					if a.status != 200 && a.status != 201 {
-						t.Errorf("%s with the ability %q: got %d %s, want a success", request, ability, a.status, a.body)
+						t.Errorf("%s with the ability %q, by a token %t: got %d %s, want a success", request, ability, byToken, a.status, a.body)
 					}
 					continue
 				case strings.Contains(request, " /access/"):
@@ -113,7 +132,7 @@ func TestAbilities(t *testing.T) {
 			}
 		}
 		if counted != refused {
-			t.Errorf("refusals of the ability %q in the audit log: got %d, want %d", ability, counted, refused)
+			t.Errorf("refusals of the ability %q in the audit log, by a token %t: got %d, want %d", ability, byToken, counted, refused)
 		}
 	}
 }

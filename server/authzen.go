@@ -119,16 +119,16 @@ func upToLast(decisions []api.EvaluationDecision, semantic string) []api.Evaluat
 
 // decide makes the decision on a whole evaluation that has been judged.
 func (a authzen) decide(ctx context.Context, body map[string]any) (api.EvaluationDecision, error) {
-	e, err := a.understand(body, option[bool](body, "explain"))
+	request, err := a.understand(body, option[bool](body, "explain"))
 	if err != nil {
 		return api.EvaluationDecision{}, err
 	}
-	d, err := tenant(ctx).Check(ctx, e.request)
+	d, err := tenant(ctx).Check(ctx, request)
 	if err != nil {
 		return api.EvaluationDecision{}, err
 	}
 	markStale(ctx, d.Stale)
-	return e.decision(d), nil
+	return evaluated(d, request.Explain), nil
 }
 
 // decideAll makes the decisions on evaluations whose parts may stand in top, all
@@ -141,26 +141,26 @@ func (a authzen) decideAll(ctx context.Context, items []any, top map[string]any)
 	explain := option[bool](top, "explain")
 	defaults := a.judgeDefaults(top)
 	decisions := make([]api.EvaluationDecision, len(items))
-	var whole []evaluation
+	var whole []authz.Request
 	var places []int
 	for i, item := range items {
-		e, err := a.readItem(item, top, defaults, explain)
+		request, err := a.readItem(item, top, defaults, explain)
 		if err != nil {
 			decisions[i] = refused(err)
 			continue
 		}
-		whole, places = append(whole, e), append(places, i)
+		whole, places = append(whole, request), append(places, i)
 	}
 	if len(whole) == 0 {
 		return decisions, nil, nil
 	}
-	made, err := tenant(ctx).CheckBatch(ctx, convert(whole, func(e evaluation) authz.Request { return e.request }))
+	made, err := tenant(ctx).CheckBatch(ctx, whole)
 	if err != nil {
 		return nil, nil, err
 	}
 	markStale(ctx, made[0].Stale)
 	for i, d := range made {
-		decisions[places[i]] = whole[i].decision(d)
+		decisions[places[i]] = evaluated(d, explain)
 	}
 	return decisions, &made[0].Revision, nil
 }
@@ -175,19 +175,12 @@ func refused(err error) api.EvaluationDecision {
 	return d
 }
 
-// evaluation is a question of AuthZEN in our words.
-type evaluation struct {
-	request authz.Request
-	// foreign tells that the subject is of a type that names no user here.
-	foreign bool
-}
-
 // readItem reads an evaluation that takes what it leaves out from top, whose parts
 // have been judged with the given result.
-func (a authzen) readItem(item any, top map[string]any, defaults map[string]error, explain bool) (evaluation, error) {
+func (a authzen) readItem(item any, top map[string]any, defaults map[string]error, explain bool) (authz.Request, error) {
 	own, isObject := item.(map[string]any)
 	if !isObject {
-		return evaluation{}, fault.Invalid("evaluation: must be an object")
+		return authz.Request{}, fault.Invalid("evaluation: must be an object")
 	}
 	whole := complete(own, top)
 	for _, part := range parts {
@@ -199,7 +192,7 @@ func (a authzen) readItem(item any, top map[string]any, defaults map[string]erro
 			err = fault.Invalid("%s: is missing", part)
 		}
 		if err != nil {
-			return evaluation{}, err
+			return authz.Request{}, err
 		}
 	}
 	return a.understand(whole, explain)
@@ -275,24 +268,31 @@ func fill(entity, from any, fields []string) any {
 
 // understand puts an evaluation that has been judged into our words. Its field
 // names count to the letter.
-func (a authzen) understand(body map[string]any, explain bool) (evaluation, error) {
+func (a authzen) understand(body map[string]any, explain bool) (authz.Request, error) {
 	subject, action, resource := object(body, "subject"), object(body, "action"), object(body, "resource")
-	e := evaluation{
-		request: authz.Request{
-			User:       subject["id"].(string),
-			Permission: action["name"].(string),
-			Resource: &authz.RequestedResource{
-				Node:       authz.Node{Type: resource["type"].(string), ID: resource["id"].(string)},
-				Properties: object(resource, "properties"),
-			},
-			UserProperties:   object(subject, "properties"),
-			ActionProperties: object(action, "properties"),
-			Context:          object(body, "context"),
-			Explain:          explain,
+	request := authz.Request{
+		User:        subject["id"].(string),
+		SubjectType: a.foreign(subject["type"].(string)),
+		Permission:  action["name"].(string),
+		Resource: &authz.RequestedResource{
+			Node:       authz.Node{Type: resource["type"].(string), ID: resource["id"].(string)},
+			Properties: object(resource, "properties"),
 		},
-		foreign: !slices.Contains(a.subjectTypes, subject["type"].(string)),
+		UserProperties:   object(subject, "properties"),
+		ActionProperties: object(action, "properties"),
+		Context:          object(body, "context"),
+		Explain:          explain,
 	}
-	return e, validate(e.request)
+	return request, validate(request)
+}
+
+// foreign returns a subject's type, which is not empty, where it names no user here,
+// and else nothing: the answer about a user of that name is not for a foreign subject.
+func (a authzen) foreign(subjectType string) string {
+	if slices.Contains(a.subjectTypes, subjectType) {
+		return ""
+	}
+	return subjectType
 }
 
 // validate finds what the engine would refuse a whole batch for.
@@ -324,18 +324,13 @@ func firstFault(parts ...part) error {
 	return nil
 }
 
-// decision is the engine's decision in AuthZEN's form. Nobody but a user may do
-// anything: the engine's answer about a user of that name is not for a foreign
-// subject.
-func (e evaluation) decision(d authz.Decision) api.EvaluationDecision {
-	if e.foreign {
-		d = authz.Decision{Revision: d.Revision}
-	}
+// evaluated is the engine's decision in AuthZEN's form.
+func evaluated(d authz.Decision, explain bool) api.EvaluationDecision {
 	answer := api.EvaluationDecision{
 		Decision: d.Allowed,
 		Context:  api.EvaluationContext{Revision: &d.Revision, Truncated: orNil(d.Truncated)},
 	}
-	if e.request.Explain {
+	if explain {
 		reasons := convert(d.Reasons, reasonOf)
 		answer.Context.Reasons = &reasons
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -123,7 +122,7 @@ func (a authzen) search(body map[string]any, list func(authz.Page) (authz.List[s
 	if err != nil {
 		return found{}, err
 	}
-	if !slices.Contains(a.subjectTypes, text(body, "subject", "type")) {
+	if a.foreign(text(body, "subject", "type")) != "" {
 		if p.Cursor != "" {
 			return found{}, errPageToken
 		}

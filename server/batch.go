@@ -96,6 +96,8 @@ func (s *Server) single(mutation api.Mutation) (*http.Request, operation, error)
 		return nil, operation{}, fault.NotFound("there is no operation %s at this path", mutation.Method)
 	case op.reads || op.ability == "" || pattern == "POST /api/batch":
 		return nil, operation{}, fault.Invalid("path: %s is not a mutation that a batch can hold", pattern)
+	case op.tokens:
+		return nil, operation{}, fault.Invalid("path: %s is about tokens, which a batch cannot hold", pattern)
 	case op.sessions:
 		return nil, operation{}, fault.Invalid("path: %s is about sessions, which a batch cannot hold", pattern)
 	}

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/api"
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
@@ -68,17 +70,67 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch code {
 	case fault.CodeUnauthenticated:
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	case fault.CodeUnavailable, fault.CodeRateLimited:
+		w.Header().Set("WWW-Authenticate", challenge(err))
+	case fault.CodeUnavailable:
 		w.Header().Set("Retry-After", retryAfter)
+	case fault.CodeRateLimited:
+		if over, ok := errors.AsType[*exceeded](err); ok {
+			over.tell(w.Header())
+		}
 	}
-	if exchangeOf(r.Context()).operation.authzen {
+	switch op := exchangeOf(r.Context()).operation; {
+	case op.authzen:
 		writeJSON(w, answer.status, detail)
+		return
+	case op.tokens:
+		w.Header().Set("Cache-Control", "no-store")
+		writeJSON(w, answer.status, tokenError(code, err, detail))
 		return
 	}
 	writeJSON(w, answer.status, api.Error{
 		Code: answer.status, Message: answer.message, Error: detail, Timestamp: timestamp(),
 	})
+}
+
+// challenge says how to authenticate, and of an access token that it was not good (RFC
+// 6750, section 3).
+func challenge(err error) string {
+	if errors.Is(err, authz.ErrInvalidAccessToken) {
+		return `Bearer error="invalid_token"`
+	}
+	return "Bearer"
+}
+
+// tokenErrors give each kind of failure OAuth's word (RFC 6749, sections 4.1.2.1 and 5.2),
+// unless the error brings one along.
+var tokenErrors = map[fault.Code]api.TokenErrorError{
+	fault.CodeUnauthenticated: api.TokenErrorErrorInvalidClient,
+	fault.CodeForbidden:       api.TokenErrorErrorAccessDenied,
+	fault.CodeRateLimited:     api.TokenErrorErrorTemporarilyUnavailable,
+	fault.CodeUnavailable:     api.TokenErrorErrorTemporarilyUnavailable,
+	fault.CodeInternal:        api.TokenErrorErrorServerError,
+}
+
+// tokenError is an error in OAuth's form.
+func tokenError(code fault.Code, err error, detail string) api.TokenError {
+	word, known := tokenErrors[code]
+	if !known {
+		word = api.TokenErrorErrorInvalidRequest
+	}
+	if why, ok := errors.AsType[authz.TokenRefusal](err); ok && code == fault.CodeInvalid {
+		word = api.TokenErrorError(why)
+	}
+	// RFC 6749 allows printable ASCII alone, without quotes and backslashes.
+	description := strings.Map(func(c rune) rune {
+		switch {
+		case c == '"':
+			return '\''
+		case c < ' ' || c > '~' || c == '\\':
+			return '?'
+		}
+		return c
+	}, detail)
+	return api.TokenError{Error: word, ErrorDescription: description}
 }
 
 // parameterFault says what is wrong with a path or query parameter. The generated

@@ -127,16 +127,27 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// clientIP is the address that the request came from: the peer's, or behind
+// clientIP is clientAddr as text.
+func (s *Server) clientIP(r *http.Request) string { return addressText(s.clientAddr(r)) }
+
+// addressText is empty where there is no address.
+func addressText(address netip.Addr) string {
+	if !address.IsValid() {
+		return ""
+	}
+	return address.String()
+}
+
+// clientAddr is the address that the request came from: the peer's, or behind
 // trusted proxies the last X-Forwarded-For entry that is none of theirs.
-func (s *Server) clientIP(r *http.Request) string {
+func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return ""
+		return netip.Addr{}
 	}
 	ip := peer.Addr().Unmap()
 	if !s.trusts(ip) {
-		return ip.String()
+		return ip
 	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
@@ -148,7 +159,7 @@ func (s *Server) clientIP(r *http.Request) string {
 			break
 		}
 	}
-	return ip.String()
+	return ip
 }
 
 func (s *Server) trusts(ip netip.Addr) bool {

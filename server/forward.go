@@ -44,14 +44,14 @@ func (h handlers) AuthorizeForward(ctx context.Context, _ api.AuthorizeForwardRe
 	t := h.server.engine.Tenant(id)
 	if id == "" {
 		if t, err = h.server.engine.TenantOfSession(ctx, token); err != nil {
-			return nil, err
+			return nil, h.server.countForged(ctx, token, err)
 		}
 	}
 	from := authz.PresentedSession{Token: token, IP: h.server.clientIP(x.request), UserAgent: x.request.UserAgent()}
 	t = t.As(engine.Actor{IP: from.IP, UserAgent: from.UserAgent, RequestID: x.requestID})
 	session, err := takeForwarded(ctx, t, from, kept)
 	if err != nil {
-		return nil, err
+		return nil, h.server.countForged(ctx, token, err)
 	}
 	if check != nil {
 		check.User = session.User
@@ -66,6 +66,22 @@ func (h handlers) AuthorizeForward(ctx context.Context, _ api.AuthorizeForwardRe
 	return api.AuthorizeForward200Response{Headers: api.AuthorizeForward200ResponseHeaders{
 		XAuthTenant: headerText(t.ID()), XAuthUser: headerText(session.User), XAuthSession: session.ID,
 	}}, nil
+}
+
+// countForged counts a token that was refused with err as a failed authentication,
+// where it is none that this server has ever signed, and returns what to answer. A token
+// that was signed is looked at however often its address has failed: nobody guesses
+// one, and those of a browser are new each time.
+func (s *Server) countForged(ctx context.Context, token string, err error) error {
+	if _, forged := s.engine.TenantOfSession(ctx, token); !errors.Is(forged, authz.ErrInvalidToken) {
+		return err
+	}
+	from := s.clientAddr(exchangeOf(ctx).request)
+	if err := s.failures.admit(from, token); err != nil {
+		return err
+	}
+	s.failures.note(from, token, err)
+	return err
 }
 
 // takeForwarded finds the session of a token. One that is kept in a cookie is

@@ -27,8 +27,13 @@ const maxBody = 1 << 20
 // minRevisionHeader asks that an answer be no older than a revision.
 const minRevisionHeader = "Gatehouse-Min-Revision"
 
-// guard stands before an operation: it finds out who calls, whether their key may
-// call this, how fresh the answer must be, and whether the body is one that the
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// guard stands before an operation: it finds out who calls, whether they may call this
+// now, how fresh the answer must be, and whether the body is one that the
 // operation takes, in that order.
 func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +63,7 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		if hasBody(r) {
+		if hasBody(r) || op.form {
 			if err := readBody(w, r, op); err != nil {
 				s.fail(w, r, err)
 				return
@@ -75,8 +80,8 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
 
-// admit authenticates the caller and checks that their key has the ability. The
-// batch has done so for its mutations.
+// admit authenticates the caller and checks that their key may call so often, and has
+// the ability. The batch has done so for its mutations.
 func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
 	x := exchangeOf(ctx)
 	if x.batched {
@@ -86,13 +91,26 @@ func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error
 	if err != nil {
 		return err
 	}
+	from := s.clientAddr(r)
+	if err := s.failures.admit(from, token); err != nil {
+		return err
+	}
 	x.principal, err = s.engine.Authenticate(ctx, token, engine.Actor{
-		IP:        s.clientIP(r),
+		IP:        addressText(from),
 		UserAgent: r.UserAgent(),
 		RequestID: x.requestID,
 	})
+	s.failures.note(from, token, err)
 	if err != nil {
 		return err
+	}
+	if err := s.calls.take(x.principal.Fingerprint); err != nil {
+		return err
+	}
+	if op.tokens {
+		if err := x.principal.RequireKey(ctx, op.id); err != nil {
+			return err
+		}
 	}
 	return x.principal.Require(ctx, op.ability, op.id)
 }
@@ -139,14 +157,28 @@ func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
 		return &fault.Error{Code: fault.CodeInvalid, Detail: "body: could not be read to its end", Cause: err}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
+	if len(data) == 0 && op.form {
+		return fault.Invalid("body: is required")
+	}
 	if len(data) == 0 || r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return nil
 	}
-	if err := judgeType(r.Header); err != nil {
+	form, err := judgeType(r.Header, op.form)
+	if err != nil {
 		if op.authzen {
 			return fault.Invalid("%v", err)
 		}
 		return err
+	}
+	if form {
+		if data, err = formJSON(data); err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(data))
+	}
+	if op.form {
+		// The generated code chooses by it, and by its exact letters.
+		r.Header.Set("Content-Type", jsonType)
 	}
 	x := exchangeOf(r.Context())
 	if op.plain != nil {
@@ -166,17 +198,47 @@ func judge(value any, schema *openapi3.Schema) error {
 		openapi3.WithStringFormatValidator("date-time", openapi3.NewCallbackValidator(validateTime))))
 }
 
-func judgeType(headers http.Header) error {
+// judgeType refuses a body that is neither JSON nor, where that may be, a form, and tells
+// whether it is a form.
+func judgeType(headers http.Header, orForm bool) (form bool, err error) {
 	if encoding := headers.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return fault.New(fault.CodeUnsupportedMediaType, "Content-Encoding: %q is not supported", encoding)
+		return false, fault.New(fault.CodeUnsupportedMediaType, "Content-Encoding: %q is not supported", encoding)
 	}
 	header := headers.Get("Content-Type")
 	mediaType, parameters, err := mime.ParseMediaType(header)
 	charset, set := parameters["charset"]
-	if err != nil || mediaType != "application/json" || set && !strings.EqualFold(charset, "utf-8") {
-		return fault.New(fault.CodeUnsupportedMediaType, "Content-Type: want application/json, got %q", header)
+	form = orForm && mediaType == formType
+	if err != nil || mediaType != jsonType && !form || set && !strings.EqualFold(charset, "utf-8") {
+		want := jsonType
+		if orForm {
+			want += " or " + formType
+		}
+		return false, fault.New(fault.CodeUnsupportedMediaType, "Content-Type: want %s, got %q", want, header)
 	}
-	return nil
+	return form, nil
+}
+
+// formJSON makes the JSON object of strings that a form stands for (RFC 6749, appendix
+// B), so that both go the same way. A parameter that is given twice is refused, and one
+// without a value counts as not given, as RFC 6749 has it in section 3.2.
+func formJSON(data []byte) ([]byte, error) {
+	parameters, err := url.ParseQuery(string(data))
+	if err != nil {
+		return nil, fault.Invalid("body: is a malformed form")
+	}
+	members := map[string]string{}
+	for name, values := range parameters {
+		if len(values) > 1 {
+			return nil, fault.Invalid("%.64s: is given twice", name)
+		}
+		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
+			return nil, fault.Invalid("body: must be valid UTF-8")
+		}
+		if values[0] != "" {
+			members[name] = values[0]
+		}
+	}
+	return json.Marshal(members)
 }
 
 // decodeJSON decodes exactly one JSON value in UTF-8 (RFC 8259, section 8.1).

@@ -152,7 +152,11 @@ func (c *caller) validate(r *http.Request, a answer) {
 		if err := json.Unmarshal(a.body, &envelope); err != nil {
 			c.t.Fatalf("%s %s: status %d, no JSON: %q", r.Method, r.URL, a.status, a.body)
 		}
-		if err := c.s.spec.Components.Schemas["Error"].Value.VisitJSON(envelope); err != nil {
+		form := "Error"
+		if strings.HasPrefix(r.URL.Path, "/api/token") {
+			form = "TokenError"
+		}
+		if err := c.s.spec.Components.Schemas[form].Value.VisitJSON(envelope); err != nil {
 			c.t.Errorf("%s %s: status %d, no error envelope: %s", r.Method, r.URL, a.status, a.body)
 		}
 		return

@@ -18,10 +18,12 @@ import (
 // operation is what the guard needs to know of an operation of openapi.yaml.
 type operation struct {
 	id string
-	// ability is what the caller's key must have; empty means open to anybody.
+	// ability is what the caller must have; empty means open to anybody.
 	ability engine.Ability
 	// body is the schema of the request body; nil where the operation takes none.
 	body *openapi3.Schema
+	// form tells that the body may be a form, too.
+	form bool
 	// plain is what a plain question may hold; nil where there is no shortcut for it.
 	plain []member
 	// reads tells that the operation changes nothing.
@@ -32,6 +34,9 @@ type operation struct {
 	authzen bool
 	// sessions tells that the operation is about sessions, which are not policy.
 	sessions bool
+	// tokens tells that the operation gives or takes tokens: it speaks OAuth's form and not
+	// the envelope, to client keys alone.
+	tokens bool
 }
 
 // readOperations reads the operations of the embedded description, by the pattern
@@ -49,6 +54,7 @@ func readOperations() (map[string]operation, error) {
 				streams:  streams(op),
 				authzen:  slices.Contains(op.Tags, "AuthZEN"),
 				sessions: slices.Contains(op.Tags, "Sessions"),
+				tokens:   slices.Contains(op.Tags, "Tokens"),
 			}
 			ability, named := op.Extensions["x-ability"].(string)
 			if open := op.Security != nil && len(*op.Security) == 0; open == named {
@@ -57,7 +63,8 @@ func readOperations() (map[string]operation, error) {
 			o.ability = engine.Ability(ability)
 			o.reads = method == http.MethodGet || o.ability == engine.AbilityCheck || o.ability == engine.AbilityRead
 			if op.RequestBody != nil {
-				o.body = op.RequestBody.Value.Content.Get("application/json").Schema.Value
+				o.body = op.RequestBody.Value.Content.Get(jsonType).Schema.Value
+				_, o.form = op.RequestBody.Value.Content[formType]
 			}
 			operations[method+" "+path] = o
 		}
@@ -140,6 +147,9 @@ func (s *Server) unmatched(w http.ResponseWriter, r *http.Request) {
 		probe := &http.Request{Method: method, URL: r.URL, Host: r.Host}
 		if _, pattern := s.mux.Handler(probe); pattern != "" && pattern != "/" {
 			allowed = append(allowed, method)
+			if op := s.operations[pattern]; op.tokens {
+				exchangeOf(r.Context()).operation = op // for the form of the error
+			}
 		}
 	}
 	if len(allowed) == 0 {

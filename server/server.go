@@ -9,6 +9,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,9 +54,28 @@ type Config struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	// RateLimit bounds the requests of each client key per second; 0 means no limit.
+	RateLimit int
+
+	// AuthFailureLimit bounds the failed authentications of each client address, or /64
+	// of IPv6, per minute; 0 means no limit.
+	AuthFailureLimit int
+
+	// Now is the clock that the limits go by; nil means time.Now.
+	Now func() time.Time
+
 	// ForwardTenant is the id of the one tenant whose session tokens GET /auth/forward
 	// takes. Empty means any tenant's, unless a request names one.
 	ForwardTenant string
+
+	// TLS is how Serve speaks TLS; nil means plain HTTP. It needs a certificate; see
+	// Certificate.
+	TLS *tls.Config
+	// Version names the program's build in the metrics.
+	Version string
+
+	// MetricsElsewhere takes /metrics away from the API, for ServeMetrics.
+	MetricsElsewhere bool
 
 	// PublicURL is where clients reach the server: "https://auth.example.com", with
 	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
@@ -75,13 +95,21 @@ type Server struct {
 	forwarded string
 	mux       *http.ServeMux
 	handler   http.Handler
+	tls       *tls.Config
 
 	// operations are those of openapi.yaml, by pattern.
 	operations map[string]operation
 
 	authzen authzen
 
+	calls    *calls
+	failures *failures
+
 	streams openStreams
+
+	metrics http.Handler
+	// metricsElsewhere is Config.MetricsElsewhere.
+	metricsElsewhere bool
 
 	// stopping is closed by stop, once the server has been told to end.
 	stopping chan struct{}
@@ -100,18 +128,30 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
-		stopping: make(chan struct{}),
+		tls: cfg.TLS, stopping: make(chan struct{}), metricsElsewhere: cfg.MetricsElsewhere,
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	var err error
+	if s.calls, err = newCalls(cfg.RateLimit, cfg.Now); err != nil {
+		return nil, err
+	}
+	if s.failures, err = newFailures(cfg.AuthFailureLimit, cfg.Now); err != nil {
+		return nil, err
+	}
 	if s.operations, err = readOperations(); err != nil {
 		return nil, fmt.Errorf("read the embedded API description: %w", err)
 	}
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
+	}
+	if s.metrics, err = newMetrics(cfg, s.log); err != nil {
+		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, bodyFault(err)) },
@@ -142,7 +182,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 			// No cookie is looked at, so a header that a page sends says nothing of the
 			// person before it.
 			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "Retry-After", "WWW-Authenticate"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}
@@ -152,27 +192,39 @@ func newServer(cfg Config, short bool) (*Server, error) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
 
-// Serve answers connections of l until ctx is done, then lets the requests that
-// it has accepted end. It returns nil where they do within 20 s; else it cuts them
-// off and says so. It closes l.
+// Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done,
+// then lets the requests that it has accepted end. It returns nil where they do within
+// 20 s; else it cuts them off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, l, s, s.tls, s.stop)
+}
+
+// serve is Serve for any handler. It calls stopping once ctx is done.
+func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler, over *tls.Config, stopping func()) error {
 	h := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		TLSConfig:         over,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
-	go func() { served <- h.Serve(l) }()
+	go func() {
+		if over != nil {
+			served <- h.ServeTLS(l, "", "") // the certificate is that of TLSConfig
+			return
+		}
+		served <- h.Serve(l)
+	}()
 	select {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
 	}
-	s.stop()
+	stopping()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ending); err != nil {

@@ -263,20 +263,26 @@ func TestJWKS(t *testing.T) {
 	var set struct {
 		Keys []struct{ Kty, Crv, Kid, X string }
 	}
-	if err := json.Unmarshal(a.body, &set); err != nil || len(set.Keys) != 1 {
-		t.Fatalf("got %s, want one key", a.body)
-	}
-	public, err := base64.RawURLEncoding.DecodeString(set.Keys[0].X)
-	if err != nil {
-		t.Fatal(err)
+	if err := json.Unmarshal(a.body, &set); err != nil || len(set.Keys) != 2 {
+		t.Fatalf("got %s, want a key for session tokens and one for access tokens", a.body)
 	}
 	signed, encoded, _ := cutLast(token, ".")
 	signature, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !ed25519.Verify(public, []byte(signed), signature) {
-		t.Error("the key does not verify a token")
+	verify := 0
+	for _, key := range set.Keys {
+		public, err := base64.RawURLEncoding.DecodeString(key.X)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ed25519.Verify(public, []byte(signed), signature) {
+			verify++
+		}
+	}
+	if verify != 1 {
+		t.Errorf("got %d keys that verify a session token, want 1", verify)
 	}
 }
 

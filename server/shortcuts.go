@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -58,16 +57,16 @@ func (s shortcuts) Evaluate(w http.ResponseWriter, r *http.Request) {
 		s.ServerInterface.Evaluate(w, r)
 		return
 	}
+	q.request.SubjectType = s.server.authzen.foreign(q.subjectType)
 	d, err := tenant(r.Context()).Check(r.Context(), q.request)
 	if err != nil {
 		s.server.fail(w, r, err)
 		return
 	}
-	known := slices.Contains(s.server.authzen.subjectTypes, q.subjectType)
 	body := append(make([]byte, 0, 80), `{"context":{"revision":`...)
 	body = strconv.AppendInt(body, d.Revision, 10)
 	body = append(body, `},"decision":`...)
-	body = strconv.AppendBool(body, known && d.Allowed)
+	body = strconv.AppendBool(body, d.Allowed)
 	writeDecision(w, r, d, append(body, "}\n"...))
 }
 

@@ -41,6 +41,18 @@ func findDatabase(s settings, home, dir string) (database, error) {
 	}
 }
 
+// locate resolves the path of a variable, which may not be set.
+func (p filePath) locate(variable, home, dir string) (filePath, error) {
+	if p == "" {
+		return "", nil
+	}
+	found, err := p.resolve(home, dir)
+	if err != nil {
+		return "", usagef("%s: %w", variable, err)
+	}
+	return filePath(found), nil
+}
+
 // resolve makes a path that stands by itself.
 func (p filePath) resolve(home, dir string) (string, error) {
 	path := string(p)

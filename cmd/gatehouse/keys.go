@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/gatehouse/gatehouse/engine"
 )
 
 // keysCommand administers the keys that sign tokens, in the database itself: no server
@@ -16,7 +18,7 @@ type keysCommand struct {
 
 // Help implements kong.HelpProvider.
 func (keysCommand) Help() string {
-	return `Session tokens are signed by keys that the server makes and keeps in its database, unless AUTH_JWT_SECRET_KEY gives one. The public halves of those of RS256, ES256 and EdDSA are at /.well-known/jwks.json.` + exitCodes
+	return `Session tokens and access tokens are signed by keys that the server makes and keeps in its database, for each use its own, unless AUTH_JWT_SECRET_KEY gives one. The public halves of those of RS256, ES256 and EdDSA are at /.well-known/jwks.json.` + exitCodes
 }
 
 type listKeysCommand struct{}
@@ -49,19 +51,22 @@ func (listKeysCommand) Run(ctx context.Context, p *program) error {
 	return table.Flush()
 }
 
-type rotateKeyCommand struct{}
+type rotateKeyCommand struct {
+	Use string `enum:"session,access,all" default:"all" help:"The tokens that the key is for: session, access or all (the default), which makes a key for each."`
+}
 
 // Help implements kong.HelpProvider.
 func (rotateKeyCommand) Help() string {
-	return `The new key, of AUTH_JWT_ALGORITHM, is published at once and signs in 10 minutes, so that every server and every client knows it by then. Nobody is signed out. Its kid goes to standard output.
+	return `The new key, of AUTH_JWT_ALGORITHM, is published at once and signs in 10 minutes, so that every server and every client knows it by then. Nobody is signed out, and no access token becomes invalid. Its kid goes to standard output; with all, that of the key for session tokens first, then that of the key for access tokens.
 
-Example:
+Examples:
 
-    gatehouse keys rotate` + exitCodes
+    gatehouse keys rotate
+    gatehouse keys rotate --use access` + exitCodes
 }
 
-// Run makes the next signing key.
-func (rotateKeyCommand) Run(ctx context.Context, p *program) error {
+// Run makes the next signing key of each use.
+func (c rotateKeyCommand) Run(ctx context.Context, p *program) error {
 	s, err := p.settings()
 	if err != nil {
 		return err
@@ -71,13 +76,21 @@ func (rotateKeyCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer func() { _ = e.Close() }()
-	key, err := e.RotateSigningKey(ctx, s.JWTAlgorithm)
-	if err != nil {
-		return fmt.Errorf("rotating the signing key: %w", err)
+	uses := []string{c.Use}
+	if c.Use == "all" {
+		uses = []string{engine.UseSession, engine.UseAccess}
 	}
-	if _, err := fmt.Fprintln(p.stdout, key.ID); err != nil {
-		return fmt.Errorf("printing the kid of the new signing key %s: %w", key.ID, err)
+	for _, use := range uses {
+		key, err := e.RotateSigningKey(ctx, use, s.JWTAlgorithm)
+		if err != nil {
+			return fmt.Errorf("rotating the signing key of %s tokens: %w", use, err)
+		}
+		if _, err := fmt.Fprintln(p.stdout, key.ID); err != nil {
+			return fmt.Errorf("printing the kid of the new signing key %s: %w", key.ID, err)
+		}
+		if _, err := fmt.Fprintf(p.stderr, "signing key %s for %s tokens by %s signs from %s\n", key.ID, use, key.Algorithm, date(key.SignsFrom)); err != nil {
+			return err
+		}
 	}
-	_, err = fmt.Fprintf(p.stderr, "signing key %s for %s signs from %s\n", key.ID, key.Algorithm, date(key.SignsFrom))
-	return err
+	return nil
 }

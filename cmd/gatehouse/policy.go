@@ -14,9 +14,10 @@ import (
 	"github.com/gatehouse/gatehouse/engine"
 )
 
-// importCommand writes files into the configured database.
+// importCommand writes into the configured database.
 type importCommand struct {
 	Policy importPolicyCommand `cmd:"" help:"Bring a tenant to what a policy file says."`
+	Auth   importAuthCommand   `cmd:"" help:"Bring over a database of auth, the Python service."`
 }
 
 // exportCommand writes files of what the configured database holds.

@@ -37,7 +37,7 @@ type commandLine struct {
 	Keys       keysCommand       `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Encryption encryptionCommand `cmd:"" help:"Seal the database, change its key, or say what is sealed."`
 	Check      checkCommand      `cmd:"" help:"Ask whether a user may do something, and why."`
-	Import     importCommand     `cmd:"" help:"Write a policy file into the database."`
+	Import     importCommand     `cmd:"" help:"Write a policy file, or a database of auth, into the database."`
 	Export     exportCommand     `cmd:"" help:"Write a policy file of what the database holds."`
 	Test       testCommand       `cmd:"" help:"Try the tests of a policy file."`
 	Health     healthCommand     `cmd:"" help:"Ask the server on this machine how it is."`
@@ -157,10 +157,14 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		MaxStaleness:     s.MaxStaleness,
 		CacheSizeMB:      s.CacheSizeMB,
 		Sessions:         s.sessions(),
+		Tokens:           s.tokens(),
 		Issuer:           string(s.PublicURL),
 		TokenAlgorithm:   s.JWTAlgorithm,
 		TokenSecret:      []byte(s.JWTSecretKey),
 		Logger:           logger,
+
+		AuditDecisions:          s.AuditDecisions,
+		AuditDecisionsRetention: s.AuditDecisionsRetention,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the database of %s: %w", s.database.variable, err)

@@ -74,7 +74,7 @@ func TestHelp(t *testing.T) {
 	i := install(t, "AUTH_NONSENSE=1") // help needs no good settings
 	for _, command := range []string{
 		"", "serve", "migrate", "client", "client create", "client list", "client rotate", "client revoke",
-		"keys", "keys list", "keys rotate", "encryption", "encryption status", "encryption enable", "encryption rotate", "encryption disable", "check", "health", "version",
+		"keys", "keys list", "keys rotate", "encryption", "encryption status", "encryption enable", "encryption rotate", "encryption disable", "check", "import auth", "health", "version",
 	} {
 		args := append(strings.Fields(command), "--help")
 		got := i.must(args...)
@@ -125,7 +125,7 @@ func TestBadSettingsStopEveryCommandThatNeedsThem(t *testing.T) {
 	t.Parallel()
 	i := install(t, "AUTH_DATABASE_URL=mysql://u:"+marker+"@h/db")
 	for _, command := range []string{
-		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "keys list", "keys rotate", "encryption status", "encryption enable", "encryption rotate", "encryption disable", "check u p --tenant x", "health",
+		"serve", "migrate", "client create", "client list", "client rotate x", "client revoke x", "keys list", "keys rotate", "encryption status", "encryption enable", "encryption rotate", "encryption disable", "check u p --tenant x", "import auth --from sqlite:x", "health",
 	} {
 		i.fails(exitUsage, "AUTH_DATABASE_URL: must be ", strings.Fields(command)...)
 		if got := i.run(strings.Fields(command)...).stderr; strings.Contains(got, marker) {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,13 +25,16 @@ type serveCommand struct{}
 func (serveCommand) Help() string {
 	return `Serves the API on AUTH_SERVER_HOST and AUTH_SERVER_PORT until it gets SIGINT or SIGTERM; then it takes no more requests, and ends when those that it has are answered, after 20 seconds at the latest. A second signal ends it at once.
 
+With AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE it speaks TLS, and takes up another certificate when the files hold one. Plain HTTP is refused beyond loopback, unless AUTH_TLS_TERMINATED_UPSTREAM says that a proxy in front speaks TLS.
+
 An SQLite database is made and migrated as needed; for PostgreSQL see 'gatehouse migrate' and AUTH_AUTO_MIGRATE. The log goes to standard error, as JSON.
 
 Examples:
 
     gatehouse serve
     AUTH_SERVER_PORT=0 gatehouse serve
-    AUTH_DATABASE_URL=postgres://gatehouse@db.example.com/gatehouse gatehouse serve` + exitCodes
+    AUTH_DATABASE_URL=postgres://gatehouse@db.example.com/gatehouse gatehouse serve
+    AUTH_SERVER_HOST=0.0.0.0 AUTH_TLS_CERT_FILE=cert.pem AUTH_TLS_KEY_FILE=key.pem gatehouse serve` + exitCodes
 }
 
 // Run serves until ctx is done.
@@ -39,7 +43,14 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := s.checkPlain(); err != nil {
+		return err
+	}
 	logger := p.logger(s)
+	tlsConfig, err := serverTLS(s, logger)
+	if err != nil {
+		return err
+	}
 	for _, line := range s.warnings() {
 		logger.Warn(line)
 	}
@@ -52,7 +63,7 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	if err != nil {
 		return fmt.Errorf("listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: %w", err)
 	}
-	url := localURL(s.ServerHost, portOf(listener.Addr()))
+	url := s.localURL(portOf(listener.Addr()))
 	h, err := server.New(server.Config{
 		Engine:              e,
 		Logger:              logger,
@@ -60,38 +71,69 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		AuthZENSubjectTypes: s.AuthZENSubjectTypes,
 		CORSOrigins:         s.corsOrigins(),
 		TrustedProxies:      s.TrustedProxies,
+		RateLimit:           s.RateLimit,
+		AuthFailureLimit:    s.AuthFailureLimit,
 		ForwardTenant:       string(s.ForwardTenant),
+		TLS:                 tlsConfig,
+		Version:             buildVersion(),
+		MetricsElsewhere:    s.MetricsAddress != "",
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	extAuthz, err := listenExtAuthz(s)
+	extAuthz, err := listen("AUTH_EXT_AUTHZ_ADDRESS", s.ExtAuthzAddress)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	p.announce(s, listener.Addr(), url, logger)
-	if extAuthz != nil {
-		p.announceExtAuthz(s, extAuthz.Addr(), logger)
+	metrics, err := listen("AUTH_METRICS_ADDRESS", s.MetricsAddress)
+	if err != nil {
+		return errors.Join(err, listener.Close(), closeListener(extAuthz))
 	}
-	// Where one of the two cannot go on, neither does.
+	p.announce(s, listener.Addr(), url, logger)
+	// Where one of them cannot go on, none does.
 	serving, ctx := errgroup.WithContext(ctx)
 	serving.Go(func() error { return h.Serve(ctx, listener) })
 	if extAuthz != nil {
-		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h) })
+		p.announceOther("ext_authz", s.ExtAuthzAddress, extAuthz.Addr(), logger)
+		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h, tlsConfig) })
+	}
+	if metrics != nil {
+		p.announceOther("metrics", s.MetricsAddress, metrics.Addr(), logger)
+		serving.Go(func() error { return h.ServeMetrics(ctx, metrics) })
 	}
 	return serving.Wait()
 }
 
-// listenExtAuthz listens for Envoy; nil where that is not wanted.
-func listenExtAuthz(s settings) (net.Listener, error) {
-	if s.ExtAuthzAddress == "" {
+// serverTLS is how the server speaks TLS; nil where it does not.
+func serverTLS(s settings, logger *slog.Logger) (*tls.Config, error) {
+	if !s.servesTLS() {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", string(s.ExtAuthzAddress))
+	certificate, err := server.LoadCertificate(string(s.TLSCertFile), string(s.TLSKeyFile), logger)
 	if err != nil {
-		return nil, fmt.Errorf("listening on AUTH_EXT_AUTHZ_ADDRESS: %w", err)
+		return nil, usagef("AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE: %w", err)
+	}
+	return certificate.TLS(), nil
+}
+
+// listen listens on the address of a variable; nil where there is none.
+func listen(variable string, at address) (net.Listener, error) {
+	if at == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", string(at))
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", variable, err)
 	}
 	return listener, nil
+}
+
+// closeListener closes what listen returned.
+func closeListener(listener net.Listener) error {
+	if listener == nil {
+		return nil
+	}
+	return listener.Close()
 }
 
 // portOf returns the port of a TCP listener's address.
@@ -124,12 +166,12 @@ func (p *program) announce(s settings, address net.Addr, url string, logger *slo
 	}
 }
 
-// announceExtAuthz says where Envoy can ask: in the log, and to whoever has left the
-// port to chance.
-func (p *program) announceExtAuthz(s settings, address net.Addr, logger *slog.Logger) {
-	logger.Info("serving ext_authz", "address", address.String())
-	if strings.HasSuffix(string(s.ExtAuthzAddress), ":0") {
-		fmt.Fprintln(p.stdout, "ext_authz", address)
+// announceOther says where Envoy or Prometheus can ask: in the log, and to whoever has
+// left the port to chance.
+func (p *program) announceOther(what string, wanted address, at net.Addr, logger *slog.Logger) {
+	logger.Info("serving "+what, "address", at.String())
+	if strings.HasSuffix(string(wanted), ":0") {
+		fmt.Fprintln(p.stdout, what, at)
 	}
 }
 

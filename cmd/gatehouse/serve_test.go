@@ -60,7 +60,7 @@ func (i installation) serve() running {
 
 func TestServe(t *testing.T) {
 	t.Parallel()
-	i := install(t, "AUTH_RATE_LIMIT=1000")
+	i := install(t, "AUTH_POSTGRESQL_REPLICA_URLS=postgres://replica.example/db")
 	server := i.serve()
 	if got, want := get(t, server.url+"/ping"), `{"message":"PONG"}`; got != want {
 		t.Errorf("/ping: %q, want %q", got, want)
@@ -95,7 +95,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the log has %+v, want sqlite, open and a version", serving)
 	}
 	var warning struct{ Level string }
-	logged(t, ended.stderr, "AUTH_RATE_LIMIT is not in use yet: requests are not limited", &warning)
+	logged(t, ended.stderr, "AUTH_POSTGRESQL_REPLICA_URLS is not in use yet: every query goes to the primary", &warning)
 	if got, want := warning.Level, "WARN"; got != want {
 		t.Errorf("logged at %q, want %q", got, want)
 	}
@@ -212,6 +212,63 @@ func TestServeAnswersEnvoy(t *testing.T) {
 	}
 }
 
+func TestServeShowsMetricsWhereTold(t *testing.T) {
+	t.Parallel()
+	const logged = "gatehouse_decisions_logged_total 0"
+	here := install(t).serve()
+	defer here.stop()
+	if got := get(t, here.url+"/metrics"); !strings.Contains(got, logged) || !strings.Contains(got, `version="`+buildVersion()+`"`) {
+		t.Errorf("/metrics: %q, want %q and the version in it", got, logged)
+	}
+	elsewhere := install(t, "AUTH_METRICS_ADDRESS=127.0.0.1:0").serve()
+	line, err := elsewhere.stdout.ReadString('\n')
+	address, found := strings.CutPrefix(strings.TrimSpace(line), "metrics ")
+	if err != nil || !found {
+		t.Fatalf("got %q, %v, want the address for Prometheus", line, err)
+	}
+	if got := get(t, "http://"+address+"/metrics"); !strings.Contains(got, logged) {
+		t.Errorf("/metrics elsewhere: %q, want %q in it", got, logged)
+	}
+	if got := get(t, elsewhere.url+"/metrics"); !strings.Contains(got, `"code":404`) {
+		t.Errorf("/metrics beside the API: %q, want a 404", got)
+	}
+	if got := get(t, "http://"+address+"/ping"); got != "404 page not found" {
+		t.Errorf("/ping beside the metrics: %q, want a 404", got)
+	}
+	if ended := elsewhere.stop(); ended.code != exitSuccess {
+		t.Errorf("the server ended with %+v, want success", ended)
+	}
+	if _, err := http.Get("http://" + address + "/metrics"); err == nil {
+		t.Error("after the end: got an answer, want none")
+	}
+}
+
+func TestServeLogsDecisions(t *testing.T) {
+	t.Parallel()
+	const key = "0d2b7a4c-51f3-4a86-9a0b-3c1e5d7f9b21"
+	for which, want := range map[string]int{"off": 0, "denied": 1, "all": 2} {
+		t.Run(which, func(t *testing.T) {
+			t.Parallel()
+			server := install(t, "AUTH_AUDIT_DECISIONS="+which).serve()
+			defer server.stop()
+			everybodyMayRead(t, server.url, key)
+			client, err := sdk.New(server.url, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, permission := range []string{"read", "write"} {
+				if _, err := client.UserHasPermission(t.Context(), "alice", permission); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := client.LoggedDecisions(t.Context(), authz.DecisionFilter{}, authz.Page{})
+			if err != nil || len(got.Items) != want {
+				t.Errorf("got %+v, %v, want %d decisions", got.Items, err, want)
+			}
+		})
+	}
+}
+
 func TestServeFailsOnATakenPort(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -224,7 +281,9 @@ func TestServeFailsOnATakenPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	install(t, "AUTH_SERVER_PORT="+port).fails(exitFailure, "listening on AUTH_SERVER_HOST and AUTH_SERVER_PORT: ", "serve")
-	install(t, "AUTH_SERVER_PORT=0", "AUTH_EXT_AUTHZ_ADDRESS=127.0.0.1:"+port).fails(exitFailure, "listening on AUTH_EXT_AUTHZ_ADDRESS: ", "serve")
+	for _, variable := range []string{"AUTH_EXT_AUTHZ_ADDRESS", "AUTH_METRICS_ADDRESS"} {
+		install(t, "AUTH_SERVER_PORT=0", variable+"=127.0.0.1:"+port).fails(exitFailure, "listening on "+variable+": ", "serve")
+	}
 }
 
 func TestHealthFails(t *testing.T) {
@@ -257,13 +316,16 @@ func TestHealthFails(t *testing.T) {
 
 func TestLocalURL(t *testing.T) {
 	t.Parallel()
-	for host, want := range map[hostName]string{
+	for host, want := range map[string]string{
 		"0.0.0.0": "http://127.0.0.1:80", "::": "http://[::1]:80", "::1": "http://[::1]:80",
 		"192.0.2.1": "http://192.0.2.1:80", "gatehouse.example": "http://gatehouse.example:80", "fe80::1%eth0": "http://[fe80::1%25eth0]:80",
 	} {
-		if got := localURL(host, "80"); got != want {
+		if got := load(t, "", "AUTH_SERVER_HOST="+host).localURL("80"); got != want {
 			t.Errorf("%s: %q, want %q", host, got, want)
 		}
+	}
+	if got, want := load(t, "", "AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b").localURL("443"), "https://127.0.0.1:443"; got != want {
+		t.Errorf("with TLS: %q, want %q", got, want)
 	}
 }
 

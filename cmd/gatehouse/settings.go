@@ -44,21 +44,22 @@ type settings struct {
 	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
 	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
 	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
-	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC without TLS; port 0 takes any free one and prints the address; not set: nowhere."`
+	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
+	MetricsAddress        address   `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, over plain HTTP, and nowhere else; port 0 takes any free one and prints the address."`
 	ForwardTenant         tenantID  `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
-	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate chain, in PEM."`
-	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" later:"plain HTTP is served" help:"The certificate's private key, in PEM."`
-	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" later:"plain HTTP is served on every address" help:"A proxy in front of the server speaks TLS, so plain HTTP is well."`
+	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
+	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
+	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" help:"A proxy in front of the server speaks TLS, and nobody else reaches it: plain HTTP is served beyond loopback too, which is refused otherwise."`
 
 	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
-	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" later:"requests are not limited" help:"Requests per second and client key; 0: no limit."`
-	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" later:"failed authentications are not limited" help:"Failed authentications per minute and address; 0: no limit."`
+	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`
+	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" help:"Failed authentications per minute and address (of IPv6: /64), on each server; 0: no limit. A key that was good from there before is let in all the same."`
 	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
 	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" help:"How tokens are signed."`
-	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" later:"no tokens are issued" help:"How long an access token is good, in minutes."`
-	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" later:"no tokens are issued" help:"How long a refresh token is good, in days."`
+	JWTAccessTokenExpireMinutes int    `env:"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES" envDefault:"1440" min:"1" max:"525600" help:"How long an access token is good, in minutes."`
+	JWTRefreshTokenExpireDays   int    `env:"AUTH_JWT_REFRESH_TOKEN_EXPIRE_DAYS" envDefault:"7" min:"1" max:"3650" help:"How long a refresh token is good, in days, from when it was issued."`
 
 	SessionOverlap     time.Duration `group:"Sessions" env:"AUTH_SESSION_OVERLAP" envDefault:"10s" min:"0s" max:"10m" help:"How long a superseded token is still answered with its successor."`
 	SessionLostWindow  time.Duration `env:"AUTH_SESSION_LOST_WINDOW" envDefault:"5m" min:"0s" max:"24h" help:"How long a client whose answer was lost may ask again."`
@@ -73,8 +74,10 @@ type settings struct {
 	EncryptionPreviousKeys list   `env:"AUTH_ENCRYPTION_PREVIOUS_KEYS" form:"comma-separated texts" secret:"true" help:"Former values of AUTH_ENCRYPTION_KEY, until 'gatehouse encryption rotate' has ended."`
 
 	EnableAuditLogging  bool     `group:"Audit" env:"AUTH_ENABLE_AUDIT_LOGGING" envDefault:"true" help:"Keep an audit event of every change and refusal."`
-	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" later:"decisions are not logged" help:"Which decisions go to the decision log."`
+	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" help:"Which decisions go to the decision log."`
 	AuditCheckpointFile filePath `env:"AUTH_AUDIT_CHECKPOINT_FILE" form:"a file's path; ~/ is the home directory" later:"no checkpoints are written" help:"Where signed checkpoints of the audit log are appended."`
+
+	AuditDecisionsRetention time.Duration `env:"AUTH_AUDIT_DECISIONS_RETENTION" envDefault:"720h" min:"0s" max:"876000h" help:"How long a decision stays in the decision log; 0s: for ever."`
 
 	// database is what the variables of the first group amount to.
 	database database
@@ -96,6 +99,12 @@ func loadSettings(environ []string, dir string) (settings, error) {
 		return settings{}, err
 	}
 	if err := s.check(); err != nil {
+		return settings{}, err
+	}
+	if s.TLSCertFile, err = s.TLSCertFile.locate("AUTH_TLS_CERT_FILE", e.home, dir); err != nil {
+		return settings{}, err
+	}
+	if s.TLSKeyFile, err = s.TLSKeyFile.locate("AUTH_TLS_KEY_FILE", e.home, dir); err != nil {
 		return settings{}, err
 	}
 	s.database, err = findDatabase(s, e.home, dir)
@@ -126,6 +135,25 @@ func (s settings) check() error {
 	}
 }
 
+// servesTLS tells whether the server speaks TLS itself.
+func (s settings) servesTLS() bool { return s.TLSCertFile != "" }
+
+// checkPlain refuses to serve without TLS where others than this machine would see the
+// keys and tokens that pass.
+func (s settings) checkPlain() error {
+	if s.servesTLS() || s.TLSTerminatedUpstream {
+		return nil
+	}
+	const instead = "would show keys and tokens to the network: set AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE, or AUTH_TLS_TERMINATED_UPSTREAM=true where a proxy in front speaks TLS"
+	if !s.ServerHost.isLoopback() {
+		return usagef("AUTH_SERVER_HOST: plain HTTP on %s %s", s.ServerHost, instead)
+	}
+	if s.ExtAuthzAddress != "" && !s.ExtAuthzAddress.host().isLoopback() {
+		return usagef("AUTH_EXT_AUTHZ_ADDRESS: plain gRPC on %s %s", s.ExtAuthzAddress, instead)
+	}
+	return nil
+}
+
 // sessions says how sessions live. What is set to nothing is negative there, where
 // zero means the default.
 func (s settings) sessions() engine.SessionConfig {
@@ -143,6 +171,14 @@ func (s settings) sessions() engine.SessionConfig {
 // encryption says how the database is sealed.
 func (s settings) encryption() engine.EncryptionConfig {
 	return engine.EncryptionConfig{Enabled: s.EnableEncryption, Secret: s.EncryptionKey, Previous: s.EncryptionPreviousKeys}
+}
+
+// tokens says how long access and refresh tokens are good.
+func (s settings) tokens() engine.TokenConfig {
+	return engine.TokenConfig{
+		Access:  time.Duration(s.JWTAccessTokenExpireMinutes) * time.Minute,
+		Refresh: time.Duration(s.JWTRefreshTokenExpireDays) * 24 * time.Hour,
+	}
 }
 
 // openRegistration tells whether an unknown client key opens a tenant. Unless
@@ -172,6 +208,9 @@ func (s settings) warnings() []string {
 	}
 	if s.present["AUTH_POSTGRESQL_URL"] && s.database.variable != "AUTH_POSTGRESQL_URL" {
 		lines = append(lines, "AUTH_POSTGRESQL_URL is not used: the database is that of "+s.database.variable)
+	}
+	if s.TLSTerminatedUpstream && len(s.TrustedProxies) == 0 {
+		lines = append(lines, "AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate")
 	}
 	if s.openRegistration() && !s.ServerHost.isLoopback() {
 		lines = append(lines, "AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant")

@@ -65,8 +65,10 @@ var samples = map[string]struct{ good, bad, with []string }{
 		good: []string{"127.0.0.1:9001", "[::1]:0", "envoy.internal:65535"},
 		bad:  []string{"9001", ":9001", "127.0.0.1", "::1:9001", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:http", "a b:1", "http://h:1"},
 	},
-	"AUTH_TLS_CERT_FILE":           {bad: []string{"~"}},
-	"AUTH_TLS_KEY_FILE":            {bad: []string{"~"}},
+	"AUTH_METRICS_ADDRESS": {good: []string{"127.0.0.1:9002", "[::1]:0"}, bad: []string{"9002", ":9002", "http://h:1"}},
+
+	"AUTH_TLS_CERT_FILE":           {good: []string{"/etc/cert.pem", "~/cert.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_KEY_FILE=/etc/key.pem"}},
+	"AUTH_TLS_KEY_FILE":            {good: []string{"/etc/key.pem", "~/key.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_CERT_FILE=/etc/cert.pem"}},
 	"AUTH_TLS_TERMINATED_UPSTREAM": {good: []string{"true"}, bad: []string{"nginx"}},
 
 	"AUTH_CLIENT_REGISTRATION":   {good: []string{"open", "closed"}, bad: []string{"Open", "true"}},
@@ -97,6 +99,8 @@ var samples = map[string]struct{ good, bad, with []string }{
 	"AUTH_ENABLE_AUDIT_LOGGING":     {good: []string{"false"}, bad: []string{"no"}},
 	"AUTH_AUDIT_DECISIONS":          {good: []string{"off", "denied", "all"}, bad: []string{"true"}},
 	"AUTH_AUDIT_CHECKPOINT_FILE":    {good: []string{"/var/log/checkpoint"}, bad: []string{"~"}},
+
+	"AUTH_AUDIT_DECISIONS_RETENTION": {good: []string{"0s", "720h", "876000h"}, bad: []string{"-1s", "876001h", "30d", "30"}},
 }
 
 func TestEveryVariable(t *testing.T) {
@@ -234,6 +238,7 @@ func TestSettingsThatDoNotGoTogether(t *testing.T) {
 	refused(t, "", []string{"AUTH_SESSION_LOST_WINDOW=12h"}, "AUTH_SESSION_LOST_WINDOW: must be below AUTH_SESSION_IDLE, 12h0m0s")
 	refused(t, "", []string{"AUTH_SESSION_ROTATE_AFTER=12h"}, "AUTH_SESSION_ROTATE_AFTER: must be at most half of AUTH_SESSION_IDLE, 12h0m0s")
 	refused(t, "", []string{"HOME="}, "AUTH_SQLITE_PATH: begins with ~/, and HOME is not set")
+	refused(t, "", []string{"AUTH_TLS_CERT_FILE=~/a", "AUTH_TLS_KEY_FILE=b", "AUTH_SQLITE_PATH=/c", "HOME="}, "AUTH_TLS_CERT_FILE: begins with ~/, and HOME is not set")
 	load(t, "", "AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b", "AUTH_ENABLE_ENCRYPTION=true", "AUTH_ENCRYPTION_KEY=k")
 }
 
@@ -319,14 +324,14 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	for line, environ := range map[string][]string{
-		"AUTH_TLS_CERT_FILE is not in use yet: plain HTTP is served":                     {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
-		"AUTH_TLS_KEY_FILE is not in use yet: plain HTTP is served":                      {"AUTH_TLS_CERT_FILE=a", "AUTH_TLS_KEY_FILE=b"},
+		"AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate": {
+			"AUTH_TLS_TERMINATED_UPSTREAM=true",
+		},
 		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":      {"AUTH_POSTGRESQL_URL=postgres://h/db"},
 		"AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant": {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::"},
 		"AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too": {
 			"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::",
 		},
-		"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES is not in use yet: no tokens are issued": {"AUTH_JWT_ACCESS_TOKEN_EXPIRE_MINUTES=1"},
 	} {
 		if got := load(t, "", environ...).warnings(); !slices.Contains(got, line) {
 			t.Errorf("%q: warnings %q, want %q among them", environ, got, line)

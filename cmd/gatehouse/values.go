@@ -125,6 +125,12 @@ func (a *address) UnmarshalText(text []byte) error {
 	return new(hostName).UnmarshalText([]byte(host))
 }
 
+// host is the address without the port.
+func (a address) host() hostName {
+	host, _, _ := net.SplitHostPort(string(a)) // it was split before
+	return hostName(host)
+}
+
 // tenantID names a tenant, which there need not be yet.
 type tenantID string
 

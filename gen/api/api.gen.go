@@ -402,6 +402,87 @@ func (e SessionEndReason) Valid() bool {
 	}
 }
 
+// Defines values for TokenErrorError.
+const (
+	TokenErrorErrorAccessDenied           TokenErrorError = "access_denied"
+	TokenErrorErrorInvalidClient          TokenErrorError = "invalid_client"
+	TokenErrorErrorInvalidGrant           TokenErrorError = "invalid_grant"
+	TokenErrorErrorInvalidRequest         TokenErrorError = "invalid_request"
+	TokenErrorErrorInvalidScope           TokenErrorError = "invalid_scope"
+	TokenErrorErrorServerError            TokenErrorError = "server_error"
+	TokenErrorErrorTemporarilyUnavailable TokenErrorError = "temporarily_unavailable"
+)
+
+// Valid indicates whether the value is a known member of the TokenErrorError enum.
+func (e TokenErrorError) Valid() bool {
+	switch e {
+	case TokenErrorErrorAccessDenied:
+		return true
+	case TokenErrorErrorInvalidClient:
+		return true
+	case TokenErrorErrorInvalidGrant:
+		return true
+	case TokenErrorErrorInvalidRequest:
+		return true
+	case TokenErrorErrorInvalidScope:
+		return true
+	case TokenErrorErrorServerError:
+		return true
+	case TokenErrorErrorTemporarilyUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenType.
+const (
+	TokenInfoTokenTypeBearer TokenInfoTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenType enum.
+func (e TokenInfoTokenType) Valid() bool {
+	switch e {
+	case TokenInfoTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenInfoTokenUse.
+const (
+	AccessToken  TokenInfoTokenUse = "access_token"
+	RefreshToken TokenInfoTokenUse = "refresh_token"
+)
+
+// Valid indicates whether the value is a known member of the TokenInfoTokenUse enum.
+func (e TokenInfoTokenUse) Valid() bool {
+	switch e {
+	case AccessToken:
+		return true
+	case RefreshToken:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokensTokenType.
+const (
+	TokensTokenTypeBearer TokensTokenType = "Bearer"
+)
+
+// Valid indicates whether the value is a known member of the TokensTokenType enum.
+func (e TokensTokenType) Valid() bool {
+	switch e {
+	case TokensTokenTypeBearer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Action defines model for Action.
 type Action struct {
 	Name string `json:"name"`
@@ -920,6 +1001,57 @@ type JWKUse string
 // JWKSet defines model for JWKSet.
 type JWKSet struct {
 	Keys []JWK `json:"keys"`
+}
+
+// LoggedDecision defines model for LoggedDecision.
+type LoggedDecision struct {
+	// Actor The fingerprint of the client key that asked, or `system` for the command line, a proxy and the embedding program.
+	Actor   string `json:"actor"`
+	Allowed bool   `json:"allowed"`
+
+	// Id A UUID version 7 (RFC 9562) of the time: later decisions sort behind.
+	Id         string `json:"id"`
+	Ip         string `json:"ip"`
+	Permission string `json:"permission"`
+
+	// Reasons The first ten, where the request asked for them; without conditions and their errors.
+	Reasons   *[]Reason `json:"reasons,omitempty"`
+	RequestId string    `json:"request_id"`
+
+	// Resource Absent where the tenant's root was asked about.
+	Resource *LoggedResource `json:"resource,omitempty"`
+
+	// Revision The revision that the decision was made at.
+	Revision int64 `json:"revision"`
+
+	// SubjectType The type of an AuthZEN subject that is no user, whose id `user` then is; at most 512 bytes.
+	SubjectType *string   `json:"subject_type,omitempty"`
+	Time        time.Time `json:"time"`
+
+	// User The user who was asked about.
+	User string `json:"user"`
+}
+
+// LoggedDecisionListEnvelope defines model for LoggedDecisionListEnvelope.
+type LoggedDecisionListEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data []LoggedDecision `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// LoggedResource Absent where the tenant's root was asked about.
+type LoggedResource struct {
+	Id   string `json:"id"`
+	Type string `json:"type"`
 }
 
 // Member defines model for Member.
@@ -1565,6 +1697,94 @@ type Success struct {
 // Timestamp RFC 3339 in UTC, with microseconds.
 type Timestamp = string
 
+// TokenError defines model for TokenError.
+type TokenError struct {
+	Error TokenErrorError `json:"error"`
+
+	// ErrorDescription What is wrong, and where; for people.
+	ErrorDescription string `json:"error_description"`
+}
+
+// TokenErrorError defines model for TokenError.Error.
+type TokenErrorError string
+
+// TokenInfo All but `active` is absent where that is false.
+type TokenInfo struct {
+	Active bool    `json:"active"`
+	Aud    *string `json:"aud,omitempty"`
+
+	// ClientId The fingerprint of the client key that the token was given to.
+	ClientId *string `json:"client_id,omitempty"`
+	Exp      *int64  `json:"exp,omitempty"`
+
+	// Family What the token belongs to; all that came of one request to `/api/token`.
+	Family *string `json:"family,omitempty"`
+	Iat    *int64  `json:"iat,omitempty"`
+	Iss    *string `json:"iss,omitempty"`
+
+	// Jti Of an access token.
+	Jti *string `json:"jti,omitempty"`
+	Nbf *int64  `json:"nbf,omitempty"`
+
+	// Scope Abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+
+	// Sub The user that the token speaks for; else the same as `client_id`.
+	Sub    *string `json:"sub,omitempty"`
+	Tenant *string `json:"tenant,omitempty"`
+
+	// TokenType Of an access token.
+	TokenType *TokenInfoTokenType `json:"token_type,omitempty"`
+	TokenUse  *TokenInfoTokenUse  `json:"token_use,omitempty"`
+}
+
+// TokenInfoTokenType Of an access token.
+type TokenInfoTokenType string
+
+// TokenInfoTokenUse defines model for TokenInfo.TokenUse.
+type TokenInfoTokenUse string
+
+// TokenReference defines model for TokenReference.
+type TokenReference struct {
+	Token string `json:"token"`
+}
+
+// TokenRefresh defines model for TokenRefresh.
+type TokenRefresh struct {
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for, of what the family may: abilities with spaces between.
+	Scope *string `json:"scope,omitempty"`
+}
+
+// TokenRequest defines model for TokenRequest.
+type TokenRequest struct {
+	// Abilities What the tokens may be used for: `check`, `read`, `write`, `audit`, `admin`.
+	Abilities *[]string `json:"abilities,omitempty"`
+
+	// Subject The user that the tokens speak for.
+	Subject *string `json:"subject,omitempty"`
+}
+
+// Tokens defines model for Tokens.
+type Tokens struct {
+	// AccessToken A JWT (RFC 9068), of at most 2048 bytes.
+	AccessToken string `json:"access_token"`
+
+	// ExpiresIn How long the access token is good, in seconds.
+	ExpiresIn int64 `json:"expires_in"`
+
+	// RefreshToken Good once; `gthr_` and 64 characters of base64url.
+	RefreshToken string `json:"refresh_token"`
+
+	// Scope What the access token may be used for: abilities with spaces between.
+	Scope     string          `json:"scope"`
+	TokenType TokensTokenType `json:"token_type"`
+}
+
+// TokensTokenType defines model for Tokens.TokenType.
+type TokensTokenType string
+
 // Tool defines model for Tool.
 type Tool struct {
 	Description string              `json:"description"`
@@ -1766,6 +1986,9 @@ type AuthZENInternalError = ErrorMessage
 // AuthZENNotFound What is wrong, and where.
 type AuthZENNotFound = ErrorMessage
 
+// AuthZENRateLimited What is wrong, and where.
+type AuthZENRateLimited = ErrorMessage
+
 // AuthZENTooLarge What is wrong, and where.
 type AuthZENTooLarge = ErrorMessage
 
@@ -1820,6 +2043,9 @@ type GroupResponse = GroupEnvelope
 // InternalError defines model for InternalError.
 type InternalError = Error
 
+// InvalidClient defines model for InvalidClient.
+type InvalidClient = TokenError
+
 // IssuedSessionResponse defines model for IssuedSessionResponse.
 type IssuedSessionResponse = IssuedSessionEnvelope
 
@@ -1837,6 +2063,9 @@ type NotFound = Error
 
 // ProbeResponse defines model for ProbeResponse.
 type ProbeResponse = Probe
+
+// RateLimited defines model for RateLimited.
+type RateLimited = Error
 
 // ResourceListResponse defines model for ResourceListResponse.
 type ResourceListResponse = ResourceListEnvelope
@@ -1877,6 +2106,27 @@ type SessionsEndedResponse = SessionsEndedEnvelope
 // SettingsResponse defines model for SettingsResponse.
 type SettingsResponse = SettingsEnvelope
 
+// TokenRequestRefused defines model for TokenRequestRefused.
+type TokenRequestRefused = TokenError
+
+// TokenRequestTooLarge defines model for TokenRequestTooLarge.
+type TokenRequestTooLarge = TokenError
+
+// TokenRequestUnsupported defines model for TokenRequestUnsupported.
+type TokenRequestUnsupported = TokenError
+
+// TokenServerError defines model for TokenServerError.
+type TokenServerError = TokenError
+
+// TokensRateLimited defines model for TokensRateLimited.
+type TokensRateLimited = TokenError
+
+// TokensResponse defines model for TokensResponse.
+type TokensResponse = Tokens
+
+// TokensUnavailable defines model for TokensUnavailable.
+type TokensUnavailable = TokenError
+
 // TooLarge defines model for TooLarge.
 type TooLarge = Error
 
@@ -1915,6 +2165,30 @@ type ListAuditEventsParams struct {
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
 	// Until Events before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit The most rows to answer with.
+	Limit *LimitParam `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
+	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListDecisionsParams defines parameters for ListDecisions.
+type ListDecisionsParams struct {
+	// User The user who was asked about.
+	User       *string `form:"user,omitempty" json:"user,omitempty"`
+	Permission *string `form:"permission,omitempty" json:"permission,omitempty"`
+
+	// Resource Its type and id, each percent-encoded: `post/7`.
+	Resource  *string `form:"resource,omitempty" json:"resource,omitempty"`
+	Allowed   *bool   `form:"allowed,omitempty" json:"allowed,omitempty"`
+	RequestId *string `form:"request_id,omitempty" json:"request_id,omitempty"`
+
+	// Since Decisions at or after this time.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Decisions before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
 	// Limit The most rows to answer with.
@@ -2188,6 +2462,27 @@ type VerifySessionJSONRequestBody = PresentedSession
 // PutSettingsJSONRequestBody defines body for PutSettings for application/json ContentType.
 type PutSettingsJSONRequestBody = SettingsSpec
 
+// CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
+type CreateTokenJSONRequestBody = TokenRequest
+
+// IntrospectTokenJSONRequestBody defines body for IntrospectToken for application/json ContentType.
+type IntrospectTokenJSONRequestBody = TokenReference
+
+// IntrospectTokenFormdataRequestBody defines body for IntrospectToken for application/x-www-form-urlencoded ContentType.
+type IntrospectTokenFormdataRequestBody = TokenReference
+
+// RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
+type RefreshTokenJSONRequestBody = TokenRefresh
+
+// RefreshTokenFormdataRequestBody defines body for RefreshToken for application/x-www-form-urlencoded ContentType.
+type RefreshTokenFormdataRequestBody = TokenRefresh
+
+// RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
+type RevokeTokenJSONRequestBody = TokenReference
+
+// RevokeTokenFormdataRequestBody defines body for RevokeToken for application/x-www-form-urlencoded ContentType.
+type RevokeTokenFormdataRequestBody = TokenReference
+
 // PutToolJSONRequestBody defines body for PutTool for application/json ContentType.
 type PutToolJSONRequestBody = ToolSpec
 
@@ -2220,6 +2515,9 @@ type ServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(w http.ResponseWriter, r *http.Request)
@@ -2397,6 +2695,18 @@ type ServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(w http.ResponseWriter, r *http.Request)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(w http.ResponseWriter, r *http.Request)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(w http.ResponseWriter, r *http.Request)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(w http.ResponseWriter, r *http.Request)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(w http.ResponseWriter, r *http.Request)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams)
@@ -2445,6 +2755,9 @@ type ServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(w http.ResponseWriter, r *http.Request)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(w http.ResponseWriter, r *http.Request)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(w http.ResponseWriter, r *http.Request)
@@ -2688,6 +3001,143 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAuditEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDecisions operation middleware
+func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDecisionsParams
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "permission" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "permission", r.URL.Query(), &params.Permission, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "permission"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "permission", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "resource" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resource", r.URL.Query(), &params.Resource, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "resource"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "allowed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowed", r.URL.Query(), &params.Allowed, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "allowed"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "allowed", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", r.URL.Query(), &params.RequestId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "request_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "request_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDecisions(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4947,6 +5397,62 @@ func (siw *ServerInterfaceWrapper) PutSettings(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CreateToken operation middleware
+func (siw *ServerInterfaceWrapper) CreateToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// IntrospectToken operation middleware
+func (siw *ServerInterfaceWrapper) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.IntrospectToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RefreshToken operation middleware
+func (siw *ServerInterfaceWrapper) RefreshToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RefreshToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeToken(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListTools operation middleware
 func (siw *ServerInterfaceWrapper) ListTools(w http.ResponseWriter, r *http.Request) {
 
@@ -5546,6 +6052,20 @@ func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// GetMetrics operation middleware
+func (siw *ServerInterfaceWrapper) GetMetrics(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMetrics(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // Ping operation middleware
 func (siw *ServerInterfaceWrapper) Ping(w http.ResponseWriter, r *http.Request) {
 
@@ -5698,6 +6218,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/livez", wrapper.GetLiveness)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.GetReadiness)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/metrics", wrapper.GetMetrics)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles", wrapper.ListRoles)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/role/{role}", wrapper.DeleteRole)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/role/{role}", wrapper.AddRole)
@@ -5717,6 +6238,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/users/{workflow}", wrapper.ListWorkflowUsers)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/decisions", wrapper.ListDecisions)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
@@ -5777,6 +6299,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/sessions/verify", wrapper.VerifySession)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/sessions/{id}", wrapper.DeleteSession)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/sessions/{id}", wrapper.GetSession)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token", wrapper.CreateToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/refresh", wrapper.RefreshToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/revoke", wrapper.RevokeToken)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/api/token/introspect", wrapper.IntrospectToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/forward", wrapper.AuthorizeForward)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/.well-known/jwks.json", wrapper.GetJWKS)
 
@@ -5817,6 +6343,18 @@ type AuthZENNotFoundJSONResponse struct {
 	Body ErrorMessage
 
 	Headers AuthZENNotFoundResponseHeaders
+}
+
+type AuthZENRateLimitedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type AuthZENRateLimitedJSONResponse struct {
+	Body ErrorMessage
+
+	Headers AuthZENRateLimitedResponseHeaders
 }
 
 type AuthZENTooLargeResponseHeaders struct {
@@ -6006,6 +6544,17 @@ type InternalErrorJSONResponse struct {
 	Headers InternalErrorResponseHeaders
 }
 
+type InvalidClientResponseHeaders struct {
+	CacheControl    *string
+	WWWAuthenticate *string
+	XRequestID      *string
+}
+type InvalidClientJSONResponse struct {
+	Body TokenError
+
+	Headers InvalidClientResponseHeaders
+}
+
 type IssuedSessionResponseResponseHeaders struct {
 	XRequestID *string
 }
@@ -6063,6 +6612,18 @@ type ProbeResponseJSONResponse struct {
 	Body Probe
 
 	Headers ProbeResponseResponseHeaders
+}
+
+type RateLimitedResponseHeaders struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type RateLimitedJSONResponse struct {
+	Body Error
+
+	Headers RateLimitedResponseHeaders
 }
 
 type ResourceListResponseResponseHeaders struct {
@@ -6191,6 +6752,81 @@ type SettingsResponseJSONResponse struct {
 	Body SettingsEnvelope
 
 	Headers SettingsResponseResponseHeaders
+}
+
+type TokenRequestRefusedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestRefusedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestRefusedResponseHeaders
+}
+
+type TokenRequestTooLargeResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestTooLargeJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestTooLargeResponseHeaders
+}
+
+type TokenRequestUnsupportedResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenRequestUnsupportedJSONResponse struct {
+	Body TokenError
+
+	Headers TokenRequestUnsupportedResponseHeaders
+}
+
+type TokenServerErrorResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokenServerErrorJSONResponse struct {
+	Body TokenError
+
+	Headers TokenServerErrorResponseHeaders
+}
+
+type TokensRateLimitedResponseHeaders struct {
+	CacheControl    *string
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int
+	XRequestID      *string
+}
+type TokensRateLimitedJSONResponse struct {
+	Body TokenError
+
+	Headers TokensRateLimitedResponseHeaders
+}
+
+type TokensResponseResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+type TokensResponseJSONResponse struct {
+	Body Tokens
+
+	Headers TokensResponseResponseHeaders
+}
+
+type TokensUnavailableResponseHeaders struct {
+	CacheControl     *string
+	GatehouseOutcome *string
+	RetryAfter       *int
+	XRequestID       *string
+}
+type TokensUnavailableJSONResponse struct {
+	Body TokenError
+
+	Headers TokensUnavailableResponseHeaders
 }
 
 type TooLargeResponseHeaders struct {
@@ -6531,6 +7167,32 @@ func (response Evaluate413JSONResponse) VisitEvaluateResponse(w http.ResponseWri
 	return err
 }
 
+type Evaluate429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response Evaluate429JSONResponse) VisitEvaluateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Evaluate500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -6675,6 +7337,32 @@ func (response EvaluateAll413JSONResponse) VisitEvaluateAllResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EvaluateAll429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response EvaluateAll429JSONResponse) VisitEvaluateAllResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6827,6 +7515,32 @@ func (response SearchActions413JSONResponse) VisitSearchActionsResponse(w http.R
 	return err
 }
 
+type SearchActions429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchActions429JSONResponse) VisitSearchActionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SearchActions500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -6975,6 +7689,32 @@ func (response SearchResources413JSONResponse) VisitSearchResourcesResponse(w ht
 	return err
 }
 
+type SearchResources429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchResources429JSONResponse) VisitSearchResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SearchResources500JSONResponse struct {
 	AuthZENInternalErrorJSONResponse
 }
@@ -7119,6 +7859,32 @@ func (response SearchSubjects413JSONResponse) VisitSearchSubjectsResponse(w http
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SearchSubjects429JSONResponse struct{ AuthZENRateLimitedJSONResponse }
+
+func (response SearchSubjects429JSONResponse) VisitSearchSubjectsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7273,6 +8039,32 @@ func (response ListAuditEvents413JSONResponse) VisitListAuditEventsResponse(w ht
 	return err
 }
 
+type ListAuditEvents429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListAuditEvents429JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAuditEvents500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
@@ -7293,6 +8085,157 @@ func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w ht
 type ListAuditEvents503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisionsRequestObject struct {
+	Params ListDecisionsParams
+}
+
+type ListDecisionsResponseObject interface {
+	VisitListDecisionsResponse(w http.ResponseWriter) error
+}
+
+type ListDecisions200ResponseHeaders struct {
+	GatehouseRevision *int64
+	Link              *string
+	XRequestID        *string
+}
+
+type ListDecisions200JSONResponse struct {
+	Body    LoggedDecisionListEnvelope
+	Headers ListDecisions200ResponseHeaders
+}
+
+func (response ListDecisions200JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseRevision != nil {
+		w.Header().Set("Gatehouse-Revision", fmt.Sprint(*response.Headers.GatehouseRevision))
+	}
+	if response.Headers.Link != nil {
+		w.Header().Set("Link", fmt.Sprint(*response.Headers.Link))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ListDecisions400JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ListDecisions401JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ListDecisions403JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ListDecisions413JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ListDecisions500JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDecisions503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ListDecisions503JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7463,6 +8406,32 @@ func (response Batch415JSONResponse) VisitBatchResponse(w http.ResponseWriter) e
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Batch429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Batch429JSONResponse) VisitBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7660,6 +8629,32 @@ func (response ListChanges413JSONResponse) VisitListChangesResponse(w http.Respo
 	return err
 }
 
+type ListChanges429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListChanges429JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListChanges500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListChanges500JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
@@ -7820,6 +8815,32 @@ func (response Check415JSONResponse) VisitCheckResponse(w http.ResponseWriter) e
 	return err
 }
 
+type Check429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response Check429JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type Check500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response Check500JSONResponse) VisitCheckResponse(w http.ResponseWriter) error {
@@ -7976,6 +8997,32 @@ func (response CheckBatch415JSONResponse) VisitCheckBatchResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckBatch429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckBatch429JSONResponse) VisitCheckBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8172,6 +9219,32 @@ func (response DeleteGroup415JSONResponse) VisitDeleteGroupResponse(w http.Respo
 	return err
 }
 
+type DeleteGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroup429JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteGroup500JSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
@@ -8324,6 +9397,32 @@ func (response GetGroup413JSONResponse) VisitGetGroupResponse(w http.ResponseWri
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetGroup429JSONResponse) VisitGetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8521,6 +9620,32 @@ func (response PutGroup415JSONResponse) VisitPutGroupResponse(w http.ResponseWri
 	return err
 }
 
+type PutGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGroup429JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGroup500JSONResponse) VisitPutGroupResponse(w http.ResponseWriter) error {
@@ -8710,6 +9835,32 @@ func (response DeleteGroupChild415JSONResponse) VisitDeleteGroupChildResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupChild429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupChild429JSONResponse) VisitDeleteGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8907,6 +10058,32 @@ func (response AddGroupChild415JSONResponse) VisitAddGroupChildResponse(w http.R
 	return err
 }
 
+type AddGroupChild429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddGroupChild429JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddGroupChild500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddGroupChild500JSONResponse) VisitAddGroupChildResponse(w http.ResponseWriter) error {
@@ -9096,6 +10273,32 @@ func (response DeleteGroupMember415JSONResponse) VisitDeleteGroupMemberResponse(
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupMember429JSONResponse) VisitDeleteGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9293,6 +10496,32 @@ func (response AddGroupMember415JSONResponse) VisitAddGroupMemberResponse(w http
 	return err
 }
 
+type AddGroupMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddGroupMember429JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddGroupMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddGroupMember500JSONResponse) VisitAddGroupMemberResponse(w http.ResponseWriter) error {
@@ -9482,6 +10711,32 @@ func (response DeleteGroupRole415JSONResponse) VisitDeleteGroupRoleResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGroupRole429JSONResponse) VisitDeleteGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9680,6 +10935,32 @@ func (response PutGroupRole415JSONResponse) VisitPutGroupRoleResponse(w http.Res
 	return err
 }
 
+type PutGroupRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGroupRole429JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGroupRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGroupRole500JSONResponse) VisitPutGroupRoleResponse(w http.ResponseWriter) error {
@@ -9816,6 +11097,32 @@ func (response HasPermission413JSONResponse) VisitHasPermissionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type HasPermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response HasPermission429JSONResponse) VisitHasPermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9959,6 +11266,32 @@ func (response ListMembers413JSONResponse) VisitListMembersResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListMembers429JSONResponse) VisitListMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10139,6 +11472,32 @@ func (response DeleteMembership415JSONResponse) VisitDeleteMembershipResponse(w 
 	return err
 }
 
+type DeleteMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteMembership429JSONResponse) VisitDeleteMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteMembership500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteMembership500JSONResponse) VisitDeleteMembershipResponse(w http.ResponseWriter) error {
@@ -10283,6 +11642,32 @@ func (response CheckMembership413JSONResponse) VisitCheckMembershipResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckMembership429JSONResponse) VisitCheckMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10481,6 +11866,32 @@ func (response AddMembership415JSONResponse) VisitAddMembershipResponse(w http.R
 	return err
 }
 
+type AddMembership429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddMembership429JSONResponse) VisitAddMembershipResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddMembership500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddMembership500JSONResponse) VisitAddMembershipResponse(w http.ResponseWriter) error {
@@ -10657,6 +12068,32 @@ func (response DeletePermission415JSONResponse) VisitDeletePermissionResponse(w 
 	return err
 }
 
+type DeletePermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeletePermission429JSONResponse) VisitDeletePermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeletePermission500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeletePermission500JSONResponse) VisitDeletePermissionResponse(w http.ResponseWriter) error {
@@ -10793,6 +12230,32 @@ func (response CheckRolePermission413JSONResponse) VisitCheckRolePermissionRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckRolePermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CheckRolePermission429JSONResponse) VisitCheckRolePermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10990,6 +12453,32 @@ func (response AddPermission415JSONResponse) VisitAddPermissionResponse(w http.R
 	return err
 }
 
+type AddPermission429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddPermission429JSONResponse) VisitAddPermissionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddPermission500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddPermission500JSONResponse) VisitAddPermissionResponse(w http.ResponseWriter) error {
@@ -11128,6 +12617,32 @@ func (response ListPermissions413JSONResponse) VisitListPermissionsResponse(w ht
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListPermissions429JSONResponse) VisitListPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11273,6 +12788,32 @@ func (response ListResources413JSONResponse) VisitListResourcesResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResources429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListResources429JSONResponse) VisitListResourcesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11470,6 +13011,32 @@ func (response DeleteResource415JSONResponse) VisitDeleteResourceResponse(w http
 	return err
 }
 
+type DeleteResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResource429JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteResource500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteResource500JSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
@@ -11623,6 +13190,32 @@ func (response GetResource413JSONResponse) VisitGetResourceResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetResource429JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11821,6 +13414,32 @@ func (response PutResource415JSONResponse) VisitPutResourceResponse(w http.Respo
 	return err
 }
 
+type PutResource429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResource429JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResource500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResource500JSONResponse) VisitPutResourceResponse(w http.ResponseWriter) error {
@@ -12012,6 +13631,32 @@ func (response DeleteResourceGroup415JSONResponse) VisitDeleteResourceGroupRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResourceGroup429JSONResponse) VisitDeleteResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12212,6 +13857,32 @@ func (response PutResourceGroup415JSONResponse) VisitPutResourceGroupResponse(w 
 	return err
 }
 
+type PutResourceGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResourceGroup429JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResourceGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResourceGroup500JSONResponse) VisitPutResourceGroupResponse(w http.ResponseWriter) error {
@@ -12354,6 +14025,32 @@ func (response ListResourceMembers413JSONResponse) VisitListResourceMembersRespo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListResourceMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListResourceMembers429JSONResponse) VisitListResourceMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12549,6 +14246,32 @@ func (response DeleteResourceMember415JSONResponse) VisitDeleteResourceMemberRes
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteResourceMember429JSONResponse) VisitDeleteResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12749,6 +14472,32 @@ func (response PutResourceMember415JSONResponse) VisitPutResourceMemberResponse(
 	return err
 }
 
+type PutResourceMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutResourceMember429JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutResourceMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutResourceMember500JSONResponse) VisitPutResourceMemberResponse(w http.ResponseWriter) error {
@@ -12920,6 +14669,32 @@ func (response DeleteRole415JSONResponse) VisitDeleteRoleResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteRole429JSONResponse) VisitDeleteRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13100,6 +14875,32 @@ func (response AddRole415JSONResponse) VisitAddRoleResponse(w http.ResponseWrite
 	return err
 }
 
+type AddRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AddRole429JSONResponse) VisitAddRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response AddRole500JSONResponse) VisitAddRoleResponse(w http.ResponseWriter) error {
@@ -13252,6 +15053,32 @@ func (response ListRolePermissions413JSONResponse) VisitListRolePermissionsRespo
 	return err
 }
 
+type ListRolePermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListRolePermissions429JSONResponse) VisitListRolePermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListRolePermissions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListRolePermissions500JSONResponse) VisitListRolePermissionsResponse(w http.ResponseWriter) error {
@@ -13399,6 +15226,32 @@ func (response ListRoles413JSONResponse) VisitListRolesResponse(w http.ResponseW
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRoles429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListRoles429JSONResponse) VisitListRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13595,6 +15448,32 @@ func (response RemoveRole415JSONResponse) VisitRemoveRoleResponse(w http.Respons
 	return err
 }
 
+type RemoveRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RemoveRole429JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RemoveRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response RemoveRole500JSONResponse) VisitRemoveRoleResponse(w http.ResponseWriter) error {
@@ -13747,6 +15626,32 @@ func (response GetRole413JSONResponse) VisitGetRoleResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetRole429JSONResponse) VisitGetRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -13944,6 +15849,32 @@ func (response PutRole415JSONResponse) VisitPutRoleResponse(w http.ResponseWrite
 	return err
 }
 
+type PutRole429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutRole429JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutRole500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutRole500JSONResponse) VisitPutRoleResponse(w http.ResponseWriter) error {
@@ -14083,6 +16014,32 @@ func (response ListGrants413JSONResponse) VisitListGrantsResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGrants429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListGrants429JSONResponse) VisitListGrantsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14276,6 +16233,32 @@ func (response DeleteGrant415JSONResponse) VisitDeleteGrantResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGrant429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteGrant429JSONResponse) VisitDeleteGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14474,6 +16457,32 @@ func (response PutGrant415JSONResponse) VisitPutGrantResponse(w http.ResponseWri
 	return err
 }
 
+type PutGrant429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutGrant429JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutGrant500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutGrant500JSONResponse) VisitPutGrantResponse(w http.ResponseWriter) error {
@@ -14613,6 +16622,32 @@ func (response ListScopes413JSONResponse) VisitListScopesResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopes429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListScopes429JSONResponse) VisitListScopesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -14810,6 +16845,32 @@ func (response DeleteScope415JSONResponse) VisitDeleteScopeResponse(w http.Respo
 	return err
 }
 
+type DeleteScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScope429JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteScope500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteScope500JSONResponse) VisitDeleteScopeResponse(w http.ResponseWriter) error {
@@ -14963,6 +17024,32 @@ func (response GetScope413JSONResponse) VisitGetScopeResponse(w http.ResponseWri
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetScope429JSONResponse) VisitGetScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15161,6 +17248,32 @@ func (response PutScope415JSONResponse) VisitPutScopeResponse(w http.ResponseWri
 	return err
 }
 
+type PutScope429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScope429JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScope500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScope500JSONResponse) VisitPutScopeResponse(w http.ResponseWriter) error {
@@ -15352,6 +17465,32 @@ func (response DeleteScopeGroup415JSONResponse) VisitDeleteScopeGroupResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScopeGroup429JSONResponse) VisitDeleteScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15552,6 +17691,32 @@ func (response PutScopeGroup415JSONResponse) VisitPutScopeGroupResponse(w http.R
 	return err
 }
 
+type PutScopeGroup429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScopeGroup429JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScopeGroup500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScopeGroup500JSONResponse) VisitPutScopeGroupResponse(w http.ResponseWriter) error {
@@ -15694,6 +17859,32 @@ func (response ListScopeMembers413JSONResponse) VisitListScopeMembersResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListScopeMembers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListScopeMembers429JSONResponse) VisitListScopeMembersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -15889,6 +18080,32 @@ func (response DeleteScopeMember415JSONResponse) VisitDeleteScopeMemberResponse(
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteScopeMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteScopeMember429JSONResponse) VisitDeleteScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16089,6 +18306,32 @@ func (response PutScopeMember415JSONResponse) VisitPutScopeMemberResponse(w http
 	return err
 }
 
+type PutScopeMember429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutScopeMember429JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutScopeMember500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutScopeMember500JSONResponse) VisitPutScopeMemberResponse(w http.ResponseWriter) error {
@@ -16246,6 +18489,32 @@ func (response DeleteSessions415JSONResponse) VisitDeleteSessionsResponse(w http
 	return err
 }
 
+type DeleteSessions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteSessions429JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteSessions500JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
@@ -16383,6 +18652,32 @@ func (response ListSessions413JSONResponse) VisitListSessionsResponse(w http.Res
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSessions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListSessions429JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -16561,6 +18856,32 @@ func (response CreateSession415JSONResponse) VisitCreateSessionResponse(w http.R
 	return err
 }
 
+type CreateSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CreateSession429JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response CreateSession500JSONResponse) VisitCreateSessionResponse(w http.ResponseWriter) error {
@@ -16718,6 +19039,32 @@ func (response RotateSession415JSONResponse) VisitRotateSessionResponse(w http.R
 	return err
 }
 
+type RotateSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response RotateSession429JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RotateSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response RotateSession500JSONResponse) VisitRotateSessionResponse(w http.ResponseWriter) error {
@@ -16871,6 +19218,32 @@ func (response VerifySession415JSONResponse) VisitVerifySessionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifySession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response VerifySession429JSONResponse) VisitVerifySessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17033,6 +19406,32 @@ func (response DeleteSession415JSONResponse) VisitDeleteSessionResponse(w http.R
 	return err
 }
 
+type DeleteSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteSession429JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSession500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteSession500JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
@@ -17182,6 +19581,32 @@ func (response GetSession413JSONResponse) VisitGetSessionResponse(w http.Respons
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSession429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetSession429JSONResponse) VisitGetSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17337,6 +19762,32 @@ func (response GetSettings413JSONResponse) VisitGetSettingsResponse(w http.Respo
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSettings429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetSettings429JSONResponse) VisitGetSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17533,6 +19984,32 @@ func (response PutSettings415JSONResponse) VisitPutSettingsResponse(w http.Respo
 	return err
 }
 
+type PutSettings429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutSettings429JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutSettings500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutSettings500JSONResponse) VisitPutSettingsResponse(w http.ResponseWriter) error {
@@ -17559,6 +20036,785 @@ func (response PutSettings503JSONResponse) VisitPutSettingsResponse(w http.Respo
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateTokenRequestObject struct {
+	Body *CreateTokenJSONRequestBody
+}
+
+type CreateTokenResponseObject interface {
+	VisitCreateTokenResponse(w http.ResponseWriter) error
+}
+
+type CreateToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response CreateToken200JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response CreateToken400JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response CreateToken401JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response CreateToken413JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response CreateToken415JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response CreateToken429JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response CreateToken500JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response CreateToken503JSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectTokenRequestObject struct {
+	JSONBody     *IntrospectTokenJSONRequestBody
+	FormdataBody *IntrospectTokenFormdataRequestBody
+}
+
+type IntrospectTokenResponseObject interface {
+	VisitIntrospectTokenResponse(w http.ResponseWriter) error
+}
+
+type IntrospectToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type IntrospectToken200JSONResponse struct {
+	Body    TokenInfo
+	Headers IntrospectToken200ResponseHeaders
+}
+
+func (response IntrospectToken200JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response IntrospectToken400JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response IntrospectToken401JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response IntrospectToken413JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response IntrospectToken415JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response IntrospectToken429JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response IntrospectToken500JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IntrospectToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response IntrospectToken503JSONResponse) VisitIntrospectTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshTokenRequestObject struct {
+	JSONBody     *RefreshTokenJSONRequestBody
+	FormdataBody *RefreshTokenFormdataRequestBody
+}
+
+type RefreshTokenResponseObject interface {
+	VisitRefreshTokenResponse(w http.ResponseWriter) error
+}
+
+type RefreshToken200JSONResponse struct{ TokensResponseJSONResponse }
+
+func (response RefreshToken200JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RefreshToken400JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RefreshToken401JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RefreshToken413JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RefreshToken415JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response RefreshToken429JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RefreshToken500JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RefreshToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RefreshToken503JSONResponse) VisitRefreshTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	JSONBody     *RevokeTokenJSONRequestBody
+	FormdataBody *RevokeTokenFormdataRequestBody
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200ResponseHeaders struct {
+	CacheControl *string
+	XRequestID   *string
+}
+
+type RevokeToken200Response struct {
+	Headers RevokeToken200ResponseHeaders
+}
+
+func (response RevokeToken200Response) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+	return nil
+}
+
+type RevokeToken400JSONResponse struct {
+	TokenRequestRefusedJSONResponse
+}
+
+func (response RevokeToken400JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken401JSONResponse struct{ InvalidClientJSONResponse }
+
+func (response RevokeToken401JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken413JSONResponse struct {
+	TokenRequestTooLargeJSONResponse
+}
+
+func (response RevokeToken413JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken415JSONResponse struct {
+	TokenRequestUnsupportedJSONResponse
+}
+
+func (response RevokeToken415JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken429JSONResponse struct{ TokensRateLimitedJSONResponse }
+
+func (response RevokeToken429JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken500JSONResponse struct{ TokenServerErrorJSONResponse }
+
+func (response RevokeToken500JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken503JSONResponse struct{ TokensUnavailableJSONResponse }
+
+func (response RevokeToken503JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.CacheControl != nil {
+		w.Header().Set("Cache-Control", fmt.Sprint(*response.Headers.CacheControl))
+	}
 	if response.Headers.GatehouseOutcome != nil {
 		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
 	}
@@ -17671,6 +20927,32 @@ func (response ListTools413JSONResponse) VisitListToolsResponse(w http.ResponseW
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTools429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListTools429JSONResponse) VisitListToolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -17867,6 +21149,32 @@ func (response DeleteTool415JSONResponse) VisitDeleteToolResponse(w http.Respons
 	return err
 }
 
+type DeleteTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteTool429JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteTool500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteTool500JSONResponse) VisitDeleteToolResponse(w http.ResponseWriter) error {
@@ -18019,6 +21327,32 @@ func (response GetTool413JSONResponse) VisitGetToolResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetTool429JSONResponse) VisitGetToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -18216,6 +21550,32 @@ func (response PutTool415JSONResponse) VisitPutToolResponse(w http.ResponseWrite
 	return err
 }
 
+type PutTool429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutTool429JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutTool500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutTool500JSONResponse) VisitPutToolResponse(w http.ResponseWriter) error {
@@ -18368,6 +21728,32 @@ func (response ListUserPermissions413JSONResponse) VisitListUserPermissionsRespo
 	return err
 }
 
+type ListUserPermissions429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListUserPermissions429JSONResponse) VisitListUserPermissionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListUserPermissions500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListUserPermissions500JSONResponse) VisitListUserPermissionsResponse(w http.ResponseWriter) error {
@@ -18507,6 +21893,32 @@ func (response ListUserRoles413JSONResponse) VisitListUserRolesResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListUserRoles429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListUserRoles429JSONResponse) VisitListUserRolesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -18703,6 +22115,32 @@ func (response DeleteUser415JSONResponse) VisitDeleteUserResponse(w http.Respons
 	return err
 }
 
+type DeleteUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response DeleteUser429JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteUser500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response DeleteUser500JSONResponse) VisitDeleteUserResponse(w http.ResponseWriter) error {
@@ -18855,6 +22293,32 @@ func (response GetUser413JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response GetUser429JSONResponse) VisitGetUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -19052,6 +22516,32 @@ func (response PutUser415JSONResponse) VisitPutUserResponse(w http.ResponseWrite
 	return err
 }
 
+type PutUser429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response PutUser429JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutUser500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response PutUser500JSONResponse) VisitPutUserResponse(w http.ResponseWriter) error {
@@ -19204,6 +22694,32 @@ func (response WhichRolesCan413JSONResponse) VisitWhichRolesCanResponse(w http.R
 	return err
 }
 
+type WhichRolesCan429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response WhichRolesCan429JSONResponse) VisitWhichRolesCanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WhichRolesCan500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response WhichRolesCan500JSONResponse) VisitWhichRolesCanResponse(w http.ResponseWriter) error {
@@ -19347,6 +22863,32 @@ func (response WhichUsersCan413JSONResponse) VisitWhichUsersCanResponse(w http.R
 	return err
 }
 
+type WhichUsersCan429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response WhichUsersCan429JSONResponse) VisitWhichUsersCanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type WhichUsersCan500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response WhichUsersCan500JSONResponse) VisitWhichUsersCanResponse(w http.ResponseWriter) error {
@@ -19483,6 +23025,32 @@ func (response CanRunWorkflow413JSONResponse) VisitCanRunWorkflowResponse(w http
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CanRunWorkflow429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response CanRunWorkflow429JSONResponse) VisitCanRunWorkflowResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -19639,6 +23207,32 @@ func (response ListWorkflowUsers413JSONResponse) VisitListWorkflowUsersResponse(
 	return err
 }
 
+type ListWorkflowUsers429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response ListWorkflowUsers429JSONResponse) VisitListWorkflowUsersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWorkflowUsers500JSONResponse struct{ InternalErrorJSONResponse }
 
 func (response ListWorkflowUsers500JSONResponse) VisitListWorkflowUsersResponse(w http.ResponseWriter) error {
@@ -19781,6 +23375,32 @@ func (response AuthorizeForward403JSONResponse) VisitAuthorizeForwardResponse(w 
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AuthorizeForward429JSONResponse struct{ RateLimitedJSONResponse }
+
+func (response AuthorizeForward429JSONResponse) VisitAuthorizeForwardResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.RateLimit != nil {
+		w.Header().Set("RateLimit", fmt.Sprint(*response.Headers.RateLimit))
+	}
+	if response.Headers.RateLimitPolicy != nil {
+		w.Header().Set("RateLimit-Policy", fmt.Sprint(*response.Headers.RateLimitPolicy))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -19942,6 +23562,68 @@ func (response GetLiveness500JSONResponse) VisitGetLivenessResponse(w http.Respo
 	return err
 }
 
+type GetMetricsRequestObject struct {
+}
+
+type GetMetricsResponseObject interface {
+	VisitGetMetricsResponse(w http.ResponseWriter) error
+}
+
+type GetMetrics200ResponseHeaders struct {
+	XRequestID *string
+}
+
+type GetMetrics200TextResponse struct {
+	Body    string
+	Headers GetMetrics200ResponseHeaders
+}
+
+func (response GetMetrics200TextResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/plain")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(200)
+
+	_, err := w.Write([]byte(fmt.Sprint(response.Body)))
+	return err
+}
+
+type GetMetrics404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetMetrics404JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMetrics500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetMetrics500JSONResponse) VisitGetMetricsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PingRequestObject struct {
 }
 
@@ -20080,6 +23762,9 @@ type StrictServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// ListDecisions Lists the decisions that were logged, newest first
+	// (GET /api/audit/decisions)
+	ListDecisions(ctx context.Context, request ListDecisionsRequestObject) (ListDecisionsResponseObject, error)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
@@ -20257,6 +23942,18 @@ type StrictServerInterface interface {
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
 	PutSettings(ctx context.Context, request PutSettingsRequestObject) (PutSettingsResponseObject, error)
+	// CreateToken Gives an access token and a refresh token for the client key
+	// (POST /api/token)
+	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
+	// IntrospectToken Tells whether a token is good, and what it is
+	// (POST /api/token/introspect)
+	IntrospectToken(ctx context.Context, request IntrospectTokenRequestObject) (IntrospectTokenResponseObject, error)
+	// RefreshToken Takes a refresh token and gives the next one, with a new access token
+	// (POST /api/token/refresh)
+	RefreshToken(ctx context.Context, request RefreshTokenRequestObject) (RefreshTokenResponseObject, error)
+	// RevokeToken Ends a token's family
+	// (POST /api/token/revoke)
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// ListTools Lists the tools
 	// (GET /api/tools)
 	ListTools(ctx context.Context, request ListToolsRequestObject) (ListToolsResponseObject, error)
@@ -20305,6 +24002,9 @@ type StrictServerInterface interface {
 	// GetLiveness Tells that the process runs
 	// (GET /livez)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
+	// GetMetrics Shows what the server has counted, for Prometheus
+	// (GET /metrics)
+	GetMetrics(ctx context.Context, request GetMetricsRequestObject) (GetMetricsResponseObject, error)
 	// Ping Answers PONG
 	// (GET /ping)
 	Ping(ctx context.Context, request PingRequestObject) (PingResponseObject, error)
@@ -20574,6 +24274,32 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListDecisions operation middleware
+func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams) {
+	var request ListDecisionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDecisions(ctx, request.(ListDecisionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDecisions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDecisionsResponseObject); ok {
+		if err := validResponse.VisitListDecisionsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22322,6 +26048,181 @@ func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// CreateToken operation middleware
+func (sh *strictHandler) CreateToken(w http.ResponseWriter, r *http.Request) {
+	var request CreateTokenRequestObject
+
+	var body CreateTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateToken(ctx, request.(CreateTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateTokenResponseObject); ok {
+		if err := validResponse.VisitCreateTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// IntrospectToken operation middleware
+func (sh *strictHandler) IntrospectToken(w http.ResponseWriter, r *http.Request) {
+	var request IntrospectTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body IntrospectTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body IntrospectTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.IntrospectToken(ctx, request.(IntrospectTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IntrospectToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(IntrospectTokenResponseObject); ok {
+		if err := validResponse.VisitIntrospectTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RefreshToken operation middleware
+func (sh *strictHandler) RefreshToken(w http.ResponseWriter, r *http.Request) {
+	var request RefreshTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RefreshTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RefreshTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RefreshToken(ctx, request.(RefreshTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RefreshToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RefreshTokenResponseObject); ok {
+		if err := validResponse.VisitRefreshTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request) {
+	var request RevokeTokenRequestObject
+
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+
+		var body RevokeTokenJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
+	}
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body RevokeTokenFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx, request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		if err := validResponse.VisitRevokeTokenResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListTools operation middleware
 func (sh *strictHandler) ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams) {
 	var request ListToolsRequestObject
@@ -22760,6 +26661,30 @@ func (sh *strictHandler) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// GetMetrics operation middleware
+func (sh *strictHandler) GetMetrics(w http.ResponseWriter, r *http.Request) {
+	var request GetMetricsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMetrics(ctx, request.(GetMetricsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMetrics")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMetricsResponseObject); ok {
+		if err := validResponse.VisitGetMetricsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // Ping operation middleware
 func (sh *strictHandler) Ping(w http.ResponseWriter, r *http.Request) {
 	var request PingRequestObject
@@ -22813,317 +26738,376 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
-	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
-	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
-	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
-	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
-	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
-	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
-	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
-	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
-	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
-	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
-	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
-	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
-	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
-	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
-	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
-	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
-	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
-	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
-	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
-	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
-	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
-	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
-	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
-	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
-	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
-	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
-	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
-	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
-	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
-	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
-	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
-	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
-	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
-	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
-	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
-	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
-	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
-	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
-	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
-	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
-	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
-	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
-	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
-	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
-	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
-	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
-	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
-	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
-	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
-	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
-	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
-	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
-	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
-	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
-	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
-	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
-	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
-	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
-	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
-	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
-	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
-	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
-	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
-	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
-	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
-	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
-	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
-	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
-	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
-	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
-	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
-	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
-	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
-	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
-	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
-	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
-	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
-	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
-	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
-	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
-	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
-	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
-	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
-	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
-	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
-	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
-	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
-	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
-	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
-	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
-	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
-	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
-	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
-	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
-	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
-	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
-	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
-	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
-	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
-	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
-	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
-	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
-	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
-	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
-	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
-	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
-	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
-	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
-	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
-	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
-	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
-	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
-	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
-	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
-	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
-	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
-	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
-	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
-	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
-	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
-	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
-	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
-	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
-	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
-	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
-	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
-	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
-	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
-	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
-	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
-	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
-	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
-	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
-	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
-	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
-	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
-	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
-	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
-	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
-	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
-	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
-	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
-	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
-	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
-	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
-	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
-	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
-	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
-	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
-	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
-	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
-	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
-	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
-	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
-	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
-	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
-	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
-	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
-	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
-	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
-	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
-	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
-	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
-	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
-	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
-	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
-	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
-	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
-	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
-	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
-	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
-	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
-	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
-	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
-	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
-	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
-	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
-	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
-	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
-	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
-	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
-	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
-	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
-	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
-	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
-	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
-	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
-	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
-	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
-	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
-	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
-	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
-	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
-	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
-	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
-	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
-	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
-	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
-	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
-	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
-	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
-	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
-	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
-	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
-	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
-	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
-	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
-	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
-	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
-	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
-	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
-	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
-	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
-	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
-	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
-	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
-	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
-	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
-	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
-	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
-	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
-	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
-	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
-	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
-	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
-	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
-	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
-	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
-	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
-	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
-	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
-	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
-	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
-	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
-	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
-	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
-	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
-	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
-	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
-	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
-	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
-	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
-	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
-	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
-	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
-	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
-	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
-	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
-	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
-	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
-	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
-	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
-	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
-	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
-	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
-	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
-	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
-	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
-	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
-	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
-	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
-	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
-	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
-	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
-	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
-	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
-	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
-	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
-	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
-	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
-	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
-	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
-	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
-	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
-	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
-	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
-	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
-	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
-	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
-	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
-	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
-	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
-	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
-	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
-	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
-	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
-	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
-	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
-	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
-	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
-	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
-	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
-	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
-	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
-	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
-	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
-	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
-	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
-	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
-	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
-	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
-	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
-	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
-	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
-	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
-	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
-	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
-	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
-	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
-	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
+	"7L37ctu23ij6Khh9e0+TblmWHcdJ5FmzluM4rdMk9mc7K12tekSIhCTUFKASoGU1X2bO05wHO0+yB78f",
+	"wItESpQsX9LqnzamSFx/9+uXmi+HIymY0KrW+lIbMBqwCP55RP0BO5JCRzI0fwdM+REfaS5FrVX7PJBk",
+	"SCfkirER0QNGqFBjFtUJFQHpyYgM5JiEUvQbtXpN+QM2pGYQPRmxWqumdMRFv/b1a712NKBhyESfzc7h",
+	"vWY0YpFHnpy/PSL7L543ny4a7T0XV7MDXQ4YEexGkxHtszqhinjtuNl85tMgiJhS8Ac7IBEL/9GumTfb",
+	"NTvry92XL58eENpVTGgiBew1pEovWslprH05LNpVLK6EHAuPjAcsYjBgQDXtUsVIwAMipCa+FD0eDQkl",
+	"/oCKvnmLajjwAb1mpMuYIEMaMELDEEZQdMgOCAsVs2vNr4+JeFhr/Vqzc9d+qxcs+Zxq9p4PuS4+wdD8",
+	"hAsZU0XYjc9YwAJz43XCBfG0V8e1MF+KQJFYaA6rixjhikRSDgntUy4OiBd55lGzQU578E1PRkMie20R",
+	"RLSntzjTva2B1iM64lsR1Qwm37Lg2WiLWr3GbuhwFJo9tGtXbNKuHUT/aB7of+wsuJlkm2cy5P6kCLap",
+	"3SdumasW8f7wSMT+iJnSCjY79tw+G4Vr+eMfO83mwXjxanDQkzfFh27n/E4R7+ct++7WyRuvTmREpGAI",
+	"BQbh+EKQPGc6mhz2NItm57qwd6YlGVOuSZf1pAVOwBwdTfLDD7ngQwNUzQSUuNCszyI71zVXMHTRrjQT",
+	"VJhNRfY1PO6UjgCEIYDrA0LNmhNcQCDLfzmQYaBmjsAAFdW4sv29Wn3Roi+YMkMeSXnFizC30/lRKr2l",
+	"8DWPjLkewGK0vGLCnN0oYkAoepEcEiHHhmI8+VHr0akIJ3Vywfw4YnVyQYfsgmv2j/f0pk7OqB78Y7tO",
+	"NHfIjBN8pwgPQot4Tw/awlIhRzeoAU34wABCgph2DSxokFNBKNlr7hCuScBCphm+78MOkVjjEJEZJJxk",
+	"aJJdBBkYXBcBCxDrygHsa702ohEdMu04yICHwZl5VEKS6ZARifjfj2Q8SvckSZcZNIPNmeXlkcxcWiRU",
+	"rV7jZrAR1YNavWbGq7Vqvpm2Vq8Z1OERC2otHcUsB7v05j0TfT2otXaf7wNYuL93igjjURwpGZXs5DOe",
+	"mCR9SaSo49WbdXuGGXkEaZbbp+FAFrka5AcpAzx2g8COjBNAci5Fw+3vj5hFk8wGYTkLkP2HiAp9xqIh",
+	"h2ssWfwhGSWvfKfgRuqEGhDq8RvSk2Eoxywg3QnxWt8j0fG+9/KXwQKuO74UmgldfCPwv3kX8r8i1qu1",
+	"av+1nUoj2/ir2oaNXExtjAV3uKGRVLpldlW8m3SCNe5JxqOTN6V7AuxItiNzLJNQEisWfTfFh8YRBzws",
+	"3AKMt1YUgR2Urj+SIbPLn4UdAOWVFjnviM9lyDIn/BMXQSkCU02uuAjMYSpfjqbWOIrk78wvAQbz3cpr",
+	"vDCTmZVZ2dXIJOXkciiVJpEcA3l0bJLrQRmZALaRoxIB69E41LXWTrPZrJs7Rm5o/mxmuONOIXc8oxET",
+	"uhRKL4G6mVeAbx2QvmQKWaSHzzvmsLyy5dp3eFC7DRziIufcdm6ZZkEL1mMveJULXYX6HhBKxjwMfBoF",
+	"xKfCKANdRqi6YqBX3SvpTTdwkZUilYwjn80FhMi+BKBQSrEKCMKL4m3w9TJ0t4fLyYhV24UZ4wBUMyNr",
+	"2f0Y2FBlVEOqkiuB5ax1NzJk6yW95qN1UV7AibnAAqe3NKTQkWHm9wIuVi+Yv4mMzD4F0v4rtr//4tXW",
+	"i73d51t7zYBtvdrb626x5ouev9N71aTsfqD+UsqwFE60lOGSEga/4iUQLmW41pV/UiwqXXk5hITcZ/+y",
+	"fzd8OSxerfl+rav9LKOrXijH8zhQQllTzXdsPwNbSSxILIJpvSeKRUfw/kCHk07ERjIqITFuqHVS/q9m",
+	"LDWSQjHQ7g5jPfjl+ONrGlizhHnoeFHrS42ORiH3qdn09u8KLQHpTroymLTIKJIjFukJaddU3DVSVrtm",
+	"tg9zi35lvnscRTL6wJSifYZLLbWkwPA0NKDNgjrhWhG7aKDxhAs/jI22W6tnraFZ40vZauzr26lJB5Zi",
+	"D+qtjLo8CJhY6pz0gCvih9ys74pNSEj9K9ThaZeHHI7OHzD/ql1b62kVz+XBVN7az+YE9HkawsqWPJ/0",
+	"ZnuUhyw4sNaL6BrIQij7YMIYyoghSsGdJ9AQrO3YDglI1454uhU0yIkuXIbOmff4+iHuo9RvZSyCpQ80",
+	"ObxR3A25Tz6dvzdokxim+7EhKOsEN5yRBEZlMNNcCUMHdbICa6hf+xEltmAW3Aoth/SKGb1MkiEVk8RS",
+	"vHaULJkH7BjJUwuA9szQY4C4AZpjrAdMaLM3NnWeOQfA3MNMXsza07dSg3qlj+3rzjK9lZim599jYsT+",
+	"Wl8DBFxK+Z5G6H5akntJA7I7zb2Xz1/sk+5Es/Xet5nEoB1OQz7w12sH/08iCw3LE4ouOOis+dtSCEqu",
+	"aciDDHas7VQ+ysyoAPMisXxzRfpSBmTAommw/vz589ZhZp+Lzip1Sa4Fwj4Jek15SLshW/qAU8ego4xo",
+	"+LkL4mutDdayJOQY9N0BF32i6MTMPk0uHgBrVxM3zZsBq7X2ms16jaGQgfaxFhnGCkwsXabHjAmyA14R",
+	"MInV6rWhPbpW7UQgXHMxisGsFvs+U6rW6tFQsXpN8yFTmg5HtVZtt7n7fGtnZ2t353Jnt/Vsr/V8v/Hi",
+	"5avmzu4vZv9LXN0y0uwB8WBvHuhCyvobIk2oRtGkQT7aCx1TZb1paxQ7XlPtD86ZikN9bjWFCpdU7TBg",
+	"7GNxzUI5KgRksOIy6g/IMNYwA2wSoZkFYIisW5cSj4iMrHKV2foPVLOBjBXbynov5x+Afe92QH1ENQ1l",
+	"P2ZrP7Zk5HlHl1dIVZ0oGWl0kjilem2n5AI05r0P79zyRAG233O1fkhMh86cab2m2Y3eZtdM6C2lI4aK",
+	"f8baZn5pWZxrCx60yF5bGPLeIl9szECrbY1y7Vq9DZ4FeBbJkMET5/Ju11p7X9tisTt29ppxfgWIsH4U",
+	"uLfLZf7VXRKb6QkWIU/AfG5Rx/mso4zPF5Rm9WiIjVnNXR7ccmf2aI5Fil7I/RXFilepWGHQlbRr/2LX",
+	"LJpIwdCi1Y15qAkXOZEimfOxSBOpw8mnUcRZQGSsCTWiBBd9RZSmYo0CwxsLA0vA4czZ7xqRztBRCF+k",
+	"qpNxz4PJ82v2xE9/yp41WkTXftRuW98aCqxkoUxx4FmKA1WslhCgAFbL9Ho+Gv0DQzQeHCeK151Y6+WI",
+	"RShmCsaCNVqm3spoTKNgnZfBwEeS6pBgEdJ5N0S7Fkg/HhopJWI0eMQXA3sZ0glsJZCGNk0fP8Qub2WC",
+	"l+eq+9lAZ/D26a00BHDel/l4wVsjn7n2W1hk0svfSS/fuiU7EME3e6W5uR7yYj/KJOAQrElJfGsS1mhu",
+	"W9MrJloGdEWi63KVdcn3ZByRsYyCxwISD2V8ghCzO1GAkpEX8be+eTGnTqb05lvUO2Djd3OclY7yscgJ",
+	"EOt3B+cg49Hic5Dx6LGcw8peS0epn2fNkWvxZGbNlbg4guM/JG1/PI5Ra8M9Asl0uRtz18RxiA5KtzV7",
+	"f538jpfwjVQ+3ksz0Dz+Wc01Qg6zSxJsnWzyoXjdiVIxCyzrvZ0yuZMqk1YeMf/schFw0QfzGhUBjQyu",
+	"+REzYlMHMkzmYVC9xm5GPGIq++puyat9JqxiAdFFPFgigiwIWadgqp2t3d3LZnNmKo6o/6zRbOzsPGuY",
+	"IUKqdEcxJqrsCgKnisOszE8d2oezr/lxFG6/bDxvNM09A/TVWjU2eTfo/uDzU/7u5NOfJzsf+Yk6GerR",
+	"L0cn+ye/v927+D34/J9wdOR/Ovnzl139C90J/80+jXYvhc/fH71rsp8Pzbd//vLzxz/p51fxT7ujZ8HR",
+	"u1cNNnn3J/383/yUnzR/ufp4c/rz+X+z4c4n9vvHnX+LX94Gf/5bX4rR6xPRbOz9d+3+7QM5cF3E8SwU",
+	"1jGS2hD8Ho+URiReH2X8wIZdFi0pL84zxvz6BaNIM4GmpfDy9bd7v4N0v4suIJLjnAxrdlFHFcRs8FsU",
+	"ZD/KgK104dXONj/8ovMdwptqwEeqBYdrIdyeMUh8Mz4p8NF++8d/h0df/dgfizi9SrhaavPYm7HAO19a",
+	"avdiNxyC8vNGkB5M+sBWLUyRFpKo2B8AZFshDh+MKOb5rIfYn0Wyy1aj80pTHataqyavqm8c5iva+H/Y",
+	"Gg2nK8byJSC0+6rcgF0e35fC0mVR9N+Dm7DXHTGYCyEJZhWIv1UMocsjuhM2mh18oZBi380xyhnN+Zvg",
+	"jm7bd3aeVc/ysfDFpX31832kEQz3UL7RxcEBb6RA3udCtx7NPcjwDoBShosBct1y7q0OQVO9JltLBiil",
+	"q5ZTi3ACA4ob+8vG/nInNCgHw4uwD62lRtoB7+P65FVIjL0TySEZeaFxybz4F5AZYMN3c4yVjvCxUGcL",
+	"0us1422I77qI7/2bOTMAUdHQPJ8a3Bc+O/GiF6s1BMEACe9EDAZ7vDEweW6TiXfJhLp4zv8IL3p14uUi",
+	"fMwDi6+dIVdDqv2BB0WOsmfgNcgpulkzJg7ronxsSVTrljQ31Gx9ouTDELOKhGyNghqzlRCojtXaAJH6",
+	"ml+zpCzDRtlZP4Q+GIgiqMxPV2N6YGNdLM2XcRiQLkOij7UZsRoj1/gjVqu4K/BWx4aBrA28fRmbT5/V",
+	"H9jglNvdvBv5UY7RGO4EITI2h4+lL9d42Fpz0VfrV1bswIupI773WFQWCGuyz1aS96YDsyBUck5cVsR6",
+	"EVODfGCWkXrWFYpVlp5LniTCm/3Ze1onVF0pKP85xHq7VKQVk9MPQMs0r8uIqIEcK0KnNuIivRIZLv0Y",
+	"TsR7us5IrzVd+CrFF2Zv3J5myZ2X1mpY43UvLNXwGA77k1DxaAS63V2e9xGOu3U5GbEWGVOhycz4d3H0",
+	"PUKFRJ46GbHHdP4XEPC6QpRwmsRhBui4SN5yypaNHl7XIZdF7z6iA1Yru/4TCwEbjmREIx5OOnGmXkfZ",
+	"YVeLDlgjmD+EK/9Wd/q3igOwULhumQ6HnWsqUg3yWuoBoRH0XYiYflyYuWLxm9Uxc07NnDWiY1nJnMIK",
+	"K3USi9Ago5dK2bY9CNr0XEeQdd7czFSLBnCvPRgKrSIKWmPvTibddU5trlT1tJMD2Qxh2oc2/N5lta9L",
+	"KcM7cTS6gRf7UGX4l6grYzZ8J6dY5QQfi8q+7hzlpSrJPeIE5m+pNt3KfNllLk4VGJhTqC69MaMIcZ+R",
+	"PB9/WLpbvfhdEWsnjBuVszqHh6JNhUj8bbDpjBHhAws4vYSqU6uw7OcpAFUwGdRJX2rSxjJbo5ByMVWh",
+	"IrMwMjQrI7bO/uNg6wa4vOlNrbGQ8id1B9kkZtBFjClWj6WOXnJhWJ7c13ZiW2ScY9lyrJD+ZX4R9/rU",
+	"RwuSG9ybWCPd1Vv/FedKW+1JqHBuRsfFvXHtWO57jSXrwdhcNbueEe2zxf4HGvkDFpxR5E1ROhjXbLhw",
+	"iZD6Yy8tXSKNIjqZOVdYTzpF+QnjomY3REuAY30nCvh3o5cZpr7EOWdOGWLVF9IoobnGZHOss1/1g6mT",
+	"d19nZp45/XrtZqsvt+xDQ3Ea53Sc1KCt1w7jgOvja0ueym5mBtypr2VU3E6hx0WfRaOIi8ROOSWMeWqi",
+	"NBt6Sac1Xw6HVAQk5AKzCc1DNuyyIDA8fhTJfkSHhrLNLCRgmvIQlxsE3KyDhpmbdK7MaZjgQVH7ik+f",
+	"Tt6QaxZB7ZsX2HX01fP93actElLNIgKlIxUoT6TLBrZl0cyq+Kjw1OR8scLdd0assHbFDi53ZsAsyBWU",
+	"YM3ZPSi2WILzHbHIN0yeCSMBBFijtkW8SIZsG3P1vDrx0hIx9uF2tsmReSPNXNyeiQZwAxWeUDS3J2VR",
+	"Q0mdlMw8IE0AHSrwPvAtJwVaUdHMOtNzcrqTFkogufaUAdVsC54WrBoDH76UFcIaD2y7QVwWV4R2ZawP",
+	"CBuOdKafo0swRCtv4SwuhqIYwyKlyfOdXTSmOCxDRlww4hTdgOIkdoeIx3WH6hmIqrteLA5oU1wD+M4t",
+	"Mweomcst5AYJxclZKwwCh+FpD8Jc5xJdK0N+rU/TKxfuUInHZQjfIhYH485u5be0rPiR7cRAi1kZhRV3",
+	"2DUNY3ilw0QwkhwvOAG9OOJF4DDztVrq8xFY4zuuwGGn8ocKuFsHQWOpKe2XDpZW+dYytyU+nZZLCrdd",
+	"n3cX84+6fGlzNlx6ikWYka+rvUaEWFjMG6XNZQDffpZUfy9mvlbNy6/K1QSvLo9+sF9AnCO9OcFvdlyj",
+	"RPf3AjRO5y09fHsOMwhcJEDPEzdmabZnztJLHLdc9MNsYSW0dWRod1X5be6O5wnlmWrkOprMbjm3hQLR",
+	"w+lFs5xdhgUjJMlzCrk1jWwhNRYQdkN9HU6geKQzTGO9LajUu8UFkQK9rdAg0t3AzNT5w6hj77PiptdS",
+	"hriQgPW4GZzrpLM88mkwGQYSs+Ln0xrX2BF2vuCwH4jdTV33LVge1lyfBZgrNintrzYrbDpMAFmtTn6X",
+	"XKA3QoVUDQoPvY4NXovl4FSaXCj0zSCJ/bbuGsianRTe4my1+Xu/Rjz8W11fWk99FeqNBdSXWDBUIceZ",
+	"bkW+7cTFF5OvEV+NgFcsnn47KltWvf6euPvMySwLKSsCySoWF3YDtuRcc2RnJ8bVdaUMGQUxIFtZfNn2",
+	"idVNNXAEEIiNr2dUwGUbUWYP3WpWmT2Uwk4ZQLsC0Ck1zBxOxKiy8tWUVQA6QNuD9lpkDKwYh8qx1vll",
+	"A6gqMgwuSYbrNR3RQtNFbpF1IgWhJGBiYtcrGI3CiVu2C86fEK5JwEH/X8NWdBSLxKNami4QMRBkIFzY",
+	"HjqGDUMI0ECORYaPJRc0BQ1pLe+5enNRP4f7pCIrEpAM9iyiITPtku2HWIECs3vJE+gM6smoTwX/EwR6",
+	"MFVhY3ibX8foEGOs83tFK9pSmFuvybFYAePrtmd5pbzmc9Zb3Yfgpr4dSbIOOh4Uwp7ronCIfuQZajTd",
+	"6+HLIpif+mDenPcN7FN7XQLe34AqEZzlDmIJrjmlcmWuc6e5u1cv18GW7htfyTFm3Q4zl22x6C78YRlY",
+	"Xhvs4jZK/XuPYjcli3YO/XU4xm5xtIWn6iLopwW/gBVrgT9eXp4RrFjXKJQGmBuxwJHBFRlH0iiKSSZe",
+	"oYKYhCBMj/JWRmTE5ChktpA3HUJLdQKdgbAuN6qkXM2uMmOddAEMM76jcEwnigBeF/H8XKzDghC05MVZ",
+	"jx/OXsdzTvfrTi87S+mtfSg7pKWO+jixkc5zHM61wCcO5pXUBTlKjIhznafJOk/tBw/qqp11tCzvs023",
+	"dJQeXP4GSpFpgl4zNwChQyn6BHJ1FPEh7dV2nRrSgM2KUBkMm0UOW4/yyyKTi30xhd8iWF1JibGtSqzC",
+	"kNMXAr5uFafArMgEFfo7NeXA1JkGU+CUNWdLqK7qo7xbXWSWSiTg4WShIkJfCWVnQRV89umoC+TE5NWU",
+	"SPxWacUFcHMM4YHEy3h3PIxHcLN4QPM8O5OXOmyTdC5oY+rM9+lAs3hyV+dTr2WWX9mcVXCjRVatOed6",
+	"mlLbKUqT8ZUpNqRCcz9nwqmxG+bHmnVoGNbqBXw5TbaVInuodUJ7Grzq3B+k+KMlUVpCpWQm4qGBkukZ",
+	"xKQjRQfc5B3zl7O16PQx/p0BppSMzbFDTfF8ly6MEAIodwD09UYzAYuVPSLjSC2Peep2XNWJu6sy1zIg",
+	"mz4A4qVL9mxd/BGNtCIh62kiY6BxIg5tdLOrOzBlBZ6msvfH2zMHtRSLT777ujT7zkbXlYYbVnA4FRFC",
+	"GHu+4lbiNftyKyULGicVcgnUfgtgJ+tr066tEqEoR0OcbIkXqNDQkPc/Lt4OvLXQBJvvB3VPBgg8yyXs",
+	"DrNNwO7bLWWXvLpXCga4GDF/eUdDKYCRo+P3hN2MorRIS8akstd8tV9JFcel4QtTVpndl9NGthHVmkVm",
+	"+v/nya+HW7/QrT+bW686jdb21m9fduo7uy+//k/h8/2vrXb7+/9pt79/+r+KgB46ci3vpe+7z+ZjA76W",
+	"52/F+JDtC3Zv+GAWtxQwyXi0AjAtaX8rApYfGQ11QZCzS8mZ/SWkmgl/0inir6CQUzLiok+0lFfQ0nrI",
+	"w5ArZiBf5RSIQMaYxGNXJeJh12baJoqZk5jwtuVYFEpAjiO4t9UfIddALqXS/YipP8KC74oZhp27CJpm",
+	"lzWA45sAJPYjim0yY+EeL5wzUSyT8y6aN9fzZ/ZGMuW/KhQzypTxLbw+1P0g1cpQIjNEgxza/PDFoSVu",
+	"MW6Shfu5b+zMH+YSWPru809FRHsUd0PuQ40FCL9+8XznxdMD4jnljEEQ1fnFYZ14fnTt1Yl3Y3+awE9n",
+	"W7vP9+2P+PwGnh8Hu8+f77yaVdVo2M/C4PnF7vP9Wr127P4fvLk4LEQTP7rOfggTwwcwUbFuUUilr0ok",
+	"syuU4tKVHZrhj2r12ulPZ4XjF3OBWOXRmfcLP74p/HiymH2YdeIucK46nGkRqL77/NMF04XBQ9W1WQM5",
+	"i2QNGLBoBe9lv8+CcsPGqpkNNqxNXVkj1Nwkh7qh6pG8mSyZ7TDX679kSkMSgcWHzKU3OCV75QyHRbJ5",
+	"mU0vDWvXTNQLDC9wsO4shwegacpYk0QAVO4oeYTmfLUWa1/l9It5EyDMZaNIlkl/uKX10IUrO6ZeYLWc",
+	"jBjWbCI2np3YjzKVzGyvtfFAKkZ4QDzzt4d9wbg6IFSTocymJRSCzbrTLdAgB7ABqRarZT/MxuPUi6Iy",
+	"prIc+KgCgXlQtWyK1t1CP5uC4MXafGoJl1IX3dK9mSawBVtBSGCxnSCFukoxXDBK+bQPev1257e49g9J",
+	"ete8yI80CayYMa0UHZIZtF4lXCRd6n1LwDOHtMwBu8yG5TTVrgwmy6U8LrRKDpkeyCAnz55eXNbqtbNP",
+	"5r9vjt8fXx4Xio0jihpvniJcxP6AUEW8bTri2/nEwqmIcGs3FpL8EbNospiG27XaqYug4SMbZ/S7ZU7W",
+	"FXyupPy9tm8nAtEsp3LF36y0ZcjGd8pqhI15TG/JcLNFSYOfFIu2Ds3vhUs5IEM6IV2GqYoN4mIBoARS",
+	"mmrIFfGrcFlLHafzBAuvSgbsJxvYP+PcjBihkDZCfCrM8gYsDLKuH+QztXotGxCI7MXCvWZ0WOxvTw8v",
+	"bdVZ6jakKHNAJCKYyzJpqa4p1JRnLFOQu6rEU2avq9eE1J0u68loCfnpliyulLcVdDa9J1qbuaglqGxJ",
+	"E9z75sfZxa/OkzO1aRKFPokLimzV5iIgTyMBH/QU0mV8pMNbpbJMjbRuX9pM5OQy1v8S43+hbf9M4uCl",
+	"kTYpR/74w2Ij6LygmjM0Qeasn0twx0VMLtFX09YpIzcj6UWy2KqRmE9vw9RQU9VTcxrBYoq1LeRduJxq",
+	"zAu76c6akGcs2/KqsvW6ZJ6sjapy6imw8YyNxJwEVVekJ6MDQsWEvLs4/UhwHjABWC1+Z5/8hFUPZ5Zi",
+	"rSWzhjNdxsE5SBKGcx8U6IYDikwU4/rxNzTcCmmbHq1bV/ytuEhM6kmctduWx9Ohbc9+nA+hs1EUrNiE",
+	"lvD6WbhGAaM7sbEv6QEW2+LEgEVcU+GzeXm3Bv9gtdlaeGZQomX+ubsScMkvl3IrZ7mTTfOtoQwzYboD",
+	"pQST7ihBLXP6HaA7U0+ghLbFRS5ss5bfFoYGFJ0rAF5jnrBUfHy5A1tMQ9KiGTbQgOrF0QZZ80olkE9S",
+	"Ux5B8klVE01upnmncN+iZWqerS6BFLaFvm+BKmtXXlWUyjR6fuCyY2nI9W3Ljrk9LS48dodR6nddRgxS",
+	"RB5ZfHpy8MuHYDz2ZLuvxXA2J+e8grnTvvhb6dgPQAqXTPU8t8xzbkDNlF1lqZpYS0X1LQpjMqt9A8Ws",
+	"lo+ossJWnqotFItKLTHY9XcpEwIYyxYWJZg9iczak3nLTufeIS69kSWh7mFZrznl27BdGbJi28US8F52",
+	"h2bgBz+d29p4zBiZ3IPVo/mm/JVOz23u7hF/QCPqaxaputE5P/2fZrPZnAoXrRwBaBZ897GHJXRo0W2k",
+	"FTAWReCndKlIo3dG76xV3lU5HDIKwRiTJHdwacqWLu55lSyVzM7yR7e/VzU+Fwx0+3tf/+dfIIH8z78g",
+	"L1QKVhyNm+9aP4u9BVpwhJ8YzTaOIlc0cRTSSYm59s7DENEgIOSYSLFMSGKq21YJTixp8H9vfCV3UUsQ",
+	"HpAVK2virjLVQunTgXhp+bRlJdnpuDcsYQWKdqllO99M/56uAg902RtwnsHEjjrXzVeERzDMg/JBu/PV",
+	"mWBy20ta61cpd7IkJJeCXyncrcAcHbKU5fRP8WrY5joQa3YDqaZeQGa5j8lvzsFujROQUg8m0Flbdui6",
+	"ss1aHUE+sUMcEODSREYYKkGtgwWCAcXE/B99w0nzCy3RTDmkN3xoUMcMgPXW7N+FmcbFHAQKWAp2o22n",
+	"e7fBEe2zZGJrRIbKChAlx6VwMoGLgYUQz2IOU3LW1po069tLVlNW4NGcj12neRkW69YDoZWMhFRV4HeZ",
+	"qQqBukwIWDmUJNtfvKqrn4mgEyWemUqd24M07hUaK3eKPDhJYB8Pme05CZ+DjwDdHEykjZkrLjYXGTEj",
+	"YIrcREwEinAB3iqfYnWNisEUmY7qRTCCCTJJKDeKZQg5dRSOdgpjbOfjUImEMNOjvdrGLTqjByhWLDgg",
+	"wsimNjfaS0f0qh9MmRsXBcTvlPPnQtF461M1uILt0EmQryWQjptvIl+6wdxJJxHN1ZdfEr0y7S6uEAds",
+	"w5QygFJU29whcg4zp3Y7e8E5MJ9DOF6nZGK2CbofSsXCCaEp3mHUkcxK9Fnftxwx4ZztxDOb97XXSvrx",
+	"JuFoUdZ5jjimD8wHVAQ0CtJP2qIbybFiEenRIQ8nUGFjBOcl+gSzHKBO7gHxZK/ntZJmTVA8F5osJYEq",
+	"sBzMCoNpavWa7PWK5bZpOlVczSRHkBI6lGhd7FpesbyvEcCuEzEIlElutzPkaki1P8jBQ4cOGJ31Pdq/",
+	"AxYy1OmG9KYzYlEHAGrubu5Z6F5B8WEPHyOUVWpXlZmZDd1xkRizzp9rVhyvvKzmPV3Pcdo/PYPyuKgH",
+	"ggV7IssfpTo22FWU5B9P1eefYZTNIkaZ+keKa9oYhu+Qe5xF7mrulLpd2Jx7wB090D3Y41zqHrShuaoo",
+	"3sjQ1UyIvCqBbHzPUClVwTFVMOzUGMWHi8u8/3O1x7PCka6glBaf+fyKMVBLwLBGStLvkH0LiUXpk3r0",
+	"ilCy13x1gK1uyChiPX5TL37ZoEpmwFjkG8HMgYAFFW5ImoZRh/gwNPvKCCRyjFOyPyQpWbbDXsT6XGkW",
+	"sSDZS9UyOBfojv4rBSPYLf2lYxGWjkPA4IU7jUW4SAs2rq1SZYUqkysVj9RR/CC1I+fXjLzMzp1f9/nb",
+	"I/Ls2bNXhhh8ujyyeTxD7keysEBFqVKXv8b0xDLN38tLHDpZnwuIK+zYJE3wd+MTzNLOPIA4wMzf4O1K",
+	"+/8ETHBsYQwNaTtJcc2S/veFmf6zHfGr1ttEkl8KSFMX6xY3O2HhbZoTPRE9WQSFIenGmngowHrYvyyX",
+	"14nrTYqcVhepaVxsFcGb6RSlrlfMuM9Hm/f5NRNEy0aJ2aliZXrUdOe40nDGLgul6Btt/IDQ0DaU8ekQ",
+	"sqmlSLPXtbR5cGg/LY7ipbri6rgqDjr5XfPZJZ9CXjcCNi67cHbR7VWcXTnH2LShkIfcgAISATWiPlOk",
+	"y/SYlUyp4u6c5O6py1UjRrHa3gFhoWKprZkq4iVgVHy0NkmsMFAHjAHFufHFR+fIzWvokl5cPwcGnaq6",
+	"YWmLyy6IWC9iajBjWC7B8jlKJaD0OeuxiImi4OHESr5U4edSe7ebzqy+KOgtu63FlbVLoClBtOzpuzyO",
+	"WGEpCBA8x+5Na50a0kmL0EXAuMxRlN3UzJGs0iklWekiYqOmd98iHrTE8erEixgNzP/HEdfM/IPGAYcG",
+	"nTQYciQ4idQ7FSAxW0Q7DQ3Zn9ugJyftVUJjhXhsll/ks1u6TDocvCptuFjiHzok7z5f2koozf2XT+vZ",
+	"zJfd5t7LOQUsnE2Xi2KDrWEIs4DLFelLGUD9riLJqKrBZAq3ppRLKQMihc8OiNfXg6iDWTT72QAns9Mu",
+	"VWx/L47CYqp8C4SsgHgLCPBC4jpDFucQ1dzguatz2yxGZrlCWOiUGaCSijnbL2JOD7tF5FqGM+Ge2TWV",
+	"7fS+jTRwuksYaMz7D2qKxgWvboc2399HPODaAHB+ZGARFf6kiiqDzFMHVk02Wqo0S+KrWZBwZJZ/32gA",
+	"R7YEFJn3z/I3vB4j/Cpgs2QGNy5tMTma2uNDXEn2iJe8nRVwPMWQxApblMN7OGNaxQ+B+wYy2/B8XZhW",
+	"hOWfuQjkeMktzgt4sKElGC8MQQ0N8iFWkDmL5eigKLyXVr5YIsQhXy5jzsS24LSSpEejquMXno+Mrnqh",
+	"HH9ypvX1IKg1wK+76JNDSjf8b4t2dN/omD/OysgI7ls/jrieXJiRsvrApZObuyBdvnUX8e7z5UxjgsO8",
+	"4o/hQNM2HFgrIByKq8l6BlqPUvPWT9gZd2rWT59O3uzNzpsxcDXIp9EIHKEBCeWYRRD/BP08EuuHeW3x",
+	"Sr5CwkCR0e8HqtlAxmZYKF6lyPeGrEAfJCA7gbR9mQcsYv/8Hr1RYpIJnoJa7T42C2i0RVt8//0RDUMW",
+	"qcb335NjaLBkA0acbwpP0oN4IkW8w1gPZGSjelsEhX/SjpvNZ37G3mdmztwJ/M68A0KzRkHwNeWKXu61",
+	"BWihcmQUUNdsGpLdwS7UINhR5vDT5Y+do/cnxx8vO+fHP5xcXJ4fXp6cfvyH+dCDTcOd2YG4VkSOhY0o",
+	"xKGIFPAc4hzbAtRxrFVJPAjlMVr6FZsouEQOpXNJd0K8fnINdisYaeQ1yCHsCqN+Uu3qSanu3xbTyv/T",
+	"A8KoP8jcAXZgzpcC0EQwhpF23s0WzjTxGsSjYgKmYDC0YLsssyJkPva+UQ831+2dnV5ckgyegElWTRvS",
+	"rFMzvbe0Bhi0A0l3CjzALBWOgSq0k1NiVT07nJZt0Wc6jfY0GzMjNsg0JgOA5AwAdeLpyahFqP4/v4+1",
+	"9xQriQJo2om/U2QUUp/h/tEa3o01ydo22sI191cNcqKdzk9ioXloztfywjpCCFqruA1rgNBe8zwPyTZo",
+	"yfxoI5latuKmdk7VHdhmW3ifP3/eMojEhDbYyBI8AsfAP9qJswNXW/PgQy7IM6KgySreLbo8DNylS4Sr",
+	"n2PPJl3Wp6JBDtsify3uDNAqka07AQ2JCO1T7iI8k0Mxc9tbBV83ACslnjU2eRlbML4BdIoDlLQFAD8J",
+	"pXWowNhjF3mIbyoSMBChqMaztXFcB+ZYE6Eq05fGFpttkDSyOLlra9E6NUf/nWoLw94RtPZf7L16SrhQ",
+	"mtHAuS+YZaN1W6QWmtojEmH1wJRoYhBdjl46Gg24At1y7HDkiWfZrcF78Jh5T+vE82XAPML+iGnoYgaz",
+	"7s228BIGsHVu65wCtuv53axwIdlqtNikFYJSKfGhTbkNgs9+i3SM60ZbXBg471L/ithqIw64BozCltOV",
+	"feAiszqMgBcTYigfeUKNZBy6aN46egf2ms2nBtGIAsfq1LKHsaHOXWZuWYYBi1o28NaAPhlTgEUHXW4D",
+	"lvDADneaRCWX8bz5rEE+JwHSrvQ8IOjYQFNSVLkvDZ71ZNQW1IZUP0G28+Hw587F5eH744/HFxeOAhmo",
+	"VXQCJDk9jAtNQ4ZlpQdyjPH/1qZoNjyAXAAmLFC950OuAaYOheUAMkK7nYxt7Wl78ArjODIUyAgfOLRb",
+	"5/nh5XHn/cmHk8t0kQQLtBCaEh/Yrey1hSH7NuLUDDbkItbJpuE/bw9P3n86TwadqjyIRG73leWh50xH",
+	"k61DcwcGzs+pZrBBW+g9+XvrTIbcnxjZoC26VPsDGDGlYMgWXCwszKQVgWwMojQPQ9JnGpihzbdI/I32",
+	"iJF+ISMANcMhMRZQNgduiEXCc1WKyICm29c7lpDBEZ6OmDh5k5RfzglE5PDshOw0mmY1TugwVKaeFMEG",
+	"wudIQcs1v4Oz22026yQWVwK+4gzECCN79IWMXPdss4KuDCa2CDR2w0Q+eXH6kaDWYzfootcsSGWEv7R2",
+	"UA9Ay6zMKK00IbsoOKUhu66cNyxiQIUtp+hYeqZKZRKEnDIHGw8PvKVl2ZEdWG1jtqUTMLlG3M1STycp",
+	"THEbq2FjoLtjsW2BZa89OBnPwZLsmZ1GZCyjQLWIl2OwHnkCUVpJGoohqpagHiQh0ua0kFgGhlzb9XdA",
+	"JgBZbjo62SNPQBVx8dwuNltG2SJsuUSC7xSxo2CXRIWY62XjoD3yRMUjFikWWKBoC7dGduPHCk7RgJYe",
+	"sJ5+iqwQcwLGkgzoNUNBJjtx7q6szIWSln0Bxa0DR9EJVZPhkOmI+22BJOLd58vO4fsfTs9PLn/8ADI4",
+	"wKlPBQEBGBBC8b6gOjaoOCHedmPMwnALIH779/GVavyuoDmZEdikCCdZWm/eAvkADhOlKsT/bKKCFA69",
+	"PxphBEAfA+G4IjsGUvf3zCV7h1u/ELr1J2luvSId0iBbnm1IyRz/78Y81FuGomOmsaVcSb4xqDOZUD43",
+	"wc7uy7YomqJFtmEalIptgavsCIbWMxEAF2l9Dw3Su4x438NMDjNhjt3n+7bMq+yRT5dvt146obwtfCl0",
+	"JMPUlQSp8iGjAFcGjyPKQ8gIGFGf1V0BNyO9mQm8hiHYjQY2aN/2GuSMYq84OmTgmTJUaaYwMCUqpGpA",
+	"qGoL73/vvvUa5INBAzMRYCEcqhUAIBpABKAlbykmFNf8mhkoTOTWtJy9EYPqRNkqxU5dINRgFEjzubXA",
+	"fEh+R1QP6gDRQE4YnCx0DCTaaB7IDgwsRUbtskrE4dlJwpGVVt9/j205ZaRRAzT7JSBRwhZGtG9kfeeU",
+	"9ELkcgbZyRNrLbQ5gUnJvma9CVKPo+hJ1pshn444QNim956LK88JWshaIxb+ow25bkY1AAH25e7Ll08b",
+	"5LUMjCJm1pvMRT7w15jaEXKfCYx0wDTN2oeTy1q9FkehNT+o1vY2UH6I4WvIqL9tP9oecuwaxnXIssaI",
+	"Wr1mtfdaq9Zs7DSa2BWQCTritVbtWaPZeGbrP4OBJ4f0RhD5k4ktX4oe78dpClif6bn1K8FV2XdMHynQ",
+	"2afX70+OOp/O3wPCWLoBgBRIhtzCTJuwZsdl9pp7jRosGhdwEpgdMm15/FFucRDjOJJCob1qt9lMmoii",
+	"1TDDZ7d/t9kw7IYOR1gmxPpB07aNHaegZC7BnEvDftTw5TAVRbbTD9MouGxnz1VHU9A0yshiHScGdxYN",
+	"BHF3NPIHHQwAXXJy/HY7CR61Y7kY0tVGSyJQk/FcW42VhnNxE1+t5W6hNbQQaMCsV5A4zDQ1SkiSpQvn",
+	"n7YQgeUa0ET8B4D7ecuGr2ydvClbi31927558gYXsNfcK/sigWm3/o9SQ1y12fjezrPK311K+Z5GGNH7",
+	"HHGj0ncnQrNI0BBDSLPG4Vrr19/qNRUPhzSamINjYagS+Rt1IJXpZ5Hq+zQChwDtq1rr15r9ogaW52LR",
+	"o5TyHJJ3n38iiulMpyswHQ2gy7BROZQcMqs1qQxnMRKPtYSheUkn0lhGlMX3WICpcWhKcqYpsFq2BRC6",
+	"Hy+gYxbKuIkNFcuB1FNV9IqNtGFVQhLfMLYGsbqAi+0BESRjalMoF4K9E2GRR4ZEYhVYIwl6baHh4DMR",
+	"QnREI428ZYZ2vvv808WtaSX2mvrVNv6y/b1sN6+keZdtylXbuXn34t/dX17/8fpZ/+o/V//5NHl3/XFc",
+	"s725oA+X7a8FbbWgiVZtZ+eP/xz+56ebo6j374vOi8vJ5//+8bT/YuBfn9ER/xBG4xNKz/wfP51LdCBW",
+	"IwK2eVYJ2pttTWH1kbmmrSMU3RahNbzs3v1avw1JqISiU7hpvqpAED5lwq7n4fPFwIhKQP6ShnLOEGTh",
+	"zMhfiB8GCzI47VRci9SFXLL1BZohFosTlrx/p7CocaoupnaPX44/di4+vX53fHTZufzP2fGFl8p12Frp",
+	"KRZoRjVvytUL2lfqU7PY1RZ24rqN1MIO/4mVB1kYmDsiHjCitATjsmAKvBIGua/YpAj3bKdllvZAem1b",
+	"kCwjo7iTs4KiOcAWC7ieTjUBzHuROrHgpPPhhvAKNXLkv/Kig/0kdgEW1VAr7SSNEJz6Gm3H6tuRnEy6",
+	"Ttr5ay/X6t3Os+xy0+ZOxVTBTXDgrEJayikqMWsBXozu10lHqVtJDtU5+WsauABb+HKn8pefRMYwyVD0",
+	"aFYXPd7KqMuDgInbyCx7u68qf5cYMXGttxB3KpLU9JzylDWhpR+otZnYpnCBzNIXq4M7/P1nkXBUryUu",
+	"xVqrBpabWiltVeXE9VCQ9D1r3BtbWSdk9NqQwliTJ4mvqI7ZLGD/8dwS0QZhcRItNE4ggeBpHuAbhkx5",
+	"RmNG6t0WesCGT9M66lqOSMiuWdggpxnXFhfmmEOmmU0Ksa568DsJnvQ7ArESTa1oWbArQn+02YeXORQP",
+	"pk8sGSiicdEPWfZIUjMnC6xdYx45PwzDu6PouRv99UsFCv+1XvDWy5m3fjPbSSAlq6YqNqQG0WutmiF2",
+	"HSk64IrvmL/ui4OoO2Eh06dZmaVUehWCt5YQRWcZkFrEgRREv8soYFGdxKOZpgOp+Tjd6oZTbTjVMpzK",
+	"utAteO3Um81mBpqMxhyGJIllSNp6rsKv8mamueoAhBxlTPLZPjkYNgRuiDoo13TIWsjTaOJisB00zO+G",
+	"T5h30N2eqwIAPk3H7trCcCJ08oHno2cDTFKtoUHOaN8Zdq1lGHdl9AlLKVUR+8AkccxGV7dhIA8r9OMG",
+	"bEr+XdBsl3CfLVZXyxUj+LWIdf625A5cnYQCAnyINfpkz0prakNRNxR1GYqKVS0t8JDhrCawvPgfMRqU",
+	"UNMsPZhjXkG7hXs56a1pqEAizWMBa2vBRceuly0eawR9Wz0WpX3N6NADGswDJKWgB1jLSmI9ScnqwRQ9",
+	"LTSs3JbIul4a6n4sL/dGe6easzwY9S3mOr8tvY9KNDiB2A0V3lDhZajwqbCd4FKaN5xnlLkdFc5gfTkR",
+	"hgpScwRZHrRcylJaCaruAtnTMlIqU0kq6RqAUTNjCBZzWzY0uS0yRDnZ+tIk+bRnROfJiGUjjIXEaJhM",
+	"QxpDtIUL/sFEBkBljvHsGEwqe4nrfyiHTFiXmbkfs1nSY+MklcmFcSCxgF2a8evOtefceNYZ1xa5qsvO",
+	"bZfGSNplWisTRpTiiWbTHMyayzmMrUx1hwzGEWJb7Hqn2Vze3r8al8lX3XpYJrOQd/627LYq8ZxExNiw",
+	"nA3LWVrwd9DjHJC3svtnWM6Ib0OixtyorB4Pk8hAtKFAdJ8cdrlgBwTKlsGPrg7ZbLzVe670oZno+Noc",
+	"AISMuYhDQM2SsiXjgbXxM/MdVsKS2Piemxf/iFk0cS02Wi7jPMXemXzR6ZkubOChd376/rhzdH58eHn8",
+	"xisbPw1mWmEGw2q3DS2WUekE2fimeVMUfZvpB1OJerkG5qUDWjbUgRLdS+wY7xjsey4VBcOu+ZCVbVxx",
+	"MbXravm/JXMnfHzBtBC1s9K0RSebwvQ2EJEz83etwttHcaRkZF//7fZe7oDVWrvNZt1m+P6aSga1D8cf",
+	"Xh+fX/x4ctY5fPPm+A0WaJBRrVV71Xu5HzRf7rx8uee/CPafQ1KspjycSSGv7TZ397eaO1vPdi53n7We",
+	"v2o9f/WLK7pfa+68evWst8+2XtLnz7ZeBDt066X//PlWk+50d/1nwR573sMC763azu6LRrPRbOzUMj2L",
+	"c430ExjMD7y79cJ/xrZe9Zp0Kx12v5ktU9mqpWVTt2f4vsVF+CDxxmAVRtzh862dna3dncud3dazvdbz",
+	"/caLl6+aO7u/uIL1xbJEtvh9zY+jcPtl43mjCfeaVKysnf5UyxSixHIDmeqSBdO/aDSbO83m7i/LRCs6",
+	"ipsr3VLiIAISq+pEsDFTOu0RsjZp5T0XV4veh3fuQbJZQaRZVZZZXohZWnpZRWxZU9xXIqhAPH0+XxFz",
+	"QIvgKiekGPljSkRBoSQvo2wnHsxSaQWFpTTRzwgloez3sfYxeqNc7Nebk8vOm+Ojk4uT048XNnHDJfNh",
+	"9bCSdzvnx5fHHy9PTj96Nv1G9m0zkCFEQtC2SIJ8x5TrFmh/UGCUa82ES/ilLqlPRkRJKAnGuOhDJqdL",
+	"3IDcZqNYpiGwNvQdk3exy1Ek5bAtZKIEu9zHujVXeNuYzqM8AgUnUOXFnFwb44BTawlt6HFfy8t9Bcqt",
+	"AYvUN72E3AdJrVRdseD2Ml/Rd5km8EtJNyfahhOaw+BBHZP6pzJmWsQzyvP2izuR9CB9jBVKZZl63usV",
+	"6t6kSPUQcl06/Ua0mxXtysQ3ByiuKNCtxLMMwmQNS7eV0crNTmsUyx5A+HoPfMfBbRUBLBOhs5HBHpMM",
+	"9sDyVCrPgJl8zBKp5lZCFeTjlzsXjinaLUDkwABHF/Q4lnEYkC4jPo0iziDF3IkMkUvv7BnF0Vadgexg",
+	"KHXhws0gVfQgyeSGdD+bEc4h4T9gN/W2QFetN4y1rWv0rEX+///3//MS8chloNrkbfAQHBL3vq2lA9Yy",
+	"PAaXkqOm9wRvWos+Dqbc+HUb22qNTy5r2pXAcRng5jjrxKcC2/HZgNUimei17W+1nJ2/GtmBsRO0qmxp",
+	"X4SpMKiKQ31uH9YePZZXyYfLJcI1K2haR1L0Qo4pg8vrcjvPq2xexaMRJCR/YAGn2JzjG1IEj4AoYAR4",
+	"NgAwQWIXyq0jKhQapjAi0LrhMnQMMWWKjkGFrZSOWWwtVwoxidj32Ui3IDd8G1TSLaUjRodetiINhnPD",
+	"c3DagKq1BWUKUY1F+tGXDJLegV6NsyQj08u71RZQGggs1x6+gPViQGOImC+jwKX7QaIodwV4zC+Z0g44",
+	"BLb9cWV8Bkm1HvuAIpk1GomSttRaUkUG1UBfGo0Nav1gZvV7qvQWGIi2Tt54xIh3KdnDBdjDQMeuSlyn",
+	"UC3BB9nWg3pNuQJPbWHnNQdVT+s+WdVVDWKjpMqxSLptiOmmElgdwCjiLILiVWXK5ZG9/gqqZXpWoLzg",
+	"oWiJ3KfU5m/ezekRSZXQ5pKlw2fVmrcuSgpOuT51o/lVQtWiAwItGxM1yIOXUi0T5bF09bkbLtaGqq78",
+	"3tWiBZQY7t1AwLfDkv7ixr8MJQySGmQF8d0OZef6JTHae27sC1RuSRIrsbG4I5M2TNCQvDRTCKJPwPaV",
+	"PEpk2sS+lg0xNKIchqw0SFpkF5hAW0DmKky5QibnEWzvFrEe7AaKnTj9dY52vljTLtebq2q7sJ11i512",
+	"0G9L7NwIhfNyFwtq2WYIQ2oonpP64WjDrAJbgGF3qWqlE9wJ4H+TStcG+qvmQwEML0yFqooRELeptr/A",
+	"/78iuwyZLqi6fqKV6yZqZMlC5vQGvv3BjFVbBX43poKNqaAKXiCcqSTuOLH/pXEbKoMMAJCqxBxQd9r/",
+	"TLWa1eEYvvwLg/FfVh/BsjMWrBZCECoeMwaEBSosjHXyJtVhR3EB/J3FGfhbvwwCY0PPk69W+NjA+IZU",
+	"34VVFxohKCzTbuSJLquOYFMW27ywkvzpD3gYTMkupXLJkXl5I5xsIP7OIP4Sg7msaCJja1paCuJvx1Mq",
+	"mFENFsxwoKnWMrBAdFxgJpXO5FVhg5OgQQ6JzyMfE5co2Wu+yiZlgcuWTgiNDJQVqQyHQbDByw1e3gNe",
+	"nsU6RUsutFwTG7I6x/aXWLGoKhuybb428L6B97vmQ2A6fZxsCHo2zudChxZhc90dsCiESpjQHL6yQbQN",
+	"ot0PY7FtrNbGVyIZMrX9xfyvKlc5lyHbgPoG1O+cp0D5h1zpiO8UiaTU6CCfRYAPGcPsw/AagxsVbW4J",
+	"Gq3f7ma78K5qdPsoA4ZHucHVDa7Ox9UfsHGnK81SjrNLoaljVgOqOmnsiFV+tr8Ytf9rJqQyj2A/UnWW",
+	"TZ9aDuMz0uJidE/nuU2wmHOjbkLFHmkkiOs6mwRfGQAMVokNSdT4ROAqBOH3XGmLJUsDcIYFPb64SNzU",
+	"Ji7ykSVFZ+p0QTkqiDSEdmlyXI1w58MjM5UNHM1eHPvhYTUkj2C3F9dvT0O3IjceJN5qLP8FjRQxnj0y",
+	"KnujJFQkXfbfQ23ZSDbr00ISTEhicm1K9zI6R2Hmx2upB67ZqnJ1+uiQHWC34aS9FDQwxvwEX4qgURys",
+	"uxDGb5HG+6Vm5LAUB11Ub146SyIKb5PKmubLVg7uTXc+L4X1czE1ScvjiSClJ99UGbQNX1x74JdkKVuc",
+	"ZYj/rIb9VvK7U/0DDAkZe0NpMkIG5LG4JpAzT0jdwVwdz/aI89JKSl7aO5raRuCYh2ALhtCuYkI3yJlU",
+	"GvoG9ykXbRGxUUh9pkjXEDj4TpXYzqeI1uq5BotrP92L4WRj4NyIFtWNJgmFSYjL2uwmWZuJNfSnRpMl",
+	"5W9XJBZqmkCTiVQGL5O4b2F/+cHMsB67ykZw/5sL7pkG52lKHZrdHU6lkLas+D4h1FZQtlghI9KdEErG",
+	"PAx8GmF/gFhAo1fEb2S9LoO5WJAH883q6PP3xJy/viiawM8UYP+zGiyvKIyWyJczgtyG3m/Er29I/DIg",
+	"N8MhbO2fpfnDrMyl5jTzdszB8gyuSMiVxj6M0JaAarPZOlGuMjOkS3/vlVWYyC5wWdy796oIVNNQ9mO2",
+	"4SyPyPjvu1tpEYbtKzJIgYVash3ksKfcVNe5bP0EN9x8F0HSpGT7i56MFvjCsg2OHjeIu5VuXFyPDMpz",
+	"jcCwsUsGaFMAW0v2nRvOsEYHTWWAv/2FV8krOk9Lsm4ko41kdNcpz0moQ9KFOpP1TKBKYRX0WZj+fFuw",
+	"dn3VNknQ32gSdKbU9P0R43rljwpSqGe9K10ZTFx9PKgdmuyqVdR53rbo4ixoQHtJW7jJw/6Pmgyl0mRn",
+	"n/zEXxtm9e7i9GOR9H8W57Fn/XGkSf/F26Rw/w2QdMN91p3FnTgRlyMQUyp5oah1uwwIN/Wm/MwGG+43",
+	"CyIjk91b+sN6WGf9gdIsZnF1k2qxIQh/uVSLQhZZPVagmElaba+SVW7VSPX7ts2lyLaxzj0y69yUcSHD",
+	"6zDUZIKNJWyPqmVC0h9IW6yEXS44fjURdJN0vmE5Dy6DrhAN/zhF0KXibpeTPzOIuhFAN9TgmxdAIWh1",
+	"ffKnDFkh76sUncqz0ajkkHRjHuotbgPu0n5HOGxAnuw1Xz0tC1v9+1S22CDEmt1lBtqSAsF9DDCiIiip",
+	"FWwAbW0MMs+LClNADgVhNxzTNFzkRsh6GqOOCFd10o01tP/Bnm7Jx5nWE+DlGFAFjcOg/U4O2bDbKiBi",
+	"W9DQSN8T7MmaQUKszenQsDgrZKXCGJl8kKlOcQF3zT+gFZoi40jiOVd0gsiQncJo6u+TGLKhD+t0aCB9",
+	"qE+Vp83gZL6v2DzqkOWameTLShUF8qHl31xlgds1orUtp1jAdceNZBbmGi5DlOWtW7GukL+a3kiVNqyZ",
+	"K68TBbhxMBVUqqzNhEcumlRturRubHJL2+QyoGb7VlUOjZ4K9QR6VhYTXSJIGJEBQ6MbhXHPSCQf3uR8",
+	"O6pUTVap1+DokXqZW75/KmWOuwp9ggt0lIl0J1AqZ0N+NuRn+YBdi+BzpaICQlPBlnBpS21AfsWb4/fH",
+	"l8dk2hbhNQjMaGvCigEzAliAdk+uM/0/A1mkyJyzobxmm1qZG5vct2iCKA3XXRmeZbgJ0/2Ww3TB2Kuc",
+	"vXXWETuHPN/SorVE1K35jzNkFWPBwoDcpNOE7DmqT4WfNp6wzauLOk8cECXxPViIKyYOPZynOYhZUiCx",
+	"nzXaAWzD/vy3Axa6qiue8uWIKa8txjIOgwwDomEox4TrsiDhuys0a4a+XXDwX5ssbJjcXQYG59XRqlYz",
+	"JyBuI3GYazHDTOFHH9gEy9zEND0yBcYyn8R0siiUaaE95TZ8dA4GbH9JLT2VegBQoTc6zYbc30NvMyqS",
+	"Wv8r1O25Q+/GD5j2vkBK9XwpAm7+8FAuPDp+T9jNKGKYXS+vWUQ8FXd/Z7726sRzgRTm39SHD+vEA1Ht",
+	"RnsgIHpCjr16kia213y1T7oTzdQBoaRLg6Q6X1vsNZsoSCoQ4scYI/HZ1vQz7yVkitBwTCeKgCjIVIkk",
+	"maL+XfQKpULfslcoFRvqsqEu1aq/0KnaL85HO2LRgI4UiUUAUU4JCq9UFAZ1tu0vV1wEX0tdIAYliTei",
+	"ERO6Y161qG6f8MCrEz2QyuqFAyr6dn0GifGtsvowF7CC5euIwaA/cRFUb4YAnywRcnnfYjIcxUZMfmRi",
+	"MqIIiskG9jN4ZmF3LcJwBpR/K8TOgjocBV4DXKzBzrSgSJeh/QUtOFhDJ1tjWph9DuukLwkNpegXoSrK",
+	"1rDhjWy94X734C8AUEaHAQ1D5CxG9kvAeSEiLvQWrA7O8OXGX/Dt+guUvfo7JuWLxQaYeGEVj0NBZNSn",
+	"gv8JAAwilpMB0RktDXkno0gaXc1Jh/mvzAua0WEiO9q3G+TQCmmIZXm7f1tY18JeidaVYtH6tS4Y+1Za",
+	"118dUzd8Z50m/DqJGLrOZESG8ppVpxXzNKs1FPaASTdVPTZ4cN8ZlSiH3VtJj1swz3uq47Ge1tyOcW6K",
+	"f2zoxl+6+Mc096yeeVnAQquU/QC02tT82Bj+1l3zAznhfRf8uI02uRiTVivxkUGxjTS64SoPJY3eeXGP",
+	"OxVG76CixzRebkTKDfL/9cp53EKiZGkDlNJCHr6MRVLHYyDHZEjFBINfoMCHK+1BxcRaThFJExXQ9tSq",
+	"Q9D2hMiI9Pk1E0SPeRqo3axDFDgVxGM3PhuZGc33Y6raAmofyFiT7oQMudL0ihGMqmYCI2jsToiWEtY3",
+	"x2fHytKpZ92HcNRj8OS7ozIzNmr1NFGwRkPus3/Zvxu+HNbqNW5G+CNm0aRWdynLljobKsQjFrjUv5TO",
+	"DOnNeyb6elBr7T7fr9eGXLi/d+o16IDQqikdcdE3V1i0YB6gYzY5DnsFueIRjZIF4rnXVl/Sal5+e7DH",
+	"ImDBX1jg/1vQqGMRKHBPJugC4GhAH8opmJ+6GMyWNSCzVTr6XaYRNjRiJOTX7AD9ox4zsPQPg1+eC8SR",
+	"0gXjXDMCv5v1YC/aAFM5IkaU5mFIgFwVpzHflnqYScYQi9iYTybWRhaSTtoS8rPt3pMFaSlL6YF5M7eU",
+	"gPVoHOpaq0dDxZLJu1KGjAqc/bEFEbGkVsPGmvCYwoiYq4ohe8DBAVtkBAQjDCtQh8R8UFhCyeMjG5Vn",
+	"Bu7QPjNCDJY8Mhgpe0lD3+8UCdg191kdrNX2l4xO0CCHNtyWCDZOmCvGYsAjDploDuGt3bstqK/5dZqL",
+	"1iCfsXm97VROofSHEVcyBEIR7/DT5Y+di+OLi5PTj50Phz93zo7PO58ujs89zB1TdVihDAOGCF0YAIwu",
+	"PHt6tynQxLEqwbNGs7Gz86zxolZHIlUs+qTHXWvVPsg/eRjS7eeNJnny887OAXnPRXxDbl7ud/b3Dkh0",
+	"3drZazaaT8kPzL+S27vNnWZzp7lD3vKI9eTNNvxavezBRzZ2G7YaWVbYmlXRKmD0iVIxC+yom5JQfzOB",
+	"5nTEhMoI1KCjpIhuUPj3WGkyiuQ1C+AZWENptISAM62ObUdSU9TFSurDES2vmDCERcUjFikWYPUOrpVZ",
+	"XIN4OETgkSENMHFAsBuNteA8P44ioIc2qRa6mMOIaYE5zMk1U0xkDHmrekBFW+Sp0/np5eHlcefw7eXx",
+	"uWemZaOQTsy8/aRpup3NzmDGxVwGkMYU6TImsttQkkTMZ0KHk7Z4kp/u9N/H5+8Pz7yn+LmRFMKQhcTS",
+	"NuWYSTeSYwXN0Ech5QKCPaUTxqhQYxYRxdgQsn1BJOxLTUKpdKMt2uKQ7DV3kL6b0SxH6Mk4ImMZBYpw",
+	"o6YaEMNEka7RTZNDPDCqMFaEyf/qh9ycwxWb2Hp8uMrvFPGlvOIsyT5uC1f/kvY05JwgZHRAJPPqxOty",
+	"EXDR7wy5GlLtDyyvg/k7EYuVuQIamusuKnYBwLEqa6hYJytiihlBdymCXCkHGSD7HilyMlXPnOtGYbwD",
+	"i7YF8O+Uo0NGIQM8VWlLOyAbkowQstDqLeSY5JI9lqW11yzivUk5rT0aUNFnaRt4zPS6ZoD5oAcBSRsP",
+	"qGaQH1ZEyj1rrooAhDDw3CCA5Se4Z2fvyhDDtjCbN9SmkAwW4fa/YT/fKG7b8S401bHaGIO+cdzOVX6e",
+	"xXFEiS4jml6x26DwokyQ+bWoQ37NGvONxX8Lp+4GiMstmg52VzBazmZZ3AKmvj01dJNpMZ1pURmSVouP",
+	"saMVBL0wrbnolweLAWzad1YDTvx4A53fKnSiYTYBgRRA7aMyAC0KBP5spNmkDn2+eheIzQ3y2VXcQquo",
+	"rUFvg4Z/j4M+eGbYuCxeOAusd5BrY4d36TZrEnD/8jiysTyuBSPPXeWsJZGSBkMuUiEZRO1y7dZVF/Fw",
+	"AGhrnVoDwUPhkk3N4ysGLSUa5NRZ8NzTkPpXyuCux8U1DXnQgbAU74B4sCKP8CHUKjEDNshhWkfFVuiz",
+	"aJ+6TJKBLHJ7YJq7HDBCoXZyagPtSxmAJo1a8rvPl53Do6Pji4vO5elPxx87xz+fnZwfdz6cfPx0eXzh",
+	"ofckYr2IqUHGKpl+fX789vz44sf8528O/2O+7Uo9aAtXzyUWmodTxj3rVZ7jlLmUqPCs7JJJbstAgj9g",
+	"/pUBA3uihY6Zyi4UWFtCalaMa4NBlidy2blz1rYqfhqEliO4hiXoSjrj0jQm+3GG3lQmM/aUViA28OUF",
+	"i65ZtBy9wSlnqA7z4wjIx69fagjIPzHz129ffysIQRN5DLR1MGfwKY8VGdKFi5ghXGIyRba2udCRVCOA",
+	"6VJfiCLnb4/Ii/39XaBXXNtIMlwiln7ILE05c75PwxCM75oJKnSDTFn6WkZYT90S+f3lqBXY89oizRMW",
+	"AXhienTIwwlxva7SGLWZEeCdA6IYm7Yfonmy0NJ3kpzOremJ5RK1vh5EnaPuz91B9x19+/tNuPvxj3jv",
+	"zY8f3t78+49P8Q97R8Ng58e3zf90h/ztzcXFfz+bvL3+ffR89OrmYq+pbt5dnwXHS9OaHouY8BEUswu9",
+	"2RqPx1s9GQ234ihkwpeBEb6+rDp6VRGu2rnBF9z6+M2/r2kYI3W2j0DMhWmXWPCJ6Mmiav1OWIbgJAfD",
+	"cG9T5fqPqD9gW0fSQEe4qIo+vOzevYcK/BsK/7gp/LTNNidjod/CFWTmahWSbsloOT2/nJHNyrzcuBzz",
+	"h+2mIaMSabBcniO0T7kw8mw4mWJYTi5FK7ENWZbEp8JMTrhupCIqFOUDj1DiB7L0Hc9NRkjsxYQMZcRa",
+	"jscAx/KB7wRmeoGN3TCosS0y204FcgzgS/lLg5z2iDJz0owjPHFew4dQgFAKn9mV1DFo2hwbC5BJgoMN",
+	"u5gw/LMt7ARG7sZy1lm3fk4G6LGxgRcnluLVZKILLCtMQpDJWWKxSkM4zREheTN/8b6QUXGy8DnCx63Z",
+	"noWzzgOzP0CIO2J+duz1WC82Yv1fk+i7tLIc2TUYnGK7ix6qZ8MesyRgNWZwLa/YYtm+2XxlZftWlpow",
+	"Eai0IpahiKVCf52MB9wfAGVG2WkIfIUJKPeTccBbum1TViCMEziKo90Qxi4wugc1h+8URnjuNpuGwI1Z",
+	"GDbI54GEyQYyBAcSzuDENviODOnE6goNF7qjJyPWGXDLTMxCBDP0v5gKmtPbyP5rlf1nhZGcupYDhTrh",
+	"PcPP4KLHVG0E8Q1NXhdNtn5nAL7vnKi3LI2VYXkfP0P0ZAiUS2SD3YG+kaEMYtfXJGA9LpjKNhgsq157",
+	"CVM+9iITZpWbhJBHlhCiLeg4AD+imoayH7P5PeTgs+0v5n9zY4B+SLo7TPfKdFoegnlAlKZz0kcN7Gxq",
+	"PGz8fvdQ8RXoszNxAHRybXMPFyLJwiikleHYfLiJ8Ph24480XnxFMrssKzfQsbBCXLaSP9h+nDplAN5J",
+	"G0nSXHHwRwK/6w/8MEPfqsbqXxxFNoT+DrukAQ4kGQ/lcsoyXMDJSpCamRnSFrsqVRGOqT8Aq/EBoVNN",
+	"66GoBLT7Rpuucr3rG8QVDOFOrtM0rLs6kGRE++w7VZxcDxWAMr06liU+S1UQelStxc2j2Hy6W69lLgg2",
+	"7bLxA647bgqzYvv8mrNx+vy3r/feanzq1hZ1HM9sz/Ud3/Qb3+iLS+mLYxd5Bom4QzohgbSGaSGTTh/Q",
+	"9DXbn+QN8/mcSOscmbQFAKcJZDHROre9z78pcjX/CjZFOB9vl/008hLrSICLQcjxMmU3s8CehfMy+8k5",
+	"6xt2H2HdHCF1g5wnHXXy65FjwQLMqhYS/oowj3lMo0AdoPM4DrgmOqI8BIOLKre4fFKbqpobQfw+LC4u",
+	"0plm8CqDUwYQl0/3Whl8gbFsDC3fbgv+lGJOFWYtBKTV7C0ZGaLM3uIoNxd9o5NJeE7Dg2wdE+vdzCyZ",
+	"Kxua2iDeKDJQjckBNGJJM9OdffITf01kj7y7OP1YYqj5pO6s+KoZ+laGmr84im34w5oycRArVLaSoW+D",
+	"xcfTYbn50obzeIYTwSAyBRWOjk/F9hejt5RbZV5PCBWE3VBfW1uMjEh3kjHR2OoyMQ/1FhdWZnQBdmi1",
+	"mTXAfDarAEXmiIrl+48mWv23aYD59UsNOlYn+VP15AELuDZw9Nu9W1bMbXykQ+iBusisApe8MahsVMt1",
+	"qJZG8p2yPy9vRkGyBvplFbJ2KswSxmZKW+JaBLCmElIFlPWbJVUb48s3iCEAy6UYQoQcY9x7d4LRpgC+",
+	"KyCOjK56oRyDbcY1JPGp6ESx2P7ifi23Sh5RcR6Lz/a9uzVLulluA+3uWDaw/uCw/oFOUjteFEMnbOIg",
+	"7p8ZUHb3PgPKmIxcDMuqGHqL+w1k3YdGro6g7m0VN6JbG8rey4L/FER/q47EHSOt2uZgqXCLhyWjeSV8",
+	"H8KHmLuyRaIugJITdTGTqVRw2EjBG7q3Ko8f0skMDVzM5EspY4bJx3qw3ZPgDymlg29lRESfixvyxDMf",
+	"JGUwntbJZURZj1+RJ29xkMNYD57Cqo5oEEzIE8+O3jFfmi9wqcpm9hELfS4c1g4NWeiky3oyYm0BdYxH",
+	"VEHKnhRoVJiu4efLIVO2B5yrYut1Oj9Kpbfsu57N01TE1iRuEe+C6a0jeNuD/vWirwgXWqJvCOp+tt2f",
+	"tkpug5xCyb5kRs/sWka2mXeLvGY0YlE6mxThhED6PDdkAot0SjgD2JKCXE5gKPRqukQyFGpvi67UA5gx",
+	"c2oEKCxkFLlUT5QH1UESyQZ0DcLnhV2XM7GGUl6xgFDdIJdjaY8suQijIoGlBguFBmnJkyCIINXKedpc",
+	"MQGuyIAZWVQix6Q6X98AjFVdNuAisAmxl+efLi6P33TOzk9/Pjm+8JLSqlwQ7+ctC1IsMP/CmiufoakG",
+	"Ji1ly8PIXqbSsc1pMteMa7e9OFyKLHziYYcOGeu6Xc3b0/PPh+dvOpfHHw8/XnpE0YmydZptuQYKwEgx",
+	"ixXyj1nEcrlaiuk6rCTJx6KRu0NbwxpfyW6CahLwXs9ggWtBlNlsKtZ7mUCDWGlCQ2VLRnPdIlJAIyTw",
+	"g3pYY7owCmGpzkhtUdQaKSmaDUUrSzsihUynWcB6EMm4PygyzTvsYfbCq3Q0wfZCmQy2qe4mgBl1QM6+",
+	"47YuozrkSntEgXOE63wLpZfBq/1XjPX2mU+DZ/7uK/qM7u++2n3ZZPsv9/1eSYMSXMR6m6XkAkvMfXcZ",
+	"Nl2AHGwSyPzKA+nHQyZ0C6h78TJzRpSKBXaTTy7mrxWhO8BEbzz5y/+cHbdO3ngHpC+ZzY/MwjMS8h6P",
+	"lCGmoRQk4Nc8YNYzzwNgfKDgDmXESvY7CsH0UrRfB/llF/N851nuYp5V7iRVVCkAOZdZsuFV60zBS5nU",
+	"oi9tzUX7MkiABr22XKnPwqWnrJSDwba8MdgM2LrxLxEBitMWEUOLGIbsHRCbUelYN8A7tgZbYR3g42uV",
+	"9UBKC/0ZYm1E6m7IyOHF0ckJUnTvf3t18/OIRT4Tesut7cmny7dbL58ubre23JIfnXBuKfAtZHTzeV5U",
+	"f+SSd5oFmct6PLQl3ymJjGSlGBlF8maSFCTREvgbTfDeMrjCaqogaw8YDfWg3NoQsH5EA2iUwajICFhG",
+	"n+7SpF2EwsocynACbIUBtVx9KQp8aT8w/SPOe1sF363C/Dukmgl/0hmqWqvZaL6s1xTUSa+1atAy38H6",
+	"H6ENSUl+xkOYVNfH7epLFHAF2bBQCSWQEPxt1KMp0nsLPLsVIK52tslRBXIs0rMcSaX7EVN/hLnzjMWa",
+	"TzQBtqSGGELd1JmeMx1Ntg57Gsnt/CPV0QTfvA3Rm4Orl0lDUJ3CRJKulmBPvhHORGk2tKgZ8mv257xq",
+	"xO+NMMzUatWIzyLZZVmT8ipQtXD7CbkYRRJKT0RxLkEvt+Eh0xH3y1OyTwQ5i+TQkLpYQWG6G21E/yHV",
+	"pNloNvYa5KOtGwQ9bUC1gKQR4PV1F9EDGdzQZQaVGVC0Phxfnp8cXXQO37w5P7648BLFKLrG2kORq2OH",
+	"1XgB/lhA9pp7RerDD0x/sNtZSOPMPrahEU8OA2v/RX48fn9GElWhEzgHSSeU/T4zSqOmIUn8Jlb/yXSa",
+	"J9ZI4L4koew32uK/iJGCF48MCguL2mLhmzu7z/baeQF+WrYoxGx75+sjjkuHAa0Z7jG8bZyKlYD3UMcK",
+	"DtOaWlJALsOGkTm1Muw/Mz/elnmmRuyz048/VKfVZ7L8PhM6B0LBw/K8CoIUbLzkAqDc9p+l1OijNPo9",
+	"D1leHOKK0DGd1IkAg5r73Z6LoSiDGCoTk6Cwi+oPTJ8zGvCHJexrllvzZfMy56EGrskJtCxyhpnCK5lf",
+	"HaT+pYbVjbDgjysYAtOgvSaOwlqrtg1uJTv69J3C2WF9pAxhsnq7XcmspeEjHULLWKyfADFn2e8w+2X2",
+	"s7TkQi6NUWKkSWaAbM7f7DAwPBo5uxNrn7fEJ7H3RVLqzIDZ7IfZAdHJyRUyy0DCH/9Mv07d9LPfnkZ9",
+	"KqzJGdtw8sjw/t+Zr23VO3ymGR3mDteXo8JTAt3Y7soHQ3vmZF2GRcF3n/ATEZB+JONRNi7BRvLIPoBj",
+	"Zrwf4M2yRWSjGGFBmS/Rl1rcdHwmSTVDlm3hApYZKs1WLVkHzdiSDXP1NfbQy56mK35edLtikkRncoFm",
+	"04gKRX3o5ZoO8ppqf1CyJxyA9BgG07ml47Clt4EtIa8ZUbwvWEC4SEDCWbOdwMgj23RWwZ3l9laKCoeZ",
+	"emt2KKXNBNhGLFOCHB8geX5y/vaI7L/Ye1WHSmp1rJVsPnvV3Efzip3aFhUqPpLTERMnb8hhrAe/HH8k",
+	"Oe8LOTw7ITuNJnky0HqkWtvbcsQEDxqC6W01Yr4Cp1fy/hYd8a2dTrMx0MMwuwI7esESzqahzHDrIA5Z",
+	"ANonOB5iQWIRsKhBDlOPHVjRs2E6dJgFx9RfVwSOMqnOaSQe54CQ1gavDfUwP+R2EHBIxP2/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

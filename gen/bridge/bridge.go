@@ -201,6 +201,10 @@ func (q SQLite) CreateClientKey(ctx context.Context, arg postgres.CreateClientKe
 	return q.Queries.CreateClientKey(ctx, sqlite.CreateClientKeyParams(arg))
 }
 
+func (q SQLite) CreateDecision(ctx context.Context, arg postgres.CreateDecisionParams) error {
+	return q.Queries.CreateDecision(ctx, sqlite.CreateDecisionParams(arg))
+}
+
 func (q SQLite) CreateEncryptionKey(ctx context.Context, arg postgres.CreateEncryptionKeyParams) error {
 	return q.Queries.CreateEncryptionKey(ctx, sqlite.CreateEncryptionKeyParams(arg))
 }
@@ -233,6 +237,10 @@ func (q SQLite) CreateSigningKey(ctx context.Context, arg postgres.CreateSigning
 	return q.Queries.CreateSigningKey(ctx, sqlite.CreateSigningKeyParams(arg))
 }
 
+func (q SQLite) CreateTokenFamily(ctx context.Context, arg postgres.CreateTokenFamilyParams) error {
+	return q.Queries.CreateTokenFamily(ctx, sqlite.CreateTokenFamilyParams(arg))
+}
+
 func (q SQLite) CreateUnwrittenTenant(ctx context.Context, arg postgres.CreateUnwrittenTenantParams) error {
 	return q.Queries.CreateUnwrittenTenant(ctx, sqlite.CreateUnwrittenTenantParams(arg))
 }
@@ -241,12 +249,88 @@ func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
 	return q.Queries.DatabaseTime(ctx)
 }
 
+func (q SQLite) Decisions(ctx context.Context, arg postgres.DecisionsParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.Decisions(ctx, sqlite.DecisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsByAnswer(ctx context.Context, arg postgres.DecisionsByAnswerParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsByAnswer(ctx, sqlite.DecisionsByAnswerParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfPermission(ctx context.Context, arg postgres.DecisionsOfPermissionParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfPermission(ctx, sqlite.DecisionsOfPermissionParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfRequest(ctx context.Context, arg postgres.DecisionsOfRequestParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfRequest(ctx, sqlite.DecisionsOfRequestParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOfUser(ctx context.Context, arg postgres.DecisionsOfUserParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOfUser(ctx, sqlite.DecisionsOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsOnResource(ctx context.Context, arg postgres.DecisionsOnResourceParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsOnResource(ctx, sqlite.DecisionsOnResourceParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
 	return q.Queries.DefiningTool(ctx, sqlite.DefiningToolParams(arg))
 }
 
 func (q SQLite) DeleteChildrenOfRole(ctx context.Context, arg postgres.DeleteChildrenOfRoleParams) (int64, error) {
 	return q.Queries.DeleteChildrenOfRole(ctx, sqlite.DeleteChildrenOfRoleParams(arg))
+}
+
+func (q SQLite) DeleteDecision(ctx context.Context, arg postgres.DeleteDecisionParams) error {
+	return q.Queries.DeleteDecision(ctx, sqlite.DeleteDecisionParams(arg))
 }
 
 func (q SQLite) DeleteGrant(ctx context.Context, arg postgres.DeleteGrantParams) (int64, error) {
@@ -307,6 +391,10 @@ func (q SQLite) DeleteSession(ctx context.Context, arg postgres.DeleteSessionPar
 
 func (q SQLite) DeleteSigningKeys(ctx context.Context, arg postgres.DeleteSigningKeysParams) (int64, error) {
 	return q.Queries.DeleteSigningKeys(ctx, sqlite.DeleteSigningKeysParams(arg))
+}
+
+func (q SQLite) DeleteTokenFamilies(ctx context.Context, arg postgres.DeleteTokenFamiliesParams) (int64, error) {
+	return q.Queries.DeleteTokenFamilies(ctx, sqlite.DeleteTokenFamiliesParams(arg))
 }
 
 func (q SQLite) DeleteTool(ctx context.Context, arg postgres.DeleteToolParams) (int64, error) {
@@ -380,6 +468,22 @@ func (q SQLite) EndSessionsOfUser(ctx context.Context, arg postgres.EndSessionsO
 		items[i] = postgres.Session(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) EndTokenFamiliesOfUser(ctx context.Context, arg postgres.EndTokenFamiliesOfUserParams) ([]postgres.TokenFamily, error) {
+	rows, err := q.Queries.EndTokenFamiliesOfUser(ctx, sqlite.EndTokenFamiliesOfUserParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.TokenFamily, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.TokenFamily(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) EndTokenFamily(ctx context.Context, arg postgres.EndTokenFamilyParams) (int64, error) {
+	return q.Queries.EndTokenFamily(ctx, sqlite.EndTokenFamilyParams(arg))
 }
 
 func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
@@ -704,6 +808,10 @@ func (q SQLite) RaiseSessionEpoch(ctx context.Context, arg postgres.RaiseSession
 
 func (q SQLite) RecoverSession(ctx context.Context, arg postgres.RecoverSessionParams) (int64, error) {
 	return q.Queries.RecoverSession(ctx, sqlite.RecoverSessionParams(arg))
+}
+
+func (q SQLite) RefreshTokenFamily(ctx context.Context, arg postgres.RefreshTokenFamilyParams) (int64, error) {
+	return q.Queries.RefreshTokenFamily(ctx, sqlite.RefreshTokenFamilyParams(arg))
 }
 
 func (q SQLite) RemoveGroupMember(ctx context.Context, arg postgres.RemoveGroupMemberParams) (int64, error) {
@@ -1144,6 +1252,18 @@ func (q SQLite) SigningKeys(ctx context.Context, arg postgres.SigningKeysParams)
 	return items, nil
 }
 
+func (q SQLite) StaleDecisions(ctx context.Context, arg postgres.StaleDecisionsParams) ([]postgres.StaleDecisionsRow, error) {
+	rows, err := q.Queries.StaleDecisions(ctx, sqlite.StaleDecisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.StaleDecisionsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.StaleDecisionsRow(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsParams) ([]postgres.StaleSessionsRow, error) {
 	rows, err := q.Queries.StaleSessions(ctx, sqlite.StaleSessionsParams(arg))
 	if err != nil {
@@ -1159,6 +1279,16 @@ func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsPar
 func (q SQLite) TenantSealing(ctx context.Context, arg postgres.TenantSealingParams) (postgres.TenantSealingRow, error) {
 	row, err := q.Queries.TenantSealing(ctx, sqlite.TenantSealingParams(arg))
 	return postgres.TenantSealingRow(row), err
+}
+
+func (q SQLite) TokenFamily(ctx context.Context, arg postgres.TokenFamilyParams) (postgres.TokenFamily, error) {
+	row, err := q.Queries.TokenFamily(ctx, sqlite.TokenFamilyParams(arg))
+	return postgres.TokenFamily(row), err
+}
+
+func (q SQLite) TokenFamilyByHandle(ctx context.Context, arg postgres.TokenFamilyByHandleParams) (postgres.TokenFamily, error) {
+	row, err := q.Queries.TokenFamilyByHandle(ctx, sqlite.TokenFamilyByHandleParams(arg))
+	return postgres.TokenFamily(row), err
 }
 
 func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {

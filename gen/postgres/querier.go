@@ -43,6 +43,11 @@ type Querier interface {
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
+	// A decision is listed by way of the filter that leaves the fewest: each list seeks one (see
+	// decisions_by.sql), and looks at the others of what it finds. An empty filter matches
+	// everything, as does an answer below 0. All take the same arguments in the same order.
+	// A batch may be written again after an error that came behind its commit.
+	CreateDecision(ctx context.Context, arg CreateDecisionParams) error
 	CreateEncryptionKey(ctx context.Context, arg CreateEncryptionKeyParams) error
 	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
@@ -55,11 +60,22 @@ type Querier interface {
 	CreateSession(ctx context.Context, arg CreateSessionParams) error
 	CreateSessionUser(ctx context.Context, arg CreateSessionUserParams) error
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
+	// The largest integer stands for the end of a family that has not been ended; see
+	// sessions.sql for why it is written out, and why not always with =.
+	CreateTokenFamily(ctx context.Context, arg CreateTokenFamilyParams) error
 	// For what is kept of a tenant that no policy was written of yet.
 	CreateUnwrittenTenant(ctx context.Context, arg CreateUnwrittenTenantParams) error
 	DatabaseTime(ctx context.Context) (int64, error)
+	Decisions(ctx context.Context, arg DecisionsParams) ([]Decision, error)
+	DecisionsByAnswer(ctx context.Context, arg DecisionsByAnswerParams) ([]Decision, error)
+	DecisionsOfPermission(ctx context.Context, arg DecisionsOfPermissionParams) ([]Decision, error)
+	DecisionsOfRequest(ctx context.Context, arg DecisionsOfRequestParams) ([]Decision, error)
+	// Apart from SQLite's, which must be told the index.
+	DecisionsOfUser(ctx context.Context, arg DecisionsOfUserParams) ([]Decision, error)
+	DecisionsOnResource(ctx context.Context, arg DecisionsOnResourceParams) ([]Decision, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
+	DeleteDecision(ctx context.Context, arg DeleteDecisionParams) error
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
 	DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRoleParams) (int64, error)
 	DeleteGroup(ctx context.Context, arg DeleteGroupParams) (int64, error)
@@ -78,6 +94,8 @@ type Querier interface {
 	DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error)
 	DeleteSession(ctx context.Context, arg DeleteSessionParams) error
 	DeleteSigningKeys(ctx context.Context, arg DeleteSigningKeysParams) (int64, error)
+	// Ids are never used twice, so the tenant need not be named.
+	DeleteTokenFamilies(ctx context.Context, arg DeleteTokenFamiliesParams) (int64, error)
 	DeleteTool(ctx context.Context, arg DeleteToolParams) (int64, error)
 	DeleteToolPermission(ctx context.Context, arg DeleteToolPermissionParams) (int64, error)
 	DeleteUser(ctx context.Context, arg DeleteUserParams) (int64, error)
@@ -89,6 +107,8 @@ type Querier interface {
 	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
 	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
+	EndTokenFamiliesOfUser(ctx context.Context, arg EndTokenFamiliesOfUserParams) ([]TokenFamily, error)
+	EndTokenFamily(ctx context.Context, arg EndTokenFamilyParams) (int64, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
 	GrantsBehind(ctx context.Context, arg GrantsBehindParams) ([]Grant, error)
@@ -169,6 +189,7 @@ type Querier interface {
 	// can be met, and waited for, in no other way.
 	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
 	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
+	RefreshTokenFamily(ctx context.Context, arg RefreshTokenFamilyParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	ResealAuditEvent(ctx context.Context, arg ResealAuditEventParams) (int64, error)
 	ResealChange(ctx context.Context, arg ResealChangeParams) (int64, error)
@@ -255,8 +276,12 @@ type Querier interface {
 	SetUser(ctx context.Context, arg SetUserParams) (int64, error)
 	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
 	SigningKeys(ctx context.Context, arg SigningKeysParams) ([]SigningKey, error)
+	// PostgreSQL locks rows one by one: two sweeps at once take different ones.
+	StaleDecisions(ctx context.Context, arg StaleDecisionsParams) ([]StaleDecisionsRow, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
+	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
+	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
 	ToolPermissionsBehind(ctx context.Context, arg ToolPermissionsBehindParams) ([]ToolPermission, error)

@@ -102,6 +102,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createClientKeyStmt, err = db.PrepareContext(ctx, createClientKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateClientKey: %w", err)
 	}
+	if q.createDecisionStmt, err = db.PrepareContext(ctx, createDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateDecision: %w", err)
+	}
 	if q.createEncryptionKeyStmt, err = db.PrepareContext(ctx, createEncryptionKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateEncryptionKey: %w", err)
 	}
@@ -126,17 +129,41 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.createSigningKeyStmt, err = db.PrepareContext(ctx, createSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateSigningKey: %w", err)
 	}
+	if q.createTokenFamilyStmt, err = db.PrepareContext(ctx, createTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateTokenFamily: %w", err)
+	}
 	if q.createUnwrittenTenantStmt, err = db.PrepareContext(ctx, createUnwrittenTenant); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateUnwrittenTenant: %w", err)
 	}
 	if q.databaseTimeStmt, err = db.PrepareContext(ctx, databaseTime); err != nil {
 		return nil, fmt.Errorf("error preparing query DatabaseTime: %w", err)
 	}
+	if q.decisionsStmt, err = db.PrepareContext(ctx, decisions); err != nil {
+		return nil, fmt.Errorf("error preparing query Decisions: %w", err)
+	}
+	if q.decisionsByAnswerStmt, err = db.PrepareContext(ctx, decisionsByAnswer); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsByAnswer: %w", err)
+	}
+	if q.decisionsOfPermissionStmt, err = db.PrepareContext(ctx, decisionsOfPermission); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfPermission: %w", err)
+	}
+	if q.decisionsOfRequestStmt, err = db.PrepareContext(ctx, decisionsOfRequest); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfRequest: %w", err)
+	}
+	if q.decisionsOfUserStmt, err = db.PrepareContext(ctx, decisionsOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOfUser: %w", err)
+	}
+	if q.decisionsOnResourceStmt, err = db.PrepareContext(ctx, decisionsOnResource); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsOnResource: %w", err)
+	}
 	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
 	}
 	if q.deleteChildrenOfRoleStmt, err = db.PrepareContext(ctx, deleteChildrenOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteChildrenOfRole: %w", err)
+	}
+	if q.deleteDecisionStmt, err = db.PrepareContext(ctx, deleteDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteDecision: %w", err)
 	}
 	if q.deleteGrantStmt, err = db.PrepareContext(ctx, deleteGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteGrant: %w", err)
@@ -183,6 +210,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deleteSigningKeysStmt, err = db.PrepareContext(ctx, deleteSigningKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteSigningKeys: %w", err)
 	}
+	if q.deleteTokenFamiliesStmt, err = db.PrepareContext(ctx, deleteTokenFamilies); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteTokenFamilies: %w", err)
+	}
 	if q.deleteToolStmt, err = db.PrepareContext(ctx, deleteTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteTool: %w", err)
 	}
@@ -212,6 +242,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endSessionsOfUserStmt, err = db.PrepareContext(ctx, endSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query EndSessionsOfUser: %w", err)
+	}
+	if q.endTokenFamiliesOfUserStmt, err = db.PrepareContext(ctx, endTokenFamiliesOfUser); err != nil {
+		return nil, fmt.Errorf("error preparing query EndTokenFamiliesOfUser: %w", err)
+	}
+	if q.endTokenFamilyStmt, err = db.PrepareContext(ctx, endTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query EndTokenFamily: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -344,6 +380,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.recoverSessionStmt, err = db.PrepareContext(ctx, recoverSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RecoverSession: %w", err)
+	}
+	if q.refreshTokenFamilyStmt, err = db.PrepareContext(ctx, refreshTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query RefreshTokenFamily: %w", err)
 	}
 	if q.removeGroupMemberStmt, err = db.PrepareContext(ctx, removeGroupMember); err != nil {
 		return nil, fmt.Errorf("error preparing query RemoveGroupMember: %w", err)
@@ -531,11 +570,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.signingKeysStmt, err = db.PrepareContext(ctx, signingKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query SigningKeys: %w", err)
 	}
+	if q.staleDecisionsStmt, err = db.PrepareContext(ctx, staleDecisions); err != nil {
+		return nil, fmt.Errorf("error preparing query StaleDecisions: %w", err)
+	}
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
 	}
 	if q.tenantSealingStmt, err = db.PrepareContext(ctx, tenantSealing); err != nil {
 		return nil, fmt.Errorf("error preparing query TenantSealing: %w", err)
+	}
+	if q.tokenFamilyStmt, err = db.PrepareContext(ctx, tokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamily: %w", err)
+	}
+	if q.tokenFamilyByHandleStmt, err = db.PrepareContext(ctx, tokenFamilyByHandle); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamilyByHandle: %w", err)
 	}
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
@@ -708,6 +756,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createClientKeyStmt: %w", cerr)
 		}
 	}
+	if q.createDecisionStmt != nil {
+		if cerr := q.createDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createDecisionStmt: %w", cerr)
+		}
+	}
 	if q.createEncryptionKeyStmt != nil {
 		if cerr := q.createEncryptionKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createEncryptionKeyStmt: %w", cerr)
@@ -748,6 +801,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing createSigningKeyStmt: %w", cerr)
 		}
 	}
+	if q.createTokenFamilyStmt != nil {
+		if cerr := q.createTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createTokenFamilyStmt: %w", cerr)
+		}
+	}
 	if q.createUnwrittenTenantStmt != nil {
 		if cerr := q.createUnwrittenTenantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createUnwrittenTenantStmt: %w", cerr)
@@ -758,6 +816,36 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing databaseTimeStmt: %w", cerr)
 		}
 	}
+	if q.decisionsStmt != nil {
+		if cerr := q.decisionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsStmt: %w", cerr)
+		}
+	}
+	if q.decisionsByAnswerStmt != nil {
+		if cerr := q.decisionsByAnswerStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsByAnswerStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfPermissionStmt != nil {
+		if cerr := q.decisionsOfPermissionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfPermissionStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfRequestStmt != nil {
+		if cerr := q.decisionsOfRequestStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfRequestStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOfUserStmt != nil {
+		if cerr := q.decisionsOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.decisionsOnResourceStmt != nil {
+		if cerr := q.decisionsOnResourceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsOnResourceStmt: %w", cerr)
+		}
+	}
 	if q.definingToolStmt != nil {
 		if cerr := q.definingToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing definingToolStmt: %w", cerr)
@@ -766,6 +854,11 @@ func (q *Queries) Close() error {
 	if q.deleteChildrenOfRoleStmt != nil {
 		if cerr := q.deleteChildrenOfRoleStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteChildrenOfRoleStmt: %w", cerr)
+		}
+	}
+	if q.deleteDecisionStmt != nil {
+		if cerr := q.deleteDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteDecisionStmt: %w", cerr)
 		}
 	}
 	if q.deleteGrantStmt != nil {
@@ -843,6 +936,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deleteSigningKeysStmt: %w", cerr)
 		}
 	}
+	if q.deleteTokenFamiliesStmt != nil {
+		if cerr := q.deleteTokenFamiliesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteTokenFamiliesStmt: %w", cerr)
+		}
+	}
 	if q.deleteToolStmt != nil {
 		if cerr := q.deleteToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteToolStmt: %w", cerr)
@@ -891,6 +989,16 @@ func (q *Queries) Close() error {
 	if q.endSessionsOfUserStmt != nil {
 		if cerr := q.endSessionsOfUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endSessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.endTokenFamiliesOfUserStmt != nil {
+		if cerr := q.endTokenFamiliesOfUserStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endTokenFamiliesOfUserStmt: %w", cerr)
+		}
+	}
+	if q.endTokenFamilyStmt != nil {
+		if cerr := q.endTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endTokenFamilyStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -1111,6 +1219,11 @@ func (q *Queries) Close() error {
 	if q.recoverSessionStmt != nil {
 		if cerr := q.recoverSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing recoverSessionStmt: %w", cerr)
+		}
+	}
+	if q.refreshTokenFamilyStmt != nil {
+		if cerr := q.refreshTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing refreshTokenFamilyStmt: %w", cerr)
 		}
 	}
 	if q.removeGroupMemberStmt != nil {
@@ -1423,6 +1536,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing signingKeysStmt: %w", cerr)
 		}
 	}
+	if q.staleDecisionsStmt != nil {
+		if cerr := q.staleDecisionsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing staleDecisionsStmt: %w", cerr)
+		}
+	}
 	if q.staleSessionsStmt != nil {
 		if cerr := q.staleSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
@@ -1431,6 +1549,16 @@ func (q *Queries) Close() error {
 	if q.tenantSealingStmt != nil {
 		if cerr := q.tenantSealingStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tenantSealingStmt: %w", cerr)
+		}
+	}
+	if q.tokenFamilyStmt != nil {
+		if cerr := q.tokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamilyStmt: %w", cerr)
+		}
+	}
+	if q.tokenFamilyByHandleStmt != nil {
+		if cerr := q.tokenFamilyByHandleStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamilyByHandleStmt: %w", cerr)
 		}
 	}
 	if q.toolStmt != nil {
@@ -1558,6 +1686,7 @@ type Queries struct {
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
+	createDecisionStmt             *sql.Stmt
 	createEncryptionKeyStmt        *sql.Stmt
 	createGroupStmt                *sql.Stmt
 	createMembershipStmt           *sql.Stmt
@@ -1566,10 +1695,18 @@ type Queries struct {
 	createSessionStmt              *sql.Stmt
 	createSessionUserStmt          *sql.Stmt
 	createSigningKeyStmt           *sql.Stmt
+	createTokenFamilyStmt          *sql.Stmt
 	createUnwrittenTenantStmt      *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
+	decisionsStmt                  *sql.Stmt
+	decisionsByAnswerStmt          *sql.Stmt
+	decisionsOfPermissionStmt      *sql.Stmt
+	decisionsOfRequestStmt         *sql.Stmt
+	decisionsOfUserStmt            *sql.Stmt
+	decisionsOnResourceStmt        *sql.Stmt
 	definingToolStmt               *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
+	deleteDecisionStmt             *sql.Stmt
 	deleteGrantStmt                *sql.Stmt
 	deleteGrantsOfRoleStmt         *sql.Stmt
 	deleteGroupStmt                *sql.Stmt
@@ -1585,6 +1722,7 @@ type Queries struct {
 	deleteRoleParentStmt           *sql.Stmt
 	deleteSessionStmt              *sql.Stmt
 	deleteSigningKeysStmt          *sql.Stmt
+	deleteTokenFamiliesStmt        *sql.Stmt
 	deleteToolStmt                 *sql.Stmt
 	deleteToolPermissionStmt       *sql.Stmt
 	deleteUserStmt                 *sql.Stmt
@@ -1595,6 +1733,8 @@ type Queries struct {
 	endOldestSessionsStmt          *sql.Stmt
 	endSessionStmt                 *sql.Stmt
 	endSessionsOfUserStmt          *sql.Stmt
+	endTokenFamiliesOfUserStmt     *sql.Stmt
+	endTokenFamilyStmt             *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
 	grantsBehindStmt               *sql.Stmt
@@ -1639,6 +1779,7 @@ type Queries struct {
 	raiseRevisionStmt              *sql.Stmt
 	raiseSessionEpochStmt          *sql.Stmt
 	recoverSessionStmt             *sql.Stmt
+	refreshTokenFamilyStmt         *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
 	resealAuditEventStmt           *sql.Stmt
 	resealChangeStmt               *sql.Stmt
@@ -1701,8 +1842,11 @@ type Queries struct {
 	setUserStmt                    *sql.Stmt
 	settingsStmt                   *sql.Stmt
 	signingKeysStmt                *sql.Stmt
+	staleDecisionsStmt             *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
 	tenantSealingStmt              *sql.Stmt
+	tokenFamilyStmt                *sql.Stmt
+	tokenFamilyByHandleStmt        *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolPermissionsBehindStmt      *sql.Stmt
 	toolsStmt                      *sql.Stmt
@@ -1747,6 +1891,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
+		createDecisionStmt:             q.createDecisionStmt,
 		createEncryptionKeyStmt:        q.createEncryptionKeyStmt,
 		createGroupStmt:                q.createGroupStmt,
 		createMembershipStmt:           q.createMembershipStmt,
@@ -1755,10 +1900,18 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createSessionStmt:              q.createSessionStmt,
 		createSessionUserStmt:          q.createSessionUserStmt,
 		createSigningKeyStmt:           q.createSigningKeyStmt,
+		createTokenFamilyStmt:          q.createTokenFamilyStmt,
 		createUnwrittenTenantStmt:      q.createUnwrittenTenantStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
+		decisionsStmt:                  q.decisionsStmt,
+		decisionsByAnswerStmt:          q.decisionsByAnswerStmt,
+		decisionsOfPermissionStmt:      q.decisionsOfPermissionStmt,
+		decisionsOfRequestStmt:         q.decisionsOfRequestStmt,
+		decisionsOfUserStmt:            q.decisionsOfUserStmt,
+		decisionsOnResourceStmt:        q.decisionsOnResourceStmt,
 		definingToolStmt:               q.definingToolStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
+		deleteDecisionStmt:             q.deleteDecisionStmt,
 		deleteGrantStmt:                q.deleteGrantStmt,
 		deleteGrantsOfRoleStmt:         q.deleteGrantsOfRoleStmt,
 		deleteGroupStmt:                q.deleteGroupStmt,
@@ -1774,6 +1927,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteRoleParentStmt:           q.deleteRoleParentStmt,
 		deleteSessionStmt:              q.deleteSessionStmt,
 		deleteSigningKeysStmt:          q.deleteSigningKeysStmt,
+		deleteTokenFamiliesStmt:        q.deleteTokenFamiliesStmt,
 		deleteToolStmt:                 q.deleteToolStmt,
 		deleteToolPermissionStmt:       q.deleteToolPermissionStmt,
 		deleteUserStmt:                 q.deleteUserStmt,
@@ -1784,6 +1938,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		endOldestSessionsStmt:          q.endOldestSessionsStmt,
 		endSessionStmt:                 q.endSessionStmt,
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
+		endTokenFamiliesOfUserStmt:     q.endTokenFamiliesOfUserStmt,
+		endTokenFamilyStmt:             q.endTokenFamilyStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
 		grantsBehindStmt:               q.grantsBehindStmt,
@@ -1828,6 +1984,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		raiseRevisionStmt:              q.raiseRevisionStmt,
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
 		recoverSessionStmt:             q.recoverSessionStmt,
+		refreshTokenFamilyStmt:         q.refreshTokenFamilyStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
 		resealAuditEventStmt:           q.resealAuditEventStmt,
 		resealChangeStmt:               q.resealChangeStmt,
@@ -1890,8 +2047,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		setUserStmt:                    q.setUserStmt,
 		settingsStmt:                   q.settingsStmt,
 		signingKeysStmt:                q.signingKeysStmt,
+		staleDecisionsStmt:             q.staleDecisionsStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
 		tenantSealingStmt:              q.tenantSealingStmt,
+		tokenFamilyStmt:                q.tokenFamilyStmt,
+		tokenFamilyByHandleStmt:        q.tokenFamilyByHandleStmt,
 		toolStmt:                       q.toolStmt,
 		toolPermissionsBehindStmt:      q.toolPermissionsBehindStmt,
 		toolsStmt:                      q.toolsStmt,

@@ -42,6 +42,23 @@ type ClientKey struct {
 	Lifetime    int64
 }
 
+type Decision struct {
+	Tenant       string
+	ID           string
+	DecidedAt    int64
+	Actor        string
+	Subject      string
+	Permission   string
+	ResourceType string
+	ResourceID   string
+	Allowed      int64
+	Revision     int64
+	Details      string
+	RequestID    string
+	Ip           string
+	Seal         string
+}
+
 type Encryption struct {
 	ID         int64
 	SealedWith string
@@ -161,6 +178,23 @@ type Tenant struct {
 	StrictUsers       int64
 	SealedWith        string
 	SealedAlso        string
+}
+
+type TokenFamily struct {
+	Tenant      string
+	ID          string
+	ClientKey   string
+	Subject     string
+	Abilities   string
+	Handle      string
+	Current     string
+	Generation  int64
+	CreatedAt   int64
+	RefreshedAt int64
+	ExpiresAt   int64
+	TokensUntil int64
+	EndedAt     int64
+	EndReason   string
 }
 
 type Tool struct {

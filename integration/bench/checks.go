@@ -11,10 +11,12 @@ import (
 	"net/http"
 	"os"
 	"runtime/pprof"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/engine"
 )
 
 // The tenant that is asked: a small one, so that the server is measured and not the
@@ -25,7 +27,8 @@ const (
 	checkUsers       = 200
 )
 
-// checks compares GET /api/has_permission on both databases with a bare handler.
+// checks compares GET /api/has_permission on both databases, with a client key and with
+// an access token, with a bare handler.
 func checks(ctx context.Context, o options, d *databases) error {
 	title(fmt.Sprintf("GET /api/has_permission/{user}/{name} over loopback, %d connections", o.connections))
 	const bare = "bare net/http handler"
@@ -51,8 +54,61 @@ func checks(ctx context.Context, o options, d *databases) error {
 			measure = profiled(o.profile, measure)
 		}
 		contenders = append(contenders, contender{"Gatehouse on " + kind, bare, measure})
+		withToken, err := g.withToken(ctx, requests)
+		if err != nil {
+			return err
+		}
+		contenders = append(contenders, contender{
+			"with an access token, on " + kind, bare, asking(g.address, o.connections, allowed, inTurn(withToken)),
+		})
 	}
-	return compare(ctx, o, "", contenders)
+	if err := compare(ctx, o, "", contenders); err != nil {
+		return err
+	}
+	for _, kind := range kinds {
+		if err := loggedChecks(ctx, o, d, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loggedChecks compares the same with and without a decision log. All that is asked is
+// allowed, so that a log of denials is there and takes nothing.
+func loggedChecks(ctx context.Context, o options, d *databases, kind string) error {
+	title(fmt.Sprintf("The same on %s, by AUTH_AUDIT_DECISIONS", kind))
+	var contenders []contender
+	var all *gatehouse
+	for _, which := range []string{engine.DecisionsOff, engine.DecisionsDenied, engine.DecisionsAll} {
+		g, err := d.open(ctx, kind, "decisions-"+which, func(c *engine.Config) { c.AuditDecisions = which })
+		if err != nil {
+			return err
+		}
+		requests, err := fillForChecks(ctx, g)
+		if err != nil {
+			return err
+		}
+		measure := asking(g.address, o.connections, allowed, inTurn(requests))
+		c := contender{name: which, base: engine.DecisionsOff, measure: func(ctx context.Context, duration time.Duration) (sample, error) {
+			s, err := measure(ctx, duration)
+			// What waits is written now, and not while another is measured.
+			for g.engine.Stats().DecisionsBuffered > 0 && err == nil {
+				time.Sleep(time.Millisecond)
+			}
+			return s, err
+		}}
+		if which == engine.DecisionsOff {
+			c.base = ""
+		}
+		contenders, all = append(contenders, c), g
+	}
+	if err := compare(ctx, o, "", contenders); err != nil {
+		return err
+	}
+	s := all.engine.Stats()
+	fmt.Printf("\nall: %d decisions logged, %d dropped for want of room, %d that could not be written\n",
+		s.DecisionsLogged, s.DecisionsOverflowed, s.DecisionsUnwritten)
+	return nil
 }
 
 // fillForChecks makes a policy and returns requests that it answers with true.
@@ -82,6 +138,28 @@ func fillForChecks(ctx context.Context, g *gatehouse) ([][]byte, error) {
 		requests = append(requests, newRequest(http.MethodGet, path, key))
 	}
 	return requests, nil
+}
+
+// withToken makes the same requests with an access token for the key that they have.
+func (g *gatehouse) withToken(ctx context.Context, requests [][]byte) ([][]byte, error) {
+	request, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(requests[0])))
+	if err != nil {
+		return nil, err
+	}
+	key := strings.TrimPrefix(request.Header.Get("Authorization"), "Bearer ")
+	caller, err := g.engine.Authenticate(ctx, key, engine.Actor{})
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := caller.IssueTokens(ctx, authz.TokenRequest{Abilities: []string{string(engine.AbilityCheck)}})
+	if err != nil {
+		return nil, err
+	}
+	with := make([][]byte, len(requests))
+	for i, request := range requests {
+		with[i] = bytes.Replace(request, []byte(key), []byte(tokens.AccessToken), 1)
+	}
+	return with, nil
 }
 
 // serveBare serves what a server at an address answers to a request: the same

@@ -143,13 +143,18 @@ type gatehouse struct {
 
 // openGatehouse opens an engine on a database and serves it on a loopback port. The
 // log is off, as it is in production for what succeeds.
-func openGatehouse(ctx context.Context, kind, database string) (*gatehouse, error) {
+func openGatehouse(ctx context.Context, kind, database string, change ...func(*engine.Config)) (*gatehouse, error) {
 	logger := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	e, err := engine.Open(ctx, engine.Config{Database: database, AutoMigrate: true, Logger: logger})
+	config := engine.Config{Database: database, AutoMigrate: true, Logger: logger}
+	for _, f := range change {
+		f(&config)
+	}
+	e, err := engine.Open(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the engine on %s: %w", kind, err)
 	}
-	handler, err := server.New(server.Config{Engine: e, Logger: logger})
+	// The limit is the default of `gatehouse serve`.
+	handler, err := server.New(server.Config{Engine: e, Logger: logger, AuthFailureLimit: 60})
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -167,12 +172,12 @@ func openGatehouse(ctx context.Context, kind, database string) (*gatehouse, erro
 }
 
 // open opens a Gatehouse on a new database, for the rest of the run.
-func (d *databases) open(ctx context.Context, kind, name string) (*gatehouse, error) {
+func (d *databases) open(ctx context.Context, kind, name string, change ...func(*engine.Config)) (*gatehouse, error) {
 	database, err := d.newDatabase(ctx, kind, name)
 	if err != nil {
 		return nil, err
 	}
-	g, err := openGatehouse(ctx, kind, database)
+	g, err := openGatehouse(ctx, kind, database, change...)
 	if err == nil {
 		d.atEnd(g.stop)
 	}

@@ -1,5 +1,5 @@
 // Command bench measures Gatehouse against what lies below it, in one run on one
-// machine: GET /api/has_permission, and checks of a resource four levels deep,
+// machine: GET /api/has_permission, with and without a decision log, and checks of a resource four levels deep,
 // against a bare net/http handler that writes the same bytes; acknowledged writes, and
 // rotations of session tokens, against the databases' own durable transactions of one
 // row; and requests behind the middleware against those of a bare handler.

@@ -62,10 +62,18 @@ const (
 	// SessionAnswerRecovered is a token that was given again, for its answer seemed lost.
 	SessionAnswerRecovered = "SESSION_ANSWER_RECOVERED"
 
+	TokenIssued = "TOKEN_ISSUED"
+	// TokenRevoked and TokenEnded tell of a family of tokens that was ended: because
+	// somebody asked for it, or with its user.
+	TokenRevoked = "TOKEN_REVOKED"
+	TokenEnded   = "TOKEN_ENDED" // its reason is in the details
+	// TokenReused tells of a superseded refresh token that has ended its family.
+	TokenReused = "TOKEN_REUSED"
+
 	// AccessRefused is a request that a valid client key may not make.
 	AccessRefused = "ACCESS_REFUSED"
-	// AuthenticationFailed is a request with a revoked or expired client key.
-	// One with an unknown key belongs to no tenant and is only logged.
+	// AuthenticationFailed is a request with a client key or an access token that is not
+	// good any more. One with an unknown key belongs to no tenant and is only logged.
 	AuthenticationFailed = "AUTHENTICATION_FAILED"
 )
 

@@ -89,6 +89,8 @@ type Service interface {
 	Changes(ctx context.Context, after int64, page authz.Page) (authz.List[authz.Change], error)
 
 	AuditEvents(ctx context.Context, filter audit.Filter, page authz.Page) (authz.List[audit.Event], error)
+	// LoggedDecisions has all decisions: the services are told to log them.
+	LoggedDecisions(ctx context.Context, filter authz.DecisionFilter, page authz.Page) (authz.List[authz.LoggedDecision], error)
 }
 
 // Option says what the services under test can do beyond the least.
@@ -147,7 +149,7 @@ func Run(t *testing.T, open func(t *testing.T) Service, options ...Option) {
 		s.run(t, s.clocked())
 	}
 	for _, topic := range []map[string]func(*testing.T, tenant){
-		s.roles(), s.permissions(), s.memberships(), s.decisions(), s.names(), s.lists(), s.revisions(), s.audit(), s.parallel(), s.isolation(),
+		s.roles(), s.permissions(), s.memberships(), s.decisions(), s.names(), s.lists(), s.revisions(), s.audit(), s.decisionLog(), s.parallel(), s.isolation(),
 		s.inheritance(), s.conditions(), s.scopes(), s.resources(), s.placed(), s.groups(), s.users(), s.searches(), s.catalogue(), s.model(),
 	} {
 		for name, test := range topic {

@@ -6,6 +6,7 @@ package signing
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -14,8 +15,11 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// UseSession is the use of the keys that sign session tokens.
-const UseSession = "session"
+// The uses of keys: what they sign.
+const (
+	UseSession = "session"
+	UseAccess  = "access"
+)
 
 // MaxToken is the longest token in bytes: longer ones are neither made nor read.
 const MaxToken = 2048
@@ -31,6 +35,7 @@ var (
 	errLineBreak = errors.New("a token has no line breaks")
 	errKeyID     = errors.New("a kid is 16 bytes in base64url")
 	errHeader    = errors.New("the token's header is not the one that its key and type have")
+	errTwice     = errors.New("the token names a claim twice")
 )
 
 // Keys is a set of keys that follow each other. It never changes, so it is safe for
@@ -91,7 +96,7 @@ func (k *Keys) Verify(token, typ string, claims jwt.Claims) error {
 	if strings.ContainsAny(token, "\r\n") {
 		return errLineBreak
 	}
-	_, err := k.parser.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
+	if _, err := k.parser.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
 		kid, _ := parsed.Header["kid"].(string)
 		if !isKeyID(kid) {
 			return nil, errKeyID
@@ -104,8 +109,36 @@ func (k *Keys) Verify(token, typ string, claims jwt.Claims) error {
 			return nil, errHeader
 		}
 		return key.public, nil
-	})
-	return err
+	}); err != nil {
+		return err
+	}
+	return namedOnce(strings.Split(token, ".")[1])
+}
+
+// namedOnce refuses claims that have a name twice, in capitals or not: which of the two
+// counts would depend on who reads them.
+func namedOnce(payload string) error {
+	body := json.NewDecoder(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(payload)))
+	if _, err := body.Token(); err != nil {
+		return err
+	}
+	names := map[string]bool{}
+	for body.More() {
+		var value json.RawMessage
+		name, err := body.Token()
+		if err == nil {
+			err = body.Decode(&value)
+		}
+		if err != nil {
+			return err
+		}
+		folded := strings.ToLower(fmt.Sprint(name))
+		if names[folded] {
+			return errTwice
+		}
+		names[folded] = true
+	}
+	return nil
 }
 
 // isKeyID tells whether a kid has the form that Generate gives it. Both lengths count,

@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/session"
+	"github.com/gatehouse/gatehouse/internal/token"
 )
 
 // ErrRetry marks an error after which the same work may succeed: a serialization
@@ -23,6 +24,8 @@ var ErrRetry = errors.New("the transaction must be run again")
 // unreachable database is fault.CodeUnavailable.
 type Store interface {
 	Sessions
+	Decisions
+	Tokens
 
 	// View runs fn in a read-only transaction: its Reader sees one snapshot.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
@@ -146,6 +149,9 @@ type Reader interface {
 	// AuditEvents lists events newest first, from behind the ID before; an empty
 	// one starts at the newest.
 	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
+	// LoggedDecisions lists decisions newest first, from behind the ID before; an empty
+	// one starts at the newest.
+	LoggedDecisions(ctx context.Context, filter authz.DecisionFilter, before string, limit int) ([]authz.LoggedDecision, error)
 }
 
 // Tx is a Reader that also changes. Its Revision is the one that the transaction
@@ -201,6 +207,9 @@ type Tx interface {
 	// EndUserSessions ends all live sessions of a user, and returns them. One that
 	// another transaction is just creating is waited for, and ended as well.
 	EndUserSessions(ctx context.Context, user string, at time.Time, reason authz.SessionEnd) ([]session.Row, error)
+	// EndUserTokens ends all families of tokens that speak for a user, and returns them. It
+	// comes after EndUserSessions, which has locked the user.
+	EndUserTokens(ctx context.Context, user string, at time.Time, reason authz.SessionEnd) ([]token.Family, error)
 
 	SetSettings(ctx context.Context, settings authz.Settings) (bool, error)
 	// SetTool creates or replaces a tool. No other tool defines its permissions.

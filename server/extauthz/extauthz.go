@@ -10,6 +10,7 @@ package extauthz
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/url"
@@ -22,6 +23,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -40,9 +43,14 @@ const (
 
 // Serve answers the checks of l's connections by what forward answers to GET
 // /auth/forward, until ctx is done, then lets those that it has accepted end, for 20 s
-// at most. It closes l.
-func Serve(ctx context.Context, l net.Listener, forward http.Handler) error {
+// at most. It closes l. A nil tlsConfig means plain gRPC.
+func Serve(ctx context.Context, l net.Listener, forward http.Handler, tlsConfig *tls.Config) error {
+	transport := insecure.NewCredentials()
+	if tlsConfig != nil {
+		transport = credentials.NewTLS(tlsConfig)
+	}
 	s := grpc.NewServer(
+		grpc.Creds(transport),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(16<<10),
 		grpc.MaxConcurrentStreams(maxChecks),
@@ -167,6 +175,7 @@ func allowed(answer *recorder) *authv3.CheckResponse {
 var meanings = map[int]codes.Code{
 	http.StatusUnauthorized:       codes.Unauthenticated,
 	http.StatusForbidden:          codes.PermissionDenied,
+	http.StatusTooManyRequests:    codes.ResourceExhausted,
 	http.StatusServiceUnavailable: codes.Unavailable,
 }
 
@@ -180,7 +189,9 @@ func denied(answer *recorder) *authv3.CheckResponse {
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(answer.status)},
 		Body:   answer.body.String(),
 	}
-	for _, name := range []string{"Cache-Control", "Content-Type", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Request-Id"} {
+	for _, name := range []string{
+		"Cache-Control", "Content-Type", "RateLimit", "RateLimit-Policy", "Retry-After", "Set-Cookie", "Www-Authenticate", "X-Request-Id",
+	} {
 		if value := answer.header.Get(name); value != "" {
 			response.Headers = append(response.Headers, overwrite(name, value))
 		}

@@ -2,6 +2,8 @@ package extauthz_test
 
 import (
 	"context"
+	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,11 +15,13 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/tlstest"
 	"github.com/gatehouse/gatehouse/server"
 	"github.com/gatehouse/gatehouse/server/extauthz"
 )
@@ -40,6 +44,11 @@ type envoy struct {
 
 func start(t *testing.T, handler http.Handler) *envoy {
 	t.Helper()
+	return startTLS(t, handler, nil, insecure.NewCredentials())
+}
+
+func startTLS(t *testing.T, handler http.Handler, tlsConfig *tls.Config, client credentials.TransportCredentials) *envoy {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -47,14 +56,14 @@ func start(t *testing.T, handler http.Handler) *envoy {
 	ctx, stop := context.WithCancel(context.Background())
 	t.Cleanup(stop)
 	e := &envoy{t: t, address: listener.Addr().String(), stop: stop, ended: make(chan error, 1)}
-	go func() { e.ended <- extauthz.Serve(ctx, listener, handler) }()
-	e.client = connect(t, e.address)
+	go func() { e.ended <- extauthz.Serve(ctx, listener, handler, tlsConfig) }()
+	e.client = connect(t, e.address, client)
 	return e
 }
 
-func connect(t *testing.T, address string) authv3.AuthorizationClient {
+func connect(t *testing.T, address string, transport credentials.TransportCredentials) authv3.AuthorizationClient {
 	t.Helper()
-	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(address, grpc.WithTransportCredentials(transport))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +76,9 @@ func connect(t *testing.T, address string) authv3.AuthorizationClient {
 func startGatehouse(t *testing.T) (*envoy, *engine.Tenant) {
 	t.Helper()
 	e, err := engine.Open(t.Context(), engine.Config{
-		Database: filepath.Join(t.TempDir(), "gatehouse.sqlite3"),
-		Sessions: engine.SessionConfig{Binding: authz.BindingStrict, Overlap: -1, LostWindow: -1},
+		Database:       filepath.Join(t.TempDir(), "gatehouse.sqlite3"),
+		AuditDecisions: engine.DecisionsAll,
+		Sessions:       engine.SessionConfig{Binding: authz.BindingStrict, Overlap: -1, LostWindow: -1},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -281,6 +291,16 @@ func TestCheckAsksForThePermission(t *testing.T) {
 		wantDenied(t, ask(map[string]string{"tenant": "other", "permission": "note:edit"}), 401, codes.Unauthenticated, `"invalid_token"`)
 	}
 	wantAllowed(t, ask(map[string]string{"tenant": "demo"}), "alice", issued.Session.ID)
+
+	logged, err := tenant.LoggedDecisions(ctx, engine.DecisionFilter{}, authz.Page{})
+	if err != nil || len(logged.Items) != 2 {
+		t.Fatalf("got %+v, %v, want the two decisions", logged.Items, err)
+	}
+	for n, want := range []engine.LoggedDecision{{Allowed: false, Resource: authz.Node{Type: "note", ID: "c"}}, {Allowed: true, Resource: authz.Node{Type: "note", ID: "a:b"}}} {
+		if got := logged.Items[n]; got.Allowed != want.Allowed || got.Resource != want.Resource || got.User != "alice" || got.IP != device {
+			t.Errorf("decision %d: got %+v, want %+v of alice from %s", n, got, want, device)
+		}
+	}
 }
 
 // TestCheckDeniesWhatCannotBeChecked holds the server to answering in any case, for
@@ -297,6 +317,7 @@ func TestCheckDeniesWhatCannotBeChecked(t *testing.T) {
 		"no answer":     {func(http.ResponseWriter, *http.Request) {}, 500, codes.Internal},
 		"a bad request": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(400) }, 500, codes.Internal},
 		"unavailable":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, 503, codes.Unavailable},
+		"too many":      {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(429) }, 429, codes.ResourceExhausted},
 		"another 2xx":   {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, 500, codes.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,7 +373,7 @@ func TestServeBoundsMessagesAndChecks(t *testing.T) {
 		<-arrived
 	}
 	// One connection has as many streams as there may be checks, so it takes another.
-	over, err := connect(t, e.address).Check(t.Context(), &authv3.CheckRequest{})
+	over, err := connect(t, e.address, insecure.NewCredentials()).Check(t.Context(), &authv3.CheckRequest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,6 +384,26 @@ func TestServeBoundsMessagesAndChecks(t *testing.T) {
 	close(release)
 	for range most {
 		wantDenied(t, <-answers, 403, codes.PermissionDenied, "")
+	}
+}
+
+func TestServeSpeaksTLS(t *testing.T) {
+	t.Parallel()
+	certFile, keyFile := filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), "key.pem")
+	pool := tlstest.Write(t, certFile, keyFile)
+	certificate, err := server.LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unauthenticated := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	e := startTLS(t, unauthenticated, certificate.TLS(), credentials.NewTLS(&tls.Config{RootCAs: pool}))
+	wantDenied(t, e.check(check{}), 401, codes.Unauthenticated, "")
+	for name, transport := range map[string]credentials.TransportCredentials{
+		"without TLS": insecure.NewCredentials(), "by whom the certificate is not trusted": credentials.NewTLS(nil),
+	} {
+		if _, err := connect(t, e.address, transport).Check(t.Context(), &authv3.CheckRequest{}); status.Code(err) != codes.Unavailable {
+			t.Errorf("%s: got %v, want it unavailable", name, err)
+		}
 	}
 }
 

@@ -36,6 +36,8 @@ INSERT INTO sessions (tenant, id, subject, epoch, generation, recent, confirmed,
 	created_at, rotated_at, idle_expires_at, expires_at, ip, user_agent, binding, ended_at, sweep_at, end_reason)
 	SELECT 'big', 'session' || n, 'user' || (n %% 1000), 0, 1, '[]', 0, 0, 0, n, n, n + 1000, n + 2000, '', '', 'off',
 		CASE WHEN n %% 3 = 0 THEN n ELSE 9223372036854775807 END, n + 1000, '' FROM %[1]s;
+INSERT INTO decisions (tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip)
+	SELECT 'big', '01993f6e-' || n, n, 'system', 'user' || (n %% 1000), 'permission' || (n %% 100), 'post', 'post' || (n %% 1000), n %% 10, 1, '{}', 'request' || n, '' FROM %[1]s WHERE n <= 20000;
 INSERT INTO session_users (tenant, name, epoch) SELECT 'big', 'user' || n, 0 FROM %[1]s;
 `
 
@@ -47,14 +49,21 @@ var (
 	// whole matches the step of a plan that reads all that a tenant, or every
 	// tenant, has in one of the big tables.
 	whole = map[string]*regexp.Regexp{
-		"sqlite": regexp.MustCompile(`^(SCAN (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users)\b|SEARCH (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users) .*\(tenant=\?\)$)`),
-		"pgx":    regexp.MustCompile(`Seq Scan on (memberships|group_members|nodes|users|sessions|session_users)\b|Index Cond: \(tenant = [^()]*\)$`),
+		"sqlite": regexp.MustCompile(`^(SCAN (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users|decisions)\b|SEARCH (m|gm|n|u|s|e|memberships|group_members|nodes|users|sessions|session_users|decisions) .*\(tenant=\?\)$)`),
+		"pgx":    regexp.MustCompile(`Seq Scan on (memberships|group_members|nodes|users|sessions|session_users|decisions)\b|Index Cond: \(tenant = [^()]*\)$`),
 	}
 )
 
 // ofUser matches the queries on one user's sessions. A plan that finds them behind an id
 // without the user would read the tenant's.
 var ofUser = regexp.MustCompile(`(?i)sessionsOfUser$|^endOldestSessions$`)
+
+// byFilter names the index that a list of decisions is to seek: behind an id alone it
+// would read all of the tenant's that the filter does not want.
+var byFilter = map[string]string{
+	"decisionsOfUser": "decisions_by_user", "decisionsOfPermission": "decisions_by_permission", "decisionsOnResource": "decisions_by_resource",
+	"decisionsByAnswer": "decisions_by_answer", "decisionsOfRequest": "decisions_by_request", "staleDecisions": "decisions_by_time",
+}
 
 // TestPlans holds every query, but for those that read a whole list on purpose, to
 // plans that do not grow with the tenant.
@@ -90,6 +99,9 @@ func TestPlans(t *testing.T) {
 			plan := planOf(t, db, e.driver, name, query)
 			if ofUser.MatchString(name) && !strings.Contains(strings.Join(plan, "\n"), "subject = $") && !strings.Contains(strings.Join(plan, "\n"), "subject=?") {
 				t.Errorf("%s does not look the user up:\n%s", name, strings.Join(plan, "\n"))
+			}
+			if index := byFilter[name]; !strings.Contains(strings.Join(plan, "\n"), index) {
+				t.Errorf("%s does not seek %s:\n%s", name, index, strings.Join(plan, "\n"))
 			}
 			for _, step := range plan {
 				if whole[e.driver].MatchString(step) {

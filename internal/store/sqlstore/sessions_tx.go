@@ -16,7 +16,12 @@ import (
 // UpdateSessions implements store.Sessions. What it says of a COMMIT whose answer was
 // lost is what Update says.
 func (s *Store) UpdateSessions(ctx context.Context, tenant string, fn func(store.SessionTx) error) error {
-	return s.inTransaction(ctx, "begin a change of sessions", func(tx transaction) (bool, error) {
+	return s.updateUnrevised(ctx, tenant, "begin a change of sessions", func(w *sessionWriter) error { return fn(w) })
+}
+
+// updateUnrevised runs fn in a transaction that has no revision.
+func (s *Store) updateUnrevised(ctx context.Context, tenant, begin string, fn func(*sessionWriter) error) error {
+	return s.inTransaction(ctx, begin, func(tx transaction) (bool, error) {
 		tx, err := s.vault.hold(ctx, tx, tenant)
 		if err != nil {
 			return false, err
@@ -50,7 +55,7 @@ func (s *Store) inTransaction(ctx context.Context, begin string, fn func(transac
 	})
 }
 
-// sessionWriter implements store.SessionTx. It has the writer's way with failures and
+// sessionWriter implements store.SessionTx and store.TokenTx. It has the writer's way with failures and
 // events, and no revision.
 type sessionWriter struct {
 	writer

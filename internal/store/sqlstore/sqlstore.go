@@ -10,6 +10,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
@@ -45,6 +46,8 @@ type Store struct {
 	rotationDue bool
 	// grace is how long EnableEncryption waits for processes without secrets.
 	grace time.Duration
+	// decisions counts those that were given an id.
+	decisions atomic.Uint32
 }
 
 var _ store.Store = (*Store)(nil)

@@ -171,3 +171,9 @@ func (r viewing) AuditEvents(ctx context.Context, filter audit.Filter, before st
 		return reader.AuditEvents(ctx, filter, before, limit)
 	})
 }
+
+func (r viewing) LoggedDecisions(ctx context.Context, filter authz.DecisionFilter, before string, limit int) ([]authz.LoggedDecision, error) {
+	return read(ctx, r, func(reader store.Reader) ([]authz.LoggedDecision, error) {
+		return reader.LoggedDecisions(ctx, filter, before, limit)
+	})
+}

@@ -1,0 +1,62 @@
+-- SQLite keeps no statistics, and goes through all decisions of a tenant unless it is told the
+-- index. PostgreSQL finds it.
+
+-- name: DecisionsOfUser :many
+SELECT * FROM decisions INDEXED BY decisions_by_user
+WHERE tenant = @tenant
+  AND subject = @subject
+  AND (CAST(@permission AS text) = '' OR permission = @permission)
+  AND (CAST(@resource_type AS text) = '' OR (resource_type = @resource_type AND resource_id = @resource_id))
+  AND (CAST(@allowed AS bigint) < 0 OR allowed = @allowed)
+  AND (CAST(@request_id AS text) = '' OR request_id = @request_id)
+  AND id >= @since AND id < @before
+ORDER BY id DESC
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: DecisionsOfPermission :many
+SELECT * FROM decisions INDEXED BY decisions_by_permission
+WHERE tenant = @tenant
+  AND (CAST(@subject AS text) = '' OR subject = @subject)
+  AND permission = @permission
+  AND (CAST(@resource_type AS text) = '' OR (resource_type = @resource_type AND resource_id = @resource_id))
+  AND (CAST(@allowed AS bigint) < 0 OR allowed = @allowed)
+  AND (CAST(@request_id AS text) = '' OR request_id = @request_id)
+  AND id >= @since AND id < @before
+ORDER BY id DESC
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: DecisionsOnResource :many
+SELECT * FROM decisions INDEXED BY decisions_by_resource
+WHERE tenant = @tenant
+  AND (CAST(@subject AS text) = '' OR subject = @subject)
+  AND (CAST(@permission AS text) = '' OR permission = @permission)
+  AND resource_type = @resource_type AND resource_id = @resource_id
+  AND (CAST(@allowed AS bigint) < 0 OR allowed = @allowed)
+  AND (CAST(@request_id AS text) = '' OR request_id = @request_id)
+  AND id >= @since AND id < @before
+ORDER BY id DESC
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: DecisionsByAnswer :many
+SELECT * FROM decisions INDEXED BY decisions_by_answer
+WHERE tenant = @tenant
+  AND (CAST(@subject AS text) = '' OR subject = @subject)
+  AND (CAST(@permission AS text) = '' OR permission = @permission)
+  AND (CAST(@resource_type AS text) = '' OR (resource_type = @resource_type AND resource_id = @resource_id))
+  AND allowed = @allowed
+  AND (CAST(@request_id AS text) = '' OR request_id = @request_id)
+  AND id >= @since AND id < @before
+ORDER BY id DESC
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: DecisionsOfRequest :many
+SELECT * FROM decisions INDEXED BY decisions_by_request
+WHERE tenant = @tenant
+  AND (CAST(@subject AS text) = '' OR subject = @subject)
+  AND (CAST(@permission AS text) = '' OR permission = @permission)
+  AND (CAST(@resource_type AS text) = '' OR (resource_type = @resource_type AND resource_id = @resource_id))
+  AND (CAST(@allowed AS bigint) < 0 OR allowed = @allowed)
+  AND request_id = @request_id
+  AND id >= @since AND id < @before
+ORDER BY id DESC
+LIMIT CAST(@max_rows AS bigint);
