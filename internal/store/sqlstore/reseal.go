@@ -89,8 +89,9 @@ func (s *Store) exclusively(ctx context.Context, fn func(postgres.Querier) error
 	})
 }
 
-// lockTimeout is how long a table's lock is waited for at once.
-const lockTimeout = "500ms"
+// lockTimeout is how long a table's lock is waited for at once. PostgreSQL has an
+// autovacuum give way after a second (deadlock_timeout).
+const lockTimeout = "2s"
 
 // createTenants makes the rows of tenants that something was written of without one.
 func (r *resealing) createTenants(ctx context.Context) error {

@@ -107,14 +107,14 @@ func plantEverything(t *testing.T, s store.Store, tenant string) {
 	}
 	_, err := s.Update(ctx, tenant, func(tx store.Tx) error {
 		for _, user := range []string{"ann", "bob"} {
-			check(tx.SetUser(ctx, authz.User{Name: user, Properties: map[string]any{"of": user}}))
+			check(tx.SetUser(ctx, authz.User{Name: user, Properties: map[string]any{"of": "the planted " + user}}))
 			check(tx.SetGrant(ctx, "editor", authz.Grant{Permission: "edit:" + user, Condition: "context.a == '" + user + "'"}))
-			check(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "post", ID: user}, Owner: user, Properties: map[string]any{"by": user}}))
-			check(tx.SetTool(ctx, authz.Tool{Name: "tool-" + user, Description: "of " + user, Permissions: []authz.DefinedPermission{{Name: "use:" + user, Description: "by " + user}}}))
+			check(tx.SetNode(ctx, store.NodeRecord{Node: authz.Node{Type: "post", ID: user}, Owner: user, Properties: map[string]any{"by": "the planted " + user}}))
+			check(tx.SetTool(ctx, authz.Tool{Name: "tool-" + user, Description: "the planted tool", Permissions: []authz.DefinedPermission{{Name: "use:" + user, Description: "by " + user}}}))
 			if err := tx.AppendChange(ctx, store.KindUser, user); err != nil {
 				return err
 			}
-			if err := tx.AppendEvent(ctx, audit.Event{Action: "A", User: user, Resource: "user/" + user, Details: map[string]any{"a": user}, IP: "192.0.2.1"}); err != nil {
+			if err := tx.AppendEvent(ctx, audit.Event{Action: "A", User: user, Resource: "user/" + user, Details: map[string]any{"a": "the planted " + user}, IP: "192.0.2.1"}); err != nil {
 				return err
 			}
 			if _, err := tx.EndUserSessions(ctx, user, time.Unix(1, 0), authz.EndRevoked); err != nil {
@@ -134,7 +134,7 @@ func plantEverything(t *testing.T, s store.Store, tenant string) {
 			at := time.Unix(1_900_000_000, 0).UTC()
 			return tx.CreateSession(ctx, session.Row{
 				ID: "session-" + user, User: user, Epoch: 1, Generation: 1, CreatedAt: at, RotatedAt: at,
-				IdleExpiresAt: at.Add(time.Hour), ExpiresAt: at.Add(time.Hour), IP: "192.0.2.1", UserAgent: "of " + user, Binding: authz.BindingOff,
+				IdleExpiresAt: at.Add(time.Hour), ExpiresAt: at.Add(time.Hour), IP: "192.0.2.1", UserAgent: "the planted browser", Binding: authz.BindingOff,
 			})
 		})
 		if err != nil {
@@ -142,7 +142,7 @@ func plantEverything(t *testing.T, s store.Store, tenant string) {
 		}
 	}
 	for number := range int64(2) {
-		_, err := s.CreateSigningKey(ctx, store.SigningKey{Use: "test", Number: number + 1, ID: fmt.Sprint("key", number), Algorithm: "HS256", Material: fmt.Sprint("material", number)})
+		_, err := s.CreateSigningKey(ctx, store.SigningKey{Use: "test", Number: number + 1, ID: fmt.Sprint("key", number), Algorithm: "HS256", Material: fmt.Sprint("the planted material", number)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,9 +1,12 @@
 package sqlstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -211,4 +214,43 @@ func hasCode(t *testing.T, what string, err error, want fault.Code) {
 	if fault.CodeOf(err) != want {
 		t.Errorf("%s: got %v, want %s", what, err, want)
 	}
+}
+
+// TestFileHoldsNothingPlain looks for names in the files of a database that was sealed
+// while it was open.
+func TestFileHoldsNothingPlain(t *testing.T) {
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	url := filepath.Join(dir, "gatehouse.sqlite3")
+	plain := open(t, sqlstore.Config{URL: url})
+	plantEverything(t, plain, "tenant")
+	if held := filesHold(t, dir, "the planted"); !held {
+		t.Fatal("the plain files do not hold what is looked for")
+	}
+	if _, err := openUnfit(t, url, sealedWith(firstSecret)).EnableEncryption(ctx, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, planted := range []string{"the planted", firstSecret} {
+		if filesHold(t, dir, planted) {
+			t.Errorf("the sealed files hold %q", planted)
+		}
+	}
+}
+
+func filesHold(t *testing.T, dir, text string) bool {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("got files %v, %v", paths, err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }
