@@ -86,6 +86,8 @@ type encryptionEnableCommand struct{}
 func (encryptionEnableCommand) Help() string {
 	return `First give every server the secret in AUTH_ENCRYPTION_KEY, with AUTH_ENABLE_ENCRYPTION=false: one without it stops answering. When the command has ended, set AUTH_ENABLE_ENCRYPTION=true everywhere.
 
+What was written before stays readable where the database keeps what was replaced or deleted: in backups, in PostgreSQL until VACUUM FULL, and in an SQLite file, for what had been deleted before, until VACUUM.
+
 Example:
 
     AUTH_ENCRYPTION_KEY=... gatehouse encryption enable` + exitCodes

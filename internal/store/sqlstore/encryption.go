@@ -334,7 +334,10 @@ func (s *Store) reseal(ctx context.Context, target string, progress Progress) (c
 		done += rows
 		progress(done, max(done, total))
 	}
-	return true, run.run(ctx, fromPlain)
+	if err := run.run(ctx, fromPlain); err != nil {
+		return true, err
+	}
+	return true, s.db.forget(ctx)
 }
 
 // unsealedRows counts the rows that are not sealed with a key.

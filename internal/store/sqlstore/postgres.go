@@ -108,6 +108,9 @@ func (db *postgresDB) begin(ctx context.Context) (transaction, error) {
 
 func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
+// forget does nothing: only VACUUM FULL would, which keeps everybody waiting.
+func (db *postgresDB) forget(context.Context) error { return nil }
+
 func (db *postgresDB) announce() { db.notifier.committed() }
 
 func (db *postgresDB) close() error {

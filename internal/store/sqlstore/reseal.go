@@ -89,8 +89,9 @@ func (s *Store) exclusively(ctx context.Context, fn func(postgres.Querier) error
 	})
 }
 
-// lockTimeout is how long a table's lock is waited for at once.
-const lockTimeout = "500ms"
+// lockTimeout is how long a table's lock is waited for at once. PostgreSQL has an
+// autovacuum give way after a second (deadlock_timeout).
+const lockTimeout = "2s"
 
 // createTenants makes the rows of tenants that something was written of without one.
 func (r *resealing) createTenants(ctx context.Context) error {
@@ -218,8 +219,8 @@ func (r *resealing) turnTenant(ctx context.Context, tx transaction, tenant strin
 	}), doing)
 }
 
-// reseal implements resealable. A row that was changed since it was read has the target's
-// key by now, or is found by the next round.
+// reseal implements resealable. A row that was changed since it was read is left: it has
+// the target's key by now, or is found by the next round.
 func (t rows[R]) reseal(ctx context.Context, r *resealing, tenant string) (written int64, err error) {
 	for after := t.start; ; {
 		stored, err := t.behind(ctx, r.store.db.queries(), tenant, after)
@@ -231,19 +232,18 @@ func (t rows[R]) reseal(ctx context.Context, r *resealing, tenant string) (writt
 		if len(stored) == 0 {
 			continue
 		}
-		var found int64
 		err = r.inTurn(ctx, func(tx transaction, _ sealing) error {
 			q, err := r.hold(ctx, tx, tenant, t.policy)
-			if err == nil {
-				found, err = t.replace(ctx, q, stored)
+			if err != nil {
+				return err
 			}
-			return err
+			return t.replace(ctx, tx, q, stored)
 		})
 		if err != nil {
 			return written, err
 		}
-		written += found
-		r.written(found)
+		written += int64(len(stored))
+		r.written(int64(len(stored)))
 	}
 }
 
@@ -267,23 +267,27 @@ func (r *resealing) hold(ctx context.Context, tx transaction, tenant string, pol
 	return r.store.vault.sealed(ctx, tx, tenant, sealingOf(row.SealedWith, row.SealedAlso))
 }
 
-// replace seals stored rows anew, and returns how many were what they had been read as.
-func (t rows[R]) replace(ctx context.Context, q *sealed, stored []R) (written int64, err error) {
-	for _, before := range stored {
+// replace seals stored rows anew, in one round trip.
+func (t rows[R]) replace(ctx context.Context, tx transaction, q *sealed, stored []R) error {
+	anew := make([]R, len(stored))
+	for i, before := range stored {
 		row, err := t.opened(q, before)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		if row, err = t.sealed(q, row); err != nil {
-			return 0, err
+		if anew[i], err = t.sealed(q, row); err != nil {
+			return err
 		}
-		n, err := t.write(ctx, q.Querier, before, row)
-		if err != nil {
-			return 0, classify(ctx, err, "seal rows anew")
-		}
-		written += n
 	}
-	return written, nil
+	err := tx.pipeline(ctx, func(pipeline postgres.Querier) error {
+		for i, row := range anew {
+			if _, err := t.write(ctx, pipeline, stored[i], row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return classify(ctx, err, "seal rows anew")
 }
 
 // done reports whether a row with a seal needs none.

@@ -26,7 +26,8 @@ type rows[R any] struct {
 	seal   func(R) string
 	opened func(*sealed, R) (R, error)
 	sealed func(*sealed, R) (R, error)
-	// write replaces a row, unless it is no more what it was.
+	// write replaces a row, unless it is no more what it was. In a pipeline its count means
+	// nothing.
 	write func(ctx context.Context, q postgres.Querier, stored, row R) (int64, error)
 }
 

@@ -1,14 +1,19 @@
 package sqlstore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 
+	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/seal"
+	"github.com/gatehouse/gatehouse/internal/session"
 	"github.com/gatehouse/gatehouse/internal/store"
 	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 	"github.com/gatehouse/gatehouse/internal/store/storetest"
@@ -161,4 +166,91 @@ func TestFit(t *testing.T) {
 			t.Errorf("got %+v, %v, want one key that seals", status, err)
 		}
 	})
+}
+
+// TestProcessWithoutSecrets has one read and write while the database is sealed: it is
+// refused before anything is, and never reads a sealed value.
+func TestProcessWithoutSecrets(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		ctx, url := t.Context(), e.newURL(t)
+		plain := open(t, sqlstore.Config{URL: url, AutoMigrate: true})
+		if err := plantPeople(ctx, plain, "tenant"); err != nil {
+			t.Fatal(err)
+		}
+		operator := open(t, sqlstore.Config{URL: url, Encryption: sqlstore.Encryption{Unfit: true, Secret: firstSecret, Iterations: seal.MinIterations}})
+		sealed := make(chan error, 1)
+		go func() {
+			_, err := operator.EnableEncryption(ctx, func(int64, int64) {})
+			sealed <- err
+		}()
+		for {
+			holdings, err := storetest.Reader(plain, "tenant").Holdings(ctx, "ann")
+			if err != nil {
+				hasCode(t, "read", err, fault.CodeUnavailable)
+				break
+			}
+			if len(holdings) != 1 {
+				t.Fatalf("got %+v, want what ann holds", holdings)
+			}
+		}
+		if err := <-sealed; err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := plain.Session(ctx, "tenant", "session")
+		hasCode(t, "a session", err, fault.CodeUnavailable)
+		_, err = plain.RotateSession(ctx, "tenant", 1, session.Row{ID: "session"})
+		hasCode(t, "a rotation", err, fault.CodeUnavailable)
+		hasCode(t, "sessions", plain.UpdateSessions(ctx, "tenant", func(store.SessionTx) error { return nil }), fault.CodeUnavailable)
+		hasCode(t, "an event", plain.AppendEvent(ctx, "tenant", audit.Event{Action: "A"}), fault.CodeUnavailable)
+		_, err = plain.Update(ctx, "tenant", func(store.Tx) error { return nil })
+		hasCode(t, "an update", err, fault.CodeUnavailable)
+		_, err = plain.SigningKeys(ctx, "session")
+		hasCode(t, "signing keys", err, fault.CodeUnavailable)
+	})
+}
+
+func hasCode(t *testing.T, what string, err error, want fault.Code) {
+	t.Helper()
+	if fault.CodeOf(err) != want {
+		t.Errorf("%s: got %v, want %s", what, err, want)
+	}
+}
+
+// TestFileHoldsNothingPlain looks for names in the files of a database that was sealed
+// while it was open.
+func TestFileHoldsNothingPlain(t *testing.T) {
+	t.Parallel()
+	ctx, dir := t.Context(), t.TempDir()
+	url := filepath.Join(dir, "gatehouse.sqlite3")
+	plain := open(t, sqlstore.Config{URL: url})
+	plantEverything(t, plain, "tenant")
+	if held := filesHold(t, dir, "the planted"); !held {
+		t.Fatal("the plain files do not hold what is looked for")
+	}
+	if _, err := openUnfit(t, url, sealedWith(firstSecret)).EnableEncryption(ctx, func(int64, int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	for _, planted := range []string{"the planted", firstSecret} {
+		if filesHold(t, dir, planted) {
+			t.Errorf("the sealed files hold %q", planted)
+		}
+	}
+}
+
+func filesHold(t *testing.T, dir, text string) bool {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("got files %v, %v", paths, err)
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(content, []byte(text)) {
+			return true
+		}
+	}
+	return false
 }

@@ -30,13 +30,19 @@ type sqliteDB struct {
 
 var _ database = (*sqliteDB)(nil)
 
-func openSQLite(ctx context.Context, path string) (*sqliteDB, error) {
+// openSQLite opens a file. Where it is to erase, nothing is left in the file of what this
+// process replaces or deletes.
+func openSQLite(ctx context.Context, path string, erase bool) (*sqliteDB, error) {
 	path, err := createFile(path)
 	if err != nil {
 		return nil, err
 	}
 	db := &sqliteDB{}
-	if db.writer, err = openSQLitePool(writerDSN(path), 1); err != nil {
+	var erasing []string
+	if erase {
+		erasing = []string{"secure_delete(1)"}
+	}
+	if db.writer, err = openSQLitePool(writerDSN(path, erasing...), 1); err != nil {
 		return nil, err
 	}
 	if _, _, err := migrateSQLite(ctx, db.writer); err != nil {
@@ -85,11 +91,9 @@ func openSQLitePool(dsn string, connections int) (*sql.DB, error) {
 // writerDSN and readerDSN carry the pragmas, so that every connection of a pool
 // has them. The driver sets busy_timeout first: the switch to WAL may wait for
 // another process.
-func writerDSN(path string) string {
-	return sqliteDSN(path, url.Values{
-		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "synchronous(FULL)"},
-	})
+func writerDSN(path string, more ...string) string {
+	pragmas := append([]string{"busy_timeout(5000)", "journal_mode(WAL)", "foreign_keys(1)", "synchronous(FULL)"}, more...)
+	return sqliteDSN(path, url.Values{"_txlock": {"immediate"}, "_pragma": pragmas})
 }
 
 func readerDSN(path string) string {
@@ -132,6 +136,13 @@ func (db *sqliteDB) ping(ctx context.Context) error {
 	// A ping of the driver does not touch the file, and this does.
 	var one int
 	return db.readers.QueryRowContext(ctx, "SELECT 1 FROM sqlite_master LIMIT 1").Scan(&one)
+}
+
+// forget empties the write-ahead log. The file has nothing to forget: see openSQLite.
+func (db *sqliteDB) forget(ctx context.Context) error {
+	// It does what it can where others are reading, and says so in its result.
+	_, err := db.writer.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	return classify(ctx, err, "empty the write-ahead log")
 }
 
 // announce does nothing, for watch hears nothing.

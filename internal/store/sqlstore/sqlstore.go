@@ -65,6 +65,9 @@ type database interface {
 	ping(ctx context.Context) error
 	// watch is Store.Watch.
 	watch(ctx context.Context, changed func()) error
+	// forget removes what files hold of values that were replaced, as far as that can be
+	// done while others use them.
+	forget(ctx context.Context) error
 	// announce has the watchers of other processes called, if they are not anyhow.
 	announce()
 	close() error
@@ -93,7 +96,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission}
 	if target.dialect == dialectSQLite {
-		s.db, err = openSQLite(ctx, target.location)
+		s.db, err = openSQLite(ctx, target.location, config.Encryption.Unfit)
 	} else {
 		s.db, err = openPostgres(ctx, target.location, config.AutoMigrate)
 	}

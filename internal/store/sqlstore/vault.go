@@ -21,7 +21,7 @@ type Encryption struct {
 	// Enabled says that the database is to be sealed. An empty one is sealed by Open.
 	Enabled bool
 	// Unfit has Open take a database that is not sealed as Enabled says, for what makes
-	// it fit.
+	// it fit. An SQLite file holds nothing then of what is replaced.
 	Unfit bool
 	// Secret is the secret of the key that seals, Previous are those of others that only
 	// open.
