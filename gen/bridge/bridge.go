@@ -47,6 +47,33 @@ func (q SQLite) AllRoles(ctx context.Context, arg postgres.AllRolesParams) ([]st
 	return q.Queries.AllRoles(ctx, sqlite.AllRolesParams(arg))
 }
 
+func (q SQLite) AuditCheckpoint(ctx context.Context, arg postgres.AuditCheckpointParams) (postgres.AuditCheckpointRow, error) {
+	row, err := q.Queries.AuditCheckpoint(ctx, sqlite.AuditCheckpointParams(arg))
+	return postgres.AuditCheckpointRow(row), err
+}
+
+func (q SQLite) AuditCheckpoints(ctx context.Context, arg postgres.AuditCheckpointsParams) ([]postgres.AuditCheckpointsRow, error) {
+	rows, err := q.Queries.AuditCheckpoints(ctx, sqlite.AuditCheckpointsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditCheckpointsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditCheckpointsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEvent(ctx context.Context, arg postgres.AuditEventParams) (postgres.AuditEvent, error) {
+	row, err := q.Queries.AuditEvent(ctx, sqlite.AuditEventParams(arg))
+	return postgres.AuditEvent(row), err
+}
+
+func (q SQLite) AuditEventAt(ctx context.Context, arg postgres.AuditEventAtParams) (postgres.AuditEvent, error) {
+	row, err := q.Queries.AuditEventAt(ctx, sqlite.AuditEventAtParams(arg))
+	return postgres.AuditEvent(row), err
+}
+
 func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
 	rows, err := q.Queries.AuditEvents(ctx, sqlite.AuditEventsParams(arg))
 	if err != nil {
@@ -57,6 +84,75 @@ func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams)
 		items[i] = postgres.AuditEvent(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) AuditEventsOfAction(ctx context.Context, arg postgres.AuditEventsOfActionParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfAction(ctx, sqlite.AuditEventsOfActionParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfRequest(ctx context.Context, arg postgres.AuditEventsOfRequestParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfRequest(ctx, sqlite.AuditEventsOfRequestParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfResource(ctx context.Context, arg postgres.AuditEventsOfResourceParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfResource(ctx, sqlite.AuditEventsOfResourceParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfSubject(ctx context.Context, arg postgres.AuditEventsOfSubjectParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfSubject(ctx, sqlite.AuditEventsOfSubjectParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsRefused(ctx context.Context, arg postgres.AuditEventsRefusedParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsRefused(ctx, sqlite.AuditEventsRefusedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditHead(ctx context.Context, arg postgres.AuditHeadParams) (postgres.AuditHead, error) {
+	row, err := q.Queries.AuditHead(ctx, sqlite.AuditHeadParams(arg))
+	return postgres.AuditHead(row), err
+}
+
+func (q SQLite) AuditTile(ctx context.Context, arg postgres.AuditTileParams) ([]byte, error) {
+	return q.Queries.AuditTile(ctx, sqlite.AuditTileParams(arg))
 }
 
 func (q SQLite) Catalogue(ctx context.Context, arg postgres.CatalogueParams) ([]postgres.CatalogueRow, error) {
@@ -117,6 +213,10 @@ func (q SQLite) CountReplay(ctx context.Context, arg postgres.CountReplayParams)
 	return q.Queries.CountReplay(ctx, sqlite.CountReplayParams(arg))
 }
 
+func (q SQLite) CreateAuditCheckpoint(ctx context.Context, arg postgres.CreateAuditCheckpointParams) error {
+	return q.Queries.CreateAuditCheckpoint(ctx, sqlite.CreateAuditCheckpointParams(arg))
+}
+
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
 	return q.Queries.CreateAuditEvent(ctx, sqlite.CreateAuditEventParams(arg))
 }
@@ -131,6 +231,10 @@ func (q SQLite) CreateClientKey(ctx context.Context, arg postgres.CreateClientKe
 
 func (q SQLite) CreateGroup(ctx context.Context, arg postgres.CreateGroupParams) (int64, error) {
 	return q.Queries.CreateGroup(ctx, sqlite.CreateGroupParams(arg))
+}
+
+func (q SQLite) CreateLease(ctx context.Context, arg postgres.CreateLeaseParams) (int64, error) {
+	return q.Queries.CreateLease(ctx, sqlite.CreateLeaseParams(arg))
 }
 
 func (q SQLite) CreateMembership(ctx context.Context, arg postgres.CreateMembershipParams) (int64, error) {
@@ -159,6 +263,14 @@ func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
 
 func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
 	return q.Queries.DefiningTool(ctx, sqlite.DefiningToolParams(arg))
+}
+
+func (q SQLite) DeleteAuditCheckpoint(ctx context.Context, arg postgres.DeleteAuditCheckpointParams) error {
+	return q.Queries.DeleteAuditCheckpoint(ctx, sqlite.DeleteAuditCheckpointParams(arg))
+}
+
+func (q SQLite) DeleteAuditEvents(ctx context.Context, arg postgres.DeleteAuditEventsParams) (int64, error) {
+	return q.Queries.DeleteAuditEvents(ctx, sqlite.DeleteAuditEventsParams(arg))
 }
 
 func (q SQLite) DeleteChildrenOfRole(ctx context.Context, arg postgres.DeleteChildrenOfRoleParams) (int64, error) {
@@ -253,6 +365,10 @@ func (q SQLite) DueSessions(ctx context.Context, arg postgres.DueSessionsParams)
 	return items, nil
 }
 
+func (q SQLite) EndLease(ctx context.Context, arg postgres.EndLeaseParams) (int64, error) {
+	return q.Queries.EndLease(ctx, sqlite.EndLeaseParams(arg))
+}
+
 func (q SQLite) EndOldestSessions(ctx context.Context, arg postgres.EndOldestSessionsParams) ([]postgres.Session, error) {
 	rows, err := q.Queries.EndOldestSessions(ctx, sqlite.EndOldestSessionsParams(arg))
 	if err != nil {
@@ -279,6 +395,10 @@ func (q SQLite) EndSessionsOfUser(ctx context.Context, arg postgres.EndSessionsO
 		items[i] = postgres.Session(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) FirstAuditPlace(ctx context.Context, arg postgres.FirstAuditPlaceParams) (int64, error) {
+	return q.Queries.FirstAuditPlace(ctx, sqlite.FirstAuditPlaceParams(arg))
 }
 
 func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
@@ -391,6 +511,11 @@ func (q SQLite) LiveSessionsOfUser(ctx context.Context, arg postgres.LiveSession
 	return items, nil
 }
 
+func (q SQLite) LockAuditHead(ctx context.Context, arg postgres.LockAuditHeadParams) (postgres.AuditHead, error) {
+	row, err := q.Queries.LockAuditHead(ctx, sqlite.LockAuditHeadParams(arg))
+	return postgres.AuditHead(row), err
+}
+
 func (q SQLite) LockSessionUser(ctx context.Context, arg postgres.LockSessionUserParams) (int64, error) {
 	return q.Queries.LockSessionUser(ctx, sqlite.LockSessionUserParams(arg))
 }
@@ -426,6 +551,11 @@ func (q SQLite) Memberships(ctx context.Context, arg postgres.MembershipsParams)
 
 func (q SQLite) MoveSession(ctx context.Context, arg postgres.MoveSessionParams) (int64, error) {
 	return q.Queries.MoveSession(ctx, sqlite.MoveSessionParams(arg))
+}
+
+func (q SQLite) NextAuditTenant(ctx context.Context, arg postgres.NextAuditTenantParams) (postgres.NextAuditTenantRow, error) {
+	row, err := q.Queries.NextAuditTenant(ctx, sqlite.NextAuditTenantParams(arg))
+	return postgres.NextAuditTenantRow(row), err
 }
 
 func (q SQLite) Node(ctx context.Context, arg postgres.NodeParams) (postgres.Node, error) {
@@ -491,6 +621,26 @@ func (q SQLite) NodesUnder(ctx context.Context, arg postgres.NodesUnderParams) (
 
 func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams) ([]string, error) {
 	return q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
+}
+
+func (q SQLite) OldestAuditPlace(ctx context.Context, arg postgres.OldestAuditPlaceParams) (int64, error) {
+	return q.Queries.OldestAuditPlace(ctx, sqlite.OldestAuditPlaceParams(arg))
+}
+
+func (q SQLite) PendingAuditEvents(ctx context.Context, arg postgres.PendingAuditEventsParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.PendingAuditEvents(ctx, sqlite.PendingAuditEventsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) PendingAuditTenant(ctx context.Context, arg postgres.PendingAuditTenantParams) (string, error) {
+	return q.Queries.PendingAuditTenant(ctx, sqlite.PendingAuditTenantParams(arg))
 }
 
 func (q SQLite) PostponeSweep(ctx context.Context, arg postgres.PostponeSweepParams) error {
@@ -573,6 +723,22 @@ func (q SQLite) RotateSession(ctx context.Context, arg postgres.RotateSessionPar
 	return q.Queries.RotateSession(ctx, sqlite.RotateSessionParams(arg))
 }
 
+func (q SQLite) SequenceAuditEvent(ctx context.Context, arg postgres.SequenceAuditEventParams) error {
+	return q.Queries.SequenceAuditEvent(ctx, sqlite.SequenceAuditEventParams(arg))
+}
+
+func (q SQLite) SequencedAuditEvents(ctx context.Context, arg postgres.SequencedAuditEventsParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.SequencedAuditEvents(ctx, sqlite.SequencedAuditEventsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgres.SessionRow, error) {
 	row, err := q.Queries.Session(ctx, sqlite.SessionParams(arg))
 	return postgres.SessionRow(row), err
@@ -600,6 +766,26 @@ func (q SQLite) SessionsOfUser(ctx context.Context, arg postgres.SessionsOfUserP
 		items[i] = postgres.Session(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) SetAuditCheckpointed(ctx context.Context, arg postgres.SetAuditCheckpointedParams) error {
+	return q.Queries.SetAuditCheckpointed(ctx, sqlite.SetAuditCheckpointedParams(arg))
+}
+
+func (q SQLite) SetAuditFiled(ctx context.Context, arg postgres.SetAuditFiledParams) error {
+	return q.Queries.SetAuditFiled(ctx, sqlite.SetAuditFiledParams(arg))
+}
+
+func (q SQLite) SetAuditPruned(ctx context.Context, arg postgres.SetAuditPrunedParams) error {
+	return q.Queries.SetAuditPruned(ctx, sqlite.SetAuditPrunedParams(arg))
+}
+
+func (q SQLite) SetAuditSize(ctx context.Context, arg postgres.SetAuditSizeParams) error {
+	return q.Queries.SetAuditSize(ctx, sqlite.SetAuditSizeParams(arg))
+}
+
+func (q SQLite) SetAuditTile(ctx context.Context, arg postgres.SetAuditTileParams) error {
+	return q.Queries.SetAuditTile(ctx, sqlite.SetAuditTileParams(arg))
 }
 
 func (q SQLite) SetClientKeyExpiry(ctx context.Context, arg postgres.SetClientKeyExpiryParams) (int64, error) {
@@ -675,6 +861,10 @@ func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsPar
 	return items, nil
 }
 
+func (q SQLite) TakeLease(ctx context.Context, arg postgres.TakeLeaseParams) (int64, error) {
+	return q.Queries.TakeLease(ctx, sqlite.TakeLeaseParams(arg))
+}
+
 func (q SQLite) Tool(ctx context.Context, arg postgres.ToolParams) ([]postgres.ToolRow, error) {
 	rows, err := q.Queries.Tool(ctx, sqlite.ToolParams(arg))
 	if err != nil {
@@ -697,6 +887,22 @@ func (q SQLite) Tools(ctx context.Context, arg postgres.ToolsParams) ([]postgres
 		items[i] = postgres.ToolsRow(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) UnfiledAuditCheckpoints(ctx context.Context, arg postgres.UnfiledAuditCheckpointsParams) ([]postgres.AuditCheckpoint, error) {
+	rows, err := q.Queries.UnfiledAuditCheckpoints(ctx, sqlite.UnfiledAuditCheckpointsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditCheckpoint, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditCheckpoint(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) UnsignedAuditTenant(ctx context.Context, arg postgres.UnsignedAuditTenantParams) (string, error) {
+	return q.Queries.UnsignedAuditTenant(ctx, sqlite.UnsignedAuditTenantParams(arg))
 }
 
 func (q SQLite) User(ctx context.Context, arg postgres.UserParams) (postgres.UserRow, error) {

@@ -13,8 +13,23 @@ type Querier interface {
 	AllGrants(ctx context.Context, arg AllGrantsParams) ([]AllGrantsRow, error)
 	AllRoleParents(ctx context.Context, arg AllRoleParentsParams) ([]AllRoleParentsRow, error)
 	AllRoles(ctx context.Context, arg AllRolesParams) ([]string, error)
-	// Newest first. An empty filter matches everything.
+	// The newest.
+	AuditCheckpoint(ctx context.Context, arg AuditCheckpointParams) (AuditCheckpointRow, error)
+	AuditCheckpoints(ctx context.Context, arg AuditCheckpointsParams) ([]AuditCheckpointsRow, error)
+	AuditEvent(ctx context.Context, arg AuditEventParams) (AuditEvent, error)
+	AuditEventAt(ctx context.Context, arg AuditEventAtParams) (AuditEvent, error)
+	// SQLite has to be told which index to use: it would rather read a tenant's events in the order of
+	// their ids. PostgreSQL knows how many there are.
+	// Newest first. An empty filter matches everything. Those below are the same for one
+	// filter that is not empty, and so can use its index.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
+	AuditEventsOfAction(ctx context.Context, arg AuditEventsOfActionParams) ([]AuditEvent, error)
+	AuditEventsOfRequest(ctx context.Context, arg AuditEventsOfRequestParams) ([]AuditEvent, error)
+	AuditEventsOfResource(ctx context.Context, arg AuditEventsOfResourceParams) ([]AuditEvent, error)
+	AuditEventsOfSubject(ctx context.Context, arg AuditEventsOfSubjectParams) ([]AuditEvent, error)
+	AuditEventsRefused(ctx context.Context, arg AuditEventsRefusedParams) ([]AuditEvent, error)
+	AuditHead(ctx context.Context, arg AuditHeadParams) (AuditHead, error)
+	AuditTile(ctx context.Context, arg AuditTileParams) ([]byte, error)
 	// One row for each role that is granted a permission, and one without where there
 	// is none; max_rows counts permissions.
 	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
@@ -27,10 +42,12 @@ type Querier interface {
 	ConfirmSession(ctx context.Context, arg ConfirmSessionParams) (int64, error)
 	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
 	CountReplay(ctx context.Context, arg CountReplayParams) (int64, error)
+	CreateAuditCheckpoint(ctx context.Context, arg CreateAuditCheckpointParams) error
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
 	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
+	CreateLease(ctx context.Context, arg CreateLeaseParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
 	CreateRoleParent(ctx context.Context, arg CreateRoleParentParams) (int64, error)
@@ -42,6 +59,8 @@ type Querier interface {
 	CreateSigningKey(ctx context.Context, arg CreateSigningKeyParams) (int64, error)
 	DatabaseTime(ctx context.Context) (int64, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
+	DeleteAuditCheckpoint(ctx context.Context, arg DeleteAuditCheckpointParams) error
+	DeleteAuditEvents(ctx context.Context, arg DeleteAuditEventsParams) (int64, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
 	DeleteGrantsOfRole(ctx context.Context, arg DeleteGrantsOfRoleParams) (int64, error)
@@ -66,9 +85,12 @@ type Querier interface {
 	DisownNodes(ctx context.Context, arg DisownNodesParams) (int64, error)
 	// Some of them have been rotated since, and so have not expired.
 	DueSessions(ctx context.Context, arg DueSessionsParams) ([]Session, error)
+	EndLease(ctx context.Context, arg EndLeaseParams) (int64, error)
 	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
 	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
+	// The first place from which on there is an event at or after a time; -1 for none.
+	FirstAuditPlace(ctx context.Context, arg FirstAuditPlaceParams) (int64, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
 	Group(ctx context.Context, arg GroupParams) (GroupRow, error)
@@ -98,6 +120,8 @@ type Querier interface {
 	KnownUsers(ctx context.Context, arg KnownUsersParams) ([]string, error)
 	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
 	LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUserParams) ([]Session, error)
+	// Locks the tenant's head until the transaction ends; makes it where there is none.
+	LockAuditHead(ctx context.Context, arg LockAuditHeadParams) (AuditHead, error)
 	// Locks the user's row until the transaction ends. What decides about the user is read
 	// by another statement: this one may have waited, and sees what was there before.
 	LockSessionUser(ctx context.Context, arg LockSessionUserParams) (int64, error)
@@ -112,6 +136,8 @@ type Querier interface {
 	// Users come before groups, and each kind has a keyset of its own.
 	Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error)
 	MoveSession(ctx context.Context, arg MoveSessionParams) (int64, error)
+	// The next tenant in each table that has one: of what was tampered with, any may be empty.
+	NextAuditTenant(ctx context.Context, arg NextAuditTenantParams) (NextAuditTenantRow, error)
 	Node(ctx context.Context, arg NodeParams) (Node, error)
 	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
 	// All that lies below a node, at any depth.
@@ -122,6 +148,10 @@ type Querier interface {
 	NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node, error)
 	// The nodes of a type that lie below some scopes of one kind, at any depth.
 	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error)
+	OldestAuditPlace(ctx context.Context, arg OldestAuditPlaceParams) (int64, error)
+	PendingAuditEvents(ctx context.Context, arg PendingAuditEventsParams) ([]AuditEvent, error)
+	// The next tenant that has events without a place in its tree.
+	PendingAuditTenant(ctx context.Context, arg PendingAuditTenantParams) (string, error)
 	PostponeSweep(ctx context.Context, arg PostponeSweepParams) error
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
@@ -145,12 +175,20 @@ type Querier interface {
 	// Sets no column that an index holds. A recovery since the row was read has changed
 	// recent, which must not be lost.
 	RotateSession(ctx context.Context, arg RotateSessionParams) (int64, error)
+	SequenceAuditEvent(ctx context.Context, arg SequenceAuditEventParams) error
+	// In the order of the tree. Two of one place, which the index forbids, would both be found.
+	SequencedAuditEvents(ctx context.Context, arg SequencedAuditEventsParams) ([]AuditEvent, error)
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
 	Sessions(ctx context.Context, arg SessionsParams) ([]Session, error)
 	// Apart from SQLite's, which must be told the index.
 	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
+	SetAuditCheckpointed(ctx context.Context, arg SetAuditCheckpointedParams) error
+	SetAuditFiled(ctx context.Context, arg SetAuditFiledParams) error
+	SetAuditPruned(ctx context.Context, arg SetAuditPrunedParams) error
+	SetAuditSize(ctx context.Context, arg SetAuditSizeParams) error
+	SetAuditTile(ctx context.Context, arg SetAuditTileParams) error
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
 	SetGroup(ctx context.Context, arg SetGroupParams) (int64, error)
@@ -165,10 +203,15 @@ type Querier interface {
 	Settings(ctx context.Context, arg SettingsParams) (SettingsRow, error)
 	SigningKeys(ctx context.Context, arg SigningKeysParams) ([]SigningKey, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
+	// Takes a lease that has expired, or keeps one.
+	TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error)
 	// One row for each permission, and one without where there is none.
 	Tool(ctx context.Context, arg ToolParams) ([]ToolRow, error)
 	// The rows of each tool are as in Tool; max_rows counts tools.
 	Tools(ctx context.Context, arg ToolsParams) ([]ToolsRow, error)
+	UnfiledAuditCheckpoints(ctx context.Context, arg UnfiledAuditCheckpointsParams) ([]AuditCheckpoint, error)
+	// The next tenant whose tree has grown beyond its newest checkpoint.
+	UnsignedAuditTenant(ctx context.Context, arg UnsignedAuditTenantParams) (string, error)
 	User(ctx context.Context, arg UserParams) (UserRow, error)
 	Users(ctx context.Context, arg UsersParams) ([]UsersRow, error)
 	UsersNamed(ctx context.Context, arg UsersNamedParams) ([]UsersNamedRow, error)

@@ -36,8 +36,41 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.allRolesStmt, err = db.PrepareContext(ctx, allRoles); err != nil {
 		return nil, fmt.Errorf("error preparing query AllRoles: %w", err)
 	}
+	if q.auditCheckpointStmt, err = db.PrepareContext(ctx, auditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditCheckpoint: %w", err)
+	}
+	if q.auditCheckpointsStmt, err = db.PrepareContext(ctx, auditCheckpoints); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditCheckpoints: %w", err)
+	}
+	if q.auditEventStmt, err = db.PrepareContext(ctx, auditEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEvent: %w", err)
+	}
+	if q.auditEventAtStmt, err = db.PrepareContext(ctx, auditEventAt); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventAt: %w", err)
+	}
 	if q.auditEventsStmt, err = db.PrepareContext(ctx, auditEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEvents: %w", err)
+	}
+	if q.auditEventsOfActionStmt, err = db.PrepareContext(ctx, auditEventsOfAction); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfAction: %w", err)
+	}
+	if q.auditEventsOfRequestStmt, err = db.PrepareContext(ctx, auditEventsOfRequest); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfRequest: %w", err)
+	}
+	if q.auditEventsOfResourceStmt, err = db.PrepareContext(ctx, auditEventsOfResource); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfResource: %w", err)
+	}
+	if q.auditEventsOfSubjectStmt, err = db.PrepareContext(ctx, auditEventsOfSubject); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfSubject: %w", err)
+	}
+	if q.auditEventsRefusedStmt, err = db.PrepareContext(ctx, auditEventsRefused); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsRefused: %w", err)
+	}
+	if q.auditHeadStmt, err = db.PrepareContext(ctx, auditHead); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditHead: %w", err)
+	}
+	if q.auditTileStmt, err = db.PrepareContext(ctx, auditTile); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditTile: %w", err)
 	}
 	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
 		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
@@ -63,6 +96,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countReplayStmt, err = db.PrepareContext(ctx, countReplay); err != nil {
 		return nil, fmt.Errorf("error preparing query CountReplay: %w", err)
 	}
+	if q.createAuditCheckpointStmt, err = db.PrepareContext(ctx, createAuditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateAuditCheckpoint: %w", err)
+	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
 	}
@@ -74,6 +110,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.createGroupStmt, err = db.PrepareContext(ctx, createGroup); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateGroup: %w", err)
+	}
+	if q.createLeaseStmt, err = db.PrepareContext(ctx, createLease); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateLease: %w", err)
 	}
 	if q.createMembershipStmt, err = db.PrepareContext(ctx, createMembership); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateMembership: %w", err)
@@ -95,6 +134,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
+	}
+	if q.deleteAuditCheckpointStmt, err = db.PrepareContext(ctx, deleteAuditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteAuditCheckpoint: %w", err)
+	}
+	if q.deleteAuditEventsStmt, err = db.PrepareContext(ctx, deleteAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteAuditEvents: %w", err)
 	}
 	if q.deleteChildrenOfRoleStmt, err = db.PrepareContext(ctx, deleteChildrenOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteChildrenOfRole: %w", err)
@@ -159,6 +204,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dueSessionsStmt, err = db.PrepareContext(ctx, dueSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query DueSessions: %w", err)
 	}
+	if q.endLeaseStmt, err = db.PrepareContext(ctx, endLease); err != nil {
+		return nil, fmt.Errorf("error preparing query EndLease: %w", err)
+	}
 	if q.endOldestSessionsStmt, err = db.PrepareContext(ctx, endOldestSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query EndOldestSessions: %w", err)
 	}
@@ -167,6 +215,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endSessionsOfUserStmt, err = db.PrepareContext(ctx, endSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query EndSessionsOfUser: %w", err)
+	}
+	if q.firstAuditPlaceStmt, err = db.PrepareContext(ctx, firstAuditPlace); err != nil {
+		return nil, fmt.Errorf("error preparing query FirstAuditPlace: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -207,6 +258,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.liveSessionsOfUserStmt, err = db.PrepareContext(ctx, liveSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LiveSessionsOfUser: %w", err)
 	}
+	if q.lockAuditHeadStmt, err = db.PrepareContext(ctx, lockAuditHead); err != nil {
+		return nil, fmt.Errorf("error preparing query LockAuditHead: %w", err)
+	}
 	if q.lockSessionUserStmt, err = db.PrepareContext(ctx, lockSessionUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LockSessionUser: %w", err)
 	}
@@ -221,6 +275,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.moveSessionStmt, err = db.PrepareContext(ctx, moveSession); err != nil {
 		return nil, fmt.Errorf("error preparing query MoveSession: %w", err)
+	}
+	if q.nextAuditTenantStmt, err = db.PrepareContext(ctx, nextAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query NextAuditTenant: %w", err)
 	}
 	if q.nodeStmt, err = db.PrepareContext(ctx, node); err != nil {
 		return nil, fmt.Errorf("error preparing query Node: %w", err)
@@ -245,6 +302,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.nodesWithinStmt, err = db.PrepareContext(ctx, nodesWithin); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesWithin: %w", err)
+	}
+	if q.oldestAuditPlaceStmt, err = db.PrepareContext(ctx, oldestAuditPlace); err != nil {
+		return nil, fmt.Errorf("error preparing query OldestAuditPlace: %w", err)
+	}
+	if q.pendingAuditEventsStmt, err = db.PrepareContext(ctx, pendingAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query PendingAuditEvents: %w", err)
+	}
+	if q.pendingAuditTenantStmt, err = db.PrepareContext(ctx, pendingAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query PendingAuditTenant: %w", err)
 	}
 	if q.postponeSweepStmt, err = db.PrepareContext(ctx, postponeSweep); err != nil {
 		return nil, fmt.Errorf("error preparing query PostponeSweep: %w", err)
@@ -282,6 +348,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.rotateSessionStmt, err = db.PrepareContext(ctx, rotateSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RotateSession: %w", err)
 	}
+	if q.sequenceAuditEventStmt, err = db.PrepareContext(ctx, sequenceAuditEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query SequenceAuditEvent: %w", err)
+	}
+	if q.sequencedAuditEventsStmt, err = db.PrepareContext(ctx, sequencedAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query SequencedAuditEvents: %w", err)
+	}
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
@@ -290,6 +362,21 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.sessionsOfUserStmt, err = db.PrepareContext(ctx, sessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query SessionsOfUser: %w", err)
+	}
+	if q.setAuditCheckpointedStmt, err = db.PrepareContext(ctx, setAuditCheckpointed); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditCheckpointed: %w", err)
+	}
+	if q.setAuditFiledStmt, err = db.PrepareContext(ctx, setAuditFiled); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditFiled: %w", err)
+	}
+	if q.setAuditPrunedStmt, err = db.PrepareContext(ctx, setAuditPruned); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditPruned: %w", err)
+	}
+	if q.setAuditSizeStmt, err = db.PrepareContext(ctx, setAuditSize); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditSize: %w", err)
+	}
+	if q.setAuditTileStmt, err = db.PrepareContext(ctx, setAuditTile); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditTile: %w", err)
 	}
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
@@ -333,11 +420,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
 	}
+	if q.takeLeaseStmt, err = db.PrepareContext(ctx, takeLease); err != nil {
+		return nil, fmt.Errorf("error preparing query TakeLease: %w", err)
+	}
 	if q.toolStmt, err = db.PrepareContext(ctx, tool); err != nil {
 		return nil, fmt.Errorf("error preparing query Tool: %w", err)
 	}
 	if q.toolsStmt, err = db.PrepareContext(ctx, tools); err != nil {
 		return nil, fmt.Errorf("error preparing query Tools: %w", err)
+	}
+	if q.unfiledAuditCheckpointsStmt, err = db.PrepareContext(ctx, unfiledAuditCheckpoints); err != nil {
+		return nil, fmt.Errorf("error preparing query UnfiledAuditCheckpoints: %w", err)
+	}
+	if q.unsignedAuditTenantStmt, err = db.PrepareContext(ctx, unsignedAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query UnsignedAuditTenant: %w", err)
 	}
 	if q.userStmt, err = db.PrepareContext(ctx, user); err != nil {
 		return nil, fmt.Errorf("error preparing query User: %w", err)
@@ -373,9 +469,64 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing allRolesStmt: %w", cerr)
 		}
 	}
+	if q.auditCheckpointStmt != nil {
+		if cerr := q.auditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditCheckpointStmt: %w", cerr)
+		}
+	}
+	if q.auditCheckpointsStmt != nil {
+		if cerr := q.auditCheckpointsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditCheckpointsStmt: %w", cerr)
+		}
+	}
+	if q.auditEventStmt != nil {
+		if cerr := q.auditEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventStmt: %w", cerr)
+		}
+	}
+	if q.auditEventAtStmt != nil {
+		if cerr := q.auditEventAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventAtStmt: %w", cerr)
+		}
+	}
 	if q.auditEventsStmt != nil {
 		if cerr := q.auditEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditEventsStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfActionStmt != nil {
+		if cerr := q.auditEventsOfActionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfActionStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfRequestStmt != nil {
+		if cerr := q.auditEventsOfRequestStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfRequestStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfResourceStmt != nil {
+		if cerr := q.auditEventsOfResourceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfResourceStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfSubjectStmt != nil {
+		if cerr := q.auditEventsOfSubjectStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfSubjectStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsRefusedStmt != nil {
+		if cerr := q.auditEventsRefusedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsRefusedStmt: %w", cerr)
+		}
+	}
+	if q.auditHeadStmt != nil {
+		if cerr := q.auditHeadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditHeadStmt: %w", cerr)
+		}
+	}
+	if q.auditTileStmt != nil {
+		if cerr := q.auditTileStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditTileStmt: %w", cerr)
 		}
 	}
 	if q.catalogueStmt != nil {
@@ -418,6 +569,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countReplayStmt: %w", cerr)
 		}
 	}
+	if q.createAuditCheckpointStmt != nil {
+		if cerr := q.createAuditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createAuditCheckpointStmt: %w", cerr)
+		}
+	}
 	if q.createAuditEventStmt != nil {
 		if cerr := q.createAuditEventStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createAuditEventStmt: %w", cerr)
@@ -436,6 +592,11 @@ func (q *Queries) Close() error {
 	if q.createGroupStmt != nil {
 		if cerr := q.createGroupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createGroupStmt: %w", cerr)
+		}
+	}
+	if q.createLeaseStmt != nil {
+		if cerr := q.createLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createLeaseStmt: %w", cerr)
 		}
 	}
 	if q.createMembershipStmt != nil {
@@ -471,6 +632,16 @@ func (q *Queries) Close() error {
 	if q.definingToolStmt != nil {
 		if cerr := q.definingToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing definingToolStmt: %w", cerr)
+		}
+	}
+	if q.deleteAuditCheckpointStmt != nil {
+		if cerr := q.deleteAuditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteAuditCheckpointStmt: %w", cerr)
+		}
+	}
+	if q.deleteAuditEventsStmt != nil {
+		if cerr := q.deleteAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteAuditEventsStmt: %w", cerr)
 		}
 	}
 	if q.deleteChildrenOfRoleStmt != nil {
@@ -578,6 +749,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dueSessionsStmt: %w", cerr)
 		}
 	}
+	if q.endLeaseStmt != nil {
+		if cerr := q.endLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endLeaseStmt: %w", cerr)
+		}
+	}
 	if q.endOldestSessionsStmt != nil {
 		if cerr := q.endOldestSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endOldestSessionsStmt: %w", cerr)
@@ -591,6 +767,11 @@ func (q *Queries) Close() error {
 	if q.endSessionsOfUserStmt != nil {
 		if cerr := q.endSessionsOfUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endSessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.firstAuditPlaceStmt != nil {
+		if cerr := q.firstAuditPlaceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing firstAuditPlaceStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -658,6 +839,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing liveSessionsOfUserStmt: %w", cerr)
 		}
 	}
+	if q.lockAuditHeadStmt != nil {
+		if cerr := q.lockAuditHeadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockAuditHeadStmt: %w", cerr)
+		}
+	}
 	if q.lockSessionUserStmt != nil {
 		if cerr := q.lockSessionUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lockSessionUserStmt: %w", cerr)
@@ -681,6 +867,11 @@ func (q *Queries) Close() error {
 	if q.moveSessionStmt != nil {
 		if cerr := q.moveSessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing moveSessionStmt: %w", cerr)
+		}
+	}
+	if q.nextAuditTenantStmt != nil {
+		if cerr := q.nextAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nextAuditTenantStmt: %w", cerr)
 		}
 	}
 	if q.nodeStmt != nil {
@@ -721,6 +912,21 @@ func (q *Queries) Close() error {
 	if q.nodesWithinStmt != nil {
 		if cerr := q.nodesWithinStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nodesWithinStmt: %w", cerr)
+		}
+	}
+	if q.oldestAuditPlaceStmt != nil {
+		if cerr := q.oldestAuditPlaceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldestAuditPlaceStmt: %w", cerr)
+		}
+	}
+	if q.pendingAuditEventsStmt != nil {
+		if cerr := q.pendingAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pendingAuditEventsStmt: %w", cerr)
+		}
+	}
+	if q.pendingAuditTenantStmt != nil {
+		if cerr := q.pendingAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pendingAuditTenantStmt: %w", cerr)
 		}
 	}
 	if q.postponeSweepStmt != nil {
@@ -783,6 +989,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing rotateSessionStmt: %w", cerr)
 		}
 	}
+	if q.sequenceAuditEventStmt != nil {
+		if cerr := q.sequenceAuditEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sequenceAuditEventStmt: %w", cerr)
+		}
+	}
+	if q.sequencedAuditEventsStmt != nil {
+		if cerr := q.sequencedAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sequencedAuditEventsStmt: %w", cerr)
+		}
+	}
 	if q.sessionStmt != nil {
 		if cerr := q.sessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
@@ -796,6 +1012,31 @@ func (q *Queries) Close() error {
 	if q.sessionsOfUserStmt != nil {
 		if cerr := q.sessionsOfUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.setAuditCheckpointedStmt != nil {
+		if cerr := q.setAuditCheckpointedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditCheckpointedStmt: %w", cerr)
+		}
+	}
+	if q.setAuditFiledStmt != nil {
+		if cerr := q.setAuditFiledStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditFiledStmt: %w", cerr)
+		}
+	}
+	if q.setAuditPrunedStmt != nil {
+		if cerr := q.setAuditPrunedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditPrunedStmt: %w", cerr)
+		}
+	}
+	if q.setAuditSizeStmt != nil {
+		if cerr := q.setAuditSizeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditSizeStmt: %w", cerr)
+		}
+	}
+	if q.setAuditTileStmt != nil {
+		if cerr := q.setAuditTileStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditTileStmt: %w", cerr)
 		}
 	}
 	if q.setClientKeyExpiryStmt != nil {
@@ -868,6 +1109,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
 		}
 	}
+	if q.takeLeaseStmt != nil {
+		if cerr := q.takeLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing takeLeaseStmt: %w", cerr)
+		}
+	}
 	if q.toolStmt != nil {
 		if cerr := q.toolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing toolStmt: %w", cerr)
@@ -876,6 +1122,16 @@ func (q *Queries) Close() error {
 	if q.toolsStmt != nil {
 		if cerr := q.toolsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing toolsStmt: %w", cerr)
+		}
+	}
+	if q.unfiledAuditCheckpointsStmt != nil {
+		if cerr := q.unfiledAuditCheckpointsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unfiledAuditCheckpointsStmt: %w", cerr)
+		}
+	}
+	if q.unsignedAuditTenantStmt != nil {
+		if cerr := q.unsignedAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unsignedAuditTenantStmt: %w", cerr)
 		}
 	}
 	if q.userStmt != nil {
@@ -936,7 +1192,18 @@ type Queries struct {
 	allGrantsStmt                  *sql.Stmt
 	allRoleParentsStmt             *sql.Stmt
 	allRolesStmt                   *sql.Stmt
+	auditCheckpointStmt            *sql.Stmt
+	auditCheckpointsStmt           *sql.Stmt
+	auditEventStmt                 *sql.Stmt
+	auditEventAtStmt               *sql.Stmt
 	auditEventsStmt                *sql.Stmt
+	auditEventsOfActionStmt        *sql.Stmt
+	auditEventsOfRequestStmt       *sql.Stmt
+	auditEventsOfResourceStmt      *sql.Stmt
+	auditEventsOfSubjectStmt       *sql.Stmt
+	auditEventsRefusedStmt         *sql.Stmt
+	auditHeadStmt                  *sql.Stmt
+	auditTileStmt                  *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
 	clientKeyByFingerprintStmt     *sql.Stmt
@@ -945,10 +1212,12 @@ type Queries struct {
 	confirmSessionStmt             *sql.Stmt
 	countMembersStmt               *sql.Stmt
 	countReplayStmt                *sql.Stmt
+	createAuditCheckpointStmt      *sql.Stmt
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
 	createGroupStmt                *sql.Stmt
+	createLeaseStmt                *sql.Stmt
 	createMembershipStmt           *sql.Stmt
 	createRoleStmt                 *sql.Stmt
 	createRoleParentStmt           *sql.Stmt
@@ -956,6 +1225,8 @@ type Queries struct {
 	createSigningKeyStmt           *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
 	definingToolStmt               *sql.Stmt
+	deleteAuditCheckpointStmt      *sql.Stmt
+	deleteAuditEventsStmt          *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
 	deleteGrantStmt                *sql.Stmt
 	deleteGrantsOfRoleStmt         *sql.Stmt
@@ -977,9 +1248,11 @@ type Queries struct {
 	deleteUserStmt                 *sql.Stmt
 	disownNodesStmt                *sql.Stmt
 	dueSessionsStmt                *sql.Stmt
+	endLeaseStmt                   *sql.Stmt
 	endOldestSessionsStmt          *sql.Stmt
 	endSessionStmt                 *sql.Stmt
 	endSessionsOfUserStmt          *sql.Stmt
+	firstAuditPlaceStmt            *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
 	groupStmt                      *sql.Stmt
@@ -993,11 +1266,13 @@ type Queries struct {
 	knownUsersStmt                 *sql.Stmt
 	leaveGroupsStmt                *sql.Stmt
 	liveSessionsOfUserStmt         *sql.Stmt
+	lockAuditHeadStmt              *sql.Stmt
 	lockSessionUserStmt            *sql.Stmt
 	membersStmt                    *sql.Stmt
 	membershipOutsideStmt          *sql.Stmt
 	membershipsStmt                *sql.Stmt
 	moveSessionStmt                *sql.Stmt
+	nextAuditTenantStmt            *sql.Stmt
 	nodeStmt                       *sql.Stmt
 	nodesStmt                      *sql.Stmt
 	nodesBelowStmt                 *sql.Stmt
@@ -1006,6 +1281,9 @@ type Queries struct {
 	nodesOwnedStmt                 *sql.Stmt
 	nodesUnderStmt                 *sql.Stmt
 	nodesWithinStmt                *sql.Stmt
+	oldestAuditPlaceStmt           *sql.Stmt
+	pendingAuditEventsStmt         *sql.Stmt
+	pendingAuditTenantStmt         *sql.Stmt
 	postponeSweepStmt              *sql.Stmt
 	raiseRevisionStmt              *sql.Stmt
 	raiseSessionEpochStmt          *sql.Stmt
@@ -1018,9 +1296,16 @@ type Queries struct {
 	rolesStmt                      *sql.Stmt
 	rolesAboveStmt                 *sql.Stmt
 	rotateSessionStmt              *sql.Stmt
+	sequenceAuditEventStmt         *sql.Stmt
+	sequencedAuditEventsStmt       *sql.Stmt
 	sessionStmt                    *sql.Stmt
 	sessionsStmt                   *sql.Stmt
 	sessionsOfUserStmt             *sql.Stmt
+	setAuditCheckpointedStmt       *sql.Stmt
+	setAuditFiledStmt              *sql.Stmt
+	setAuditPrunedStmt             *sql.Stmt
+	setAuditSizeStmt               *sql.Stmt
+	setAuditTileStmt               *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
 	setGrantStmt                   *sql.Stmt
 	setGroupStmt                   *sql.Stmt
@@ -1035,8 +1320,11 @@ type Queries struct {
 	settingsStmt                   *sql.Stmt
 	signingKeysStmt                *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
+	takeLeaseStmt                  *sql.Stmt
 	toolStmt                       *sql.Stmt
 	toolsStmt                      *sql.Stmt
+	unfiledAuditCheckpointsStmt    *sql.Stmt
+	unsignedAuditTenantStmt        *sql.Stmt
 	userStmt                       *sql.Stmt
 	usersStmt                      *sql.Stmt
 	usersNamedStmt                 *sql.Stmt
@@ -1050,7 +1338,18 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		allGrantsStmt:                  q.allGrantsStmt,
 		allRoleParentsStmt:             q.allRoleParentsStmt,
 		allRolesStmt:                   q.allRolesStmt,
+		auditCheckpointStmt:            q.auditCheckpointStmt,
+		auditCheckpointsStmt:           q.auditCheckpointsStmt,
+		auditEventStmt:                 q.auditEventStmt,
+		auditEventAtStmt:               q.auditEventAtStmt,
 		auditEventsStmt:                q.auditEventsStmt,
+		auditEventsOfActionStmt:        q.auditEventsOfActionStmt,
+		auditEventsOfRequestStmt:       q.auditEventsOfRequestStmt,
+		auditEventsOfResourceStmt:      q.auditEventsOfResourceStmt,
+		auditEventsOfSubjectStmt:       q.auditEventsOfSubjectStmt,
+		auditEventsRefusedStmt:         q.auditEventsRefusedStmt,
+		auditHeadStmt:                  q.auditHeadStmt,
+		auditTileStmt:                  q.auditTileStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
 		clientKeyByFingerprintStmt:     q.clientKeyByFingerprintStmt,
@@ -1059,10 +1358,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		confirmSessionStmt:             q.confirmSessionStmt,
 		countMembersStmt:               q.countMembersStmt,
 		countReplayStmt:                q.countReplayStmt,
+		createAuditCheckpointStmt:      q.createAuditCheckpointStmt,
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
 		createGroupStmt:                q.createGroupStmt,
+		createLeaseStmt:                q.createLeaseStmt,
 		createMembershipStmt:           q.createMembershipStmt,
 		createRoleStmt:                 q.createRoleStmt,
 		createRoleParentStmt:           q.createRoleParentStmt,
@@ -1070,6 +1371,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createSigningKeyStmt:           q.createSigningKeyStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
 		definingToolStmt:               q.definingToolStmt,
+		deleteAuditCheckpointStmt:      q.deleteAuditCheckpointStmt,
+		deleteAuditEventsStmt:          q.deleteAuditEventsStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
 		deleteGrantStmt:                q.deleteGrantStmt,
 		deleteGrantsOfRoleStmt:         q.deleteGrantsOfRoleStmt,
@@ -1091,9 +1394,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteUserStmt:                 q.deleteUserStmt,
 		disownNodesStmt:                q.disownNodesStmt,
 		dueSessionsStmt:                q.dueSessionsStmt,
+		endLeaseStmt:                   q.endLeaseStmt,
 		endOldestSessionsStmt:          q.endOldestSessionsStmt,
 		endSessionStmt:                 q.endSessionStmt,
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
+		firstAuditPlaceStmt:            q.firstAuditPlaceStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
 		groupStmt:                      q.groupStmt,
@@ -1107,11 +1412,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		knownUsersStmt:                 q.knownUsersStmt,
 		leaveGroupsStmt:                q.leaveGroupsStmt,
 		liveSessionsOfUserStmt:         q.liveSessionsOfUserStmt,
+		lockAuditHeadStmt:              q.lockAuditHeadStmt,
 		lockSessionUserStmt:            q.lockSessionUserStmt,
 		membersStmt:                    q.membersStmt,
 		membershipOutsideStmt:          q.membershipOutsideStmt,
 		membershipsStmt:                q.membershipsStmt,
 		moveSessionStmt:                q.moveSessionStmt,
+		nextAuditTenantStmt:            q.nextAuditTenantStmt,
 		nodeStmt:                       q.nodeStmt,
 		nodesStmt:                      q.nodesStmt,
 		nodesBelowStmt:                 q.nodesBelowStmt,
@@ -1120,6 +1427,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		nodesOwnedStmt:                 q.nodesOwnedStmt,
 		nodesUnderStmt:                 q.nodesUnderStmt,
 		nodesWithinStmt:                q.nodesWithinStmt,
+		oldestAuditPlaceStmt:           q.oldestAuditPlaceStmt,
+		pendingAuditEventsStmt:         q.pendingAuditEventsStmt,
+		pendingAuditTenantStmt:         q.pendingAuditTenantStmt,
 		postponeSweepStmt:              q.postponeSweepStmt,
 		raiseRevisionStmt:              q.raiseRevisionStmt,
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
@@ -1132,9 +1442,16 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		rolesStmt:                      q.rolesStmt,
 		rolesAboveStmt:                 q.rolesAboveStmt,
 		rotateSessionStmt:              q.rotateSessionStmt,
+		sequenceAuditEventStmt:         q.sequenceAuditEventStmt,
+		sequencedAuditEventsStmt:       q.sequencedAuditEventsStmt,
 		sessionStmt:                    q.sessionStmt,
 		sessionsStmt:                   q.sessionsStmt,
 		sessionsOfUserStmt:             q.sessionsOfUserStmt,
+		setAuditCheckpointedStmt:       q.setAuditCheckpointedStmt,
+		setAuditFiledStmt:              q.setAuditFiledStmt,
+		setAuditPrunedStmt:             q.setAuditPrunedStmt,
+		setAuditSizeStmt:               q.setAuditSizeStmt,
+		setAuditTileStmt:               q.setAuditTileStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
 		setGrantStmt:                   q.setGrantStmt,
 		setGroupStmt:                   q.setGroupStmt,
@@ -1149,8 +1466,11 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		settingsStmt:                   q.settingsStmt,
 		signingKeysStmt:                q.signingKeysStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
+		takeLeaseStmt:                  q.takeLeaseStmt,
 		toolStmt:                       q.toolStmt,
 		toolsStmt:                      q.toolsStmt,
+		unfiledAuditCheckpointsStmt:    q.unfiledAuditCheckpointsStmt,
+		unsignedAuditTenantStmt:        q.unsignedAuditTenantStmt,
 		userStmt:                       q.userStmt,
 		usersStmt:                      q.usersStmt,
 		usersNamedStmt:                 q.usersNamedStmt,

@@ -23,6 +23,8 @@ var ErrRetry = errors.New("the transaction must be run again")
 // unreachable database is fault.CodeUnavailable.
 type Store interface {
 	Sessions
+	Audit
+	Leases
 
 	// Read returns a Reader outside any transaction: each call is one statement
 	// and sees its own snapshot.
@@ -47,10 +49,6 @@ type Store interface {
 	// or not at all. changed must not block.
 	Watch(ctx context.Context, changed func()) error
 
-	// AppendEvent keeps an event that has no effect to share a transaction with,
-	// such as a refusal.
-	AppendEvent(ctx context.Context, tenant string, event audit.Event) error
-
 	// ClientKeyByHash finds a key, revoked or not, by ClientKey.Hash;
 	// fault.CodeNotFound where there is none.
 	ClientKeyByHash(ctx context.Context, hash string) (ClientKey, error)
@@ -73,6 +71,8 @@ type Store interface {
 // behind after, and hold at most limit items. A tenant that is not there reads as
 // an empty one at revision 0.
 type Reader interface {
+	AuditReader
+
 	Revision(ctx context.Context) (int64, error)
 
 	// What decisions are made of.
@@ -147,9 +147,6 @@ type Reader interface {
 
 	// Changes lists the change feed in order, from behind revision after.
 	Changes(ctx context.Context, after int64, limit int) ([]authz.Change, error)
-	// AuditEvents lists events newest first, from behind the ID before; an empty
-	// one starts at the newest.
-	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
 }
 
 // Tx is a Reader that also changes. Its Revision is the one that the transaction

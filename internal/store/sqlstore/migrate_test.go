@@ -45,7 +45,7 @@ func onBoth(t *testing.T, test func(t *testing.T, e engine)) {
 }
 
 // latest is the newest migration's version.
-const latest = 3
+const latest = 5
 
 func TestMigrate(t *testing.T) {
 	onBoth(t, func(t *testing.T, e engine) {

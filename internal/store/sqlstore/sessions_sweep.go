@@ -53,7 +53,7 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 			if err != nil {
 				return false, err
 			}
-			event, err := eventRow(row.Tenant, 0, made(ended))
+			event, err := s.events.row(row.Tenant, 0, made(ended))
 			if err != nil {
 				return false, err
 			}

@@ -17,7 +17,7 @@ import (
 // lost is what Update says.
 func (s *Store) UpdateSessions(ctx context.Context, tenant string, fn func(store.SessionTx) error) error {
 	return s.inTransaction(ctx, "begin a change of sessions", func(tx transaction) (bool, error) {
-		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}}}
+		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}, ids: &s.events}}
 		if err := fn(w); err != nil {
 			return false, err
 		}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
-	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
@@ -37,6 +36,7 @@ type Config struct {
 type Store struct {
 	db      database
 	dialect string
+	events  eventRows
 }
 
 var _ store.Store = (*Store)(nil)
@@ -128,17 +128,6 @@ func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int
 		revisions[row.ID] = row.Revision
 	}
 	return revisions, nil
-}
-
-// AppendEvent implements store.Store.
-func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Event) error {
-	row, err := eventRow(tenant, 0, event)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, func() error {
-		return classify(ctx, s.db.statements().CreateAuditEvent(ctx, row), "append an audit event")
-	})
 }
 
 // ClientKeyByHash implements store.Store.
