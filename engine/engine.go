@@ -9,6 +9,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -73,6 +74,10 @@ type Config struct {
 	// kept in the database.
 	TokenSecret []byte
 
+	// AuditCheckpointFile is where the server appends the signed checkpoints of the
+	// audit log, as JSON lines, a minute apart at least; empty for nowhere.
+	AuditCheckpointFile string
+
 	// Now is the clock; nil means time.Now. On PostgreSQL, sessions live by the
 	// database's, which all servers share.
 	Now func() time.Time
@@ -85,6 +90,10 @@ type Config struct {
 
 	// sessionTime changes the time that sessions are judged at; tests set it.
 	sessionTime func(time.Time) time.Time
+
+	// checkpointEvery is how often the checkpoint file is written; 0 means
+	// checkpointFileEvery. Tests set it.
+	checkpointEvery time.Duration
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
@@ -103,6 +112,9 @@ type Engine struct {
 	sessionTime func(time.Time) time.Time
 	issuer      string
 	signing     *keyring
+	sequencer   *sequencer
+	// checkpointEvery is Config.checkpointEvery.
+	checkpointEvery time.Duration
 
 	// maxStaleness is Config.MaxStaleness.
 	maxStaleness time.Duration
@@ -126,6 +138,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log:              cfg.Logger,
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
+		checkpointEvery:  cmp.Or(cfg.checkpointEvery, checkpointFileEvery),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -148,6 +161,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkCheckpointFile(cfg.AuditCheckpointFile); err != nil {
+		return nil, err
+	}
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate}); err != nil {
 		return nil, err
 	}
@@ -161,6 +177,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	signing.db, e.signing = e.store, signing
+	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), file: cfg.AuditCheckpointFile}
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())
@@ -196,6 +213,7 @@ func (e *Engine) start() {
 			return err
 		})
 	})
+	e.running.Go(func() { e.sequencer.run(ctx, e) })
 	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the sessions", e.sweep) })
 }
 

@@ -17,5 +17,11 @@ func (c Config) WithSessionTime(change func(time.Time) time.Time) Config {
 	return c
 }
 
+// WithCheckpointEvery sets how often the checkpoint file is written.
+func (c Config) WithCheckpointEvery(every time.Duration) Config {
+	c.checkpointEvery = every
+	return c
+}
+
 // Sweep does now what is done every minute.
 func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx) }
