@@ -427,6 +427,62 @@ type ActionResults struct {
 // ActionSearch defines model for ActionSearch.
 type ActionSearch = json.RawMessage
 
+// AuditCheckpoint defines model for AuditCheckpoint.
+type AuditCheckpoint struct {
+	// Checkpoint A signed note: origin, size, root, and the signatures (C2SP tlog-checkpoint).
+	Checkpoint string `json:"checkpoint"`
+
+	// Key The verifier key (C2SP signed-note). To be sure of it, take it from `gatehouse audit key`.
+	Key string `json:"key"`
+
+	// Root The root hash in base64.
+	Root string `json:"root"`
+
+	// Size How many events the tree holds.
+	Size int64 `json:"size"`
+}
+
+// AuditCheckpointEnvelope defines model for AuditCheckpointEnvelope.
+type AuditCheckpointEnvelope struct {
+	// Code The HTTP status.
+	Code int             `json:"code"`
+	Data AuditCheckpoint `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// AuditConsistency defines model for AuditConsistency.
+type AuditConsistency struct {
+	From int64 `json:"from"`
+
+	// Hashes The proof in base64.
+	Hashes []string `json:"hashes"`
+	To     int64    `json:"to"`
+}
+
+// AuditConsistencyEnvelope defines model for AuditConsistencyEnvelope.
+type AuditConsistencyEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data AuditConsistency `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
 	Action string `json:"action"`
@@ -445,8 +501,11 @@ type AuditEvent struct {
 	Resource string `json:"resource"`
 
 	// Revision The revision that holds the change; 0 for an event that changed nothing.
-	Revision int64     `json:"revision"`
-	Time     time.Time `json:"time"`
+	Revision int64 `json:"revision"`
+
+	// Seq The place in the Merkle tree, from 0; absent for about a second, until it has one.
+	Seq  *int64    `json:"seq,omitempty"`
+	Time time.Time `json:"time"`
 
 	// User The user whom the event is about; empty where there is none.
 	User string `json:"user"`
@@ -460,6 +519,43 @@ type AuditEventListEnvelope struct {
 	// Code The HTTP status.
 	Code int          `json:"code"`
 	Data []AuditEvent `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// AuditInclusion defines model for AuditInclusion.
+type AuditInclusion struct {
+	// Checkpoint The signed checkpoint of that size; absent where the tree has grown since.
+	Checkpoint *string `json:"checkpoint,omitempty"`
+
+	// Hashes The proof in base64.
+	Hashes []string `json:"hashes"`
+
+	// Leaf The event as the tree holds it, byte for byte: a JSON object.
+	Leaf string `json:"leaf"`
+
+	// LeafHash SHA-256 of a zero byte and the leaf, in base64.
+	LeafHash string `json:"leaf_hash"`
+
+	// Seq The event's place.
+	Seq int64 `json:"seq"`
+
+	// Size The size of the tree.
+	Size int64 `json:"size"`
+}
+
+// AuditInclusionEnvelope defines model for AuditInclusionEnvelope.
+type AuditInclusionEnvelope struct {
+	// Code The HTTP status.
+	Code int            `json:"code"`
+	Data AuditInclusion `json:"data"`
 
 	// Message For people.
 	Message string `json:"message"`
@@ -1924,6 +2020,27 @@ type ListAuditEventsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ProveAuditConsistencyParams defines parameters for ProveAuditConsistency.
+type ProveAuditConsistencyParams struct {
+	// From The size of a former checkpoint, at least 1.
+	From int64 `form:"from" json:"from"`
+
+	// To The size of a later one; by default that of the newest checkpoint.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ProveAuditInclusionParams defines parameters for ProveAuditInclusion.
+type ProveAuditInclusionParams struct {
+	// Id The event's id.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Seq The event's place in the tree.
+	Seq *int64 `form:"seq,omitempty" json:"seq,omitempty"`
+
+	// Size The size of the tree; by default that of the newest checkpoint.
+	Size *int64 `form:"size,omitempty" json:"size,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2220,6 +2337,15 @@ type ServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// GetAuditCheckpoint Reads the newest signed checkpoint of the tenant's audit log
+	// (GET /api/audit/checkpoint)
+	GetAuditCheckpoint(w http.ResponseWriter, r *http.Request)
+	// ProveAuditConsistency Proves that the audit log goes on from where it was
+	// (GET /api/audit/proof/consistency)
+	ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams)
+	// ProveAuditInclusion Proves that an event is in the audit log
+	// (GET /api/audit/proof/inclusion)
+	ProveAuditInclusion(w http.ResponseWriter, r *http.Request, params ProveAuditInclusionParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(w http.ResponseWriter, r *http.Request)
@@ -2688,6 +2814,125 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListAuditEvents(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetAuditCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAuditCheckpoint(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAuditConsistency operation middleware
+func (siw *ServerInterfaceWrapper) ProveAuditConsistency(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveAuditConsistencyParams
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAuditConsistency(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAuditInclusion operation middleware
+func (siw *ServerInterfaceWrapper) ProveAuditInclusion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveAuditInclusionParams
+
+	// ------------- Optional query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "id", r.URL.Query(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "seq", r.URL.Query(), &params.Seq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "seq"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "seq", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAuditInclusion(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5717,6 +5962,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/users/{workflow}", wrapper.ListWorkflowUsers)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/checkpoint", wrapper.GetAuditCheckpoint)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/proof/inclusion", wrapper.ProveAuditInclusion)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/proof/consistency", wrapper.ProveAuditConsistency)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
@@ -7293,6 +7541,472 @@ func (response ListAuditEvents500JSONResponse) VisitListAuditEventsResponse(w ht
 type ListAuditEvents503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpointRequestObject struct {
+}
+
+type GetAuditCheckpointResponseObject interface {
+	VisitGetAuditCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetAuditCheckpoint200JSONResponse AuditCheckpointEnvelope
+
+func (response GetAuditCheckpoint200JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetAuditCheckpoint400JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetAuditCheckpoint401JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetAuditCheckpoint403JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAuditCheckpoint404JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetAuditCheckpoint413JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetAuditCheckpoint500JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAuditCheckpoint503JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistencyRequestObject struct {
+	Params ProveAuditConsistencyParams
+}
+
+type ProveAuditConsistencyResponseObject interface {
+	VisitProveAuditConsistencyResponse(w http.ResponseWriter) error
+}
+
+type ProveAuditConsistency200JSONResponse AuditConsistencyEnvelope
+
+func (response ProveAuditConsistency200JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ProveAuditConsistency400JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ProveAuditConsistency401JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ProveAuditConsistency403JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ProveAuditConsistency404JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ProveAuditConsistency413JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ProveAuditConsistency500JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ProveAuditConsistency503JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusionRequestObject struct {
+	Params ProveAuditInclusionParams
+}
+
+type ProveAuditInclusionResponseObject interface {
+	VisitProveAuditInclusionResponse(w http.ResponseWriter) error
+}
+
+type ProveAuditInclusion200JSONResponse AuditInclusionEnvelope
+
+func (response ProveAuditInclusion200JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ProveAuditInclusion400JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ProveAuditInclusion401JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ProveAuditInclusion403JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ProveAuditInclusion404JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ProveAuditInclusion409JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ProveAuditInclusion413JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ProveAuditInclusion500JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ProveAuditInclusion503JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20080,6 +20794,15 @@ type StrictServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// GetAuditCheckpoint Reads the newest signed checkpoint of the tenant's audit log
+	// (GET /api/audit/checkpoint)
+	GetAuditCheckpoint(ctx context.Context, request GetAuditCheckpointRequestObject) (GetAuditCheckpointResponseObject, error)
+	// ProveAuditConsistency Proves that the audit log goes on from where it was
+	// (GET /api/audit/proof/consistency)
+	ProveAuditConsistency(ctx context.Context, request ProveAuditConsistencyRequestObject) (ProveAuditConsistencyResponseObject, error)
+	// ProveAuditInclusion Proves that an event is in the audit log
+	// (GET /api/audit/proof/inclusion)
+	ProveAuditInclusion(ctx context.Context, request ProveAuditInclusionRequestObject) (ProveAuditInclusionResponseObject, error)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
@@ -20574,6 +21297,82 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAuditEventsResponseObject); ok {
 		if err := validResponse.VisitListAuditEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAuditCheckpoint operation middleware
+func (sh *strictHandler) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+	var request GetAuditCheckpointRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditCheckpoint(ctx, request.(GetAuditCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAuditCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetAuditCheckpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAuditConsistency operation middleware
+func (sh *strictHandler) ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams) {
+	var request ProveAuditConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAuditConsistency(ctx, request.(ProveAuditConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAuditConsistency")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditConsistencyResponseObject); ok {
+		if err := validResponse.VisitProveAuditConsistencyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAuditInclusion operation middleware
+func (sh *strictHandler) ProveAuditInclusion(w http.ResponseWriter, r *http.Request, params ProveAuditInclusionParams) {
+	var request ProveAuditInclusionRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAuditInclusion(ctx, request.(ProveAuditInclusionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAuditInclusion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditInclusionResponseObject); ok {
+		if err := validResponse.VisitProveAuditInclusionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -22813,317 +23612,340 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu2+ij6KhievadJNy1Lju0k8qxZy3Gc1m0S++fLSlerHBEiIQk1BagEaFnNysx5mvNg50nO4APA",
-	"i0RKpCxf0uqfxJJIXL/79Yvj89GYM8KkcNpfnCHBAYngzyPsD8kRZzLiofocEOFHdCwpZ07b+TTkaISn",
-	"6JqQMZJDgjATExK5CLMA9XmEhnyCQs4GDcd1hD8kI6wGkdMxcdqOkBFlA+frV9c5GuIwJGxA5ufw3hAc",
-	"kchDz87fHaH9l3vN58tGe0/Z9fxAl0OCGLmVaIwHxEVYIK8TN5svfBwEERECPpADFJHwHx1HPdlxzKyv",
-	"dl69en6AcE8QJhFnsNcQC7lsJaex9PmoaFcxu2Z8wjw0GZKIwIABlriHBUEBDRDjEvmc9Wk0Qhj5Q8wG",
-	"6iks4cCH+IagHiEMjXBAEA5DGEHgETlAJBTErDW/PsLikdP+zTFzO5/dgiWfkz9iIuTJ2+ITjPTP3wnk",
-	"/bJlnt06eeu5iEeIM6IXpO6eLj2dcyKj6WFfkmh+rgvicxYIJDmaYCpRj/S5OSe4RBlN88OPKKMjtb9m",
-	"sivKJBmQyMx1QwUMXbQrSRhmalOReUwfdQrSaIKFOWt5gLBac3ItLjyXf3PIw0DMHUGfRyMs9cr2dx13",
-	"2aIviFBDHnF+TYuAqNv9kQu5JfRjHppQOYTFSH5NmDq7cUQAZvsRHyHGJwp4n/0o5fiUhVMXXRA/joiL",
-	"LvCIXFBJ/vEe37roDMvhP7ZdJKmFKz3BdwLRICQopCMqnx90mEEIC8JYIirgBQUI8Fkdm1kDCRrolCGM",
-	"dpstRCUKSEgk0c/7sENNN/QQkRoknGbQwywCDbFAhAUkaHTYQgD76jpjHOERkZaYDWkYnKmvSqgDHhHE",
-	"+zDbIOLxON0TRz2CqEZ8rpanLpbc4tE4tJcWMeG4DlWDjbEcOq6jxnPajq+mdVxHoQ6NSOC0ZRSTHOzi",
-	"2/eEDeTQae/s7QNY2M+tIhw9iiPBo5KdfNInxtGAI85cffVq3Z6iix7S1N3uUxFDg1wN9APngT52hcCW",
-	"oiBAcspZw+7vj5hE08wGYTlLkP2HCDN5RqIRhWssWfwhGiePfCfgRlyEFQj16S3q8zDkExKg3hR57e81",
-	"0fG+9/KXQQIquz5nkjBZfCPw36IL+V8R6Ttt5//aThnjtv5VbMNGLmY2RoJ73NCYC9lWuyreTTrBGvfE",
-	"4/HJ29I9AXYk2zGgpKib+hujWJDoO5HfxCSigIeFW4Dx1ooisIPS9Uc8JGb587ADoLzSIhcd8TkPSeaE",
-	"f6YsKEVgLNE1ZYE6TOHz8cwaxxH/nfglwKDeW3mNF2oytTIjRo2oXEAuR1xIFPEJkEfLJqkclpEJYBs5",
-	"KhGQPo5D6bRbzWbTVXesuaH62Mxwx1YhdzzDEWGyFEovgbqpR4BvHaABJ0KzSE9/31WH5ZUt1zxDA+cu",
-	"cKgXueC2c8tUC1qyHnPBq1zoKtT3AGE0oWHg4yhAPmZKLu0RhMU1ARH/QUlvuoGLrBQpeBz5ZCEgROYh",
-	"AIVSilVAEF4Wb4Oul6HbPVxOx6TaLtQYB6AlKFnL7EfBhiijGlyUXAksZ6274SFZL+lVL62L8gJOLAQW",
-	"OL3akILHipk/CLgYvWDxJjIy+wxI+6/J/v7L11svd3f2tnabAdl6vbvb2yLNl32/1X/dxORhoP6S87AU",
-	"TiTnYU0Jg17TEgjnPFzryq8EiUpXXg4hIfXJv8znhs9HxatV7691tZ94dN0P+WQRB0ooa6r5TsxrSgGK",
-	"YoZiFszqPVHMuowOhjKcdiMy5lEJibFDrZPyf1VjiTFngoB2dxjL4a/HH9/gwJgl1JeWF7W/OHg8DqmP",
-	"1aa3fxfaEpDupMeDaRuNIz4mkZyijiPinpKyOo7aPszNBpX57nEU8egDEQIPiF5qqSUFhsehAm0SuIhK",
-	"gcyigcYjyvwwVtqu42YNc1njS9lqzOPbqUkHlmIO6h2PejQICKt1TnJIBfJDqtZ3TaYoxP611uFxj4YU",
-	"js4fEv+646z1tIrn8mAqb+1ncwL6PA5hZTXPJ73ZPqYhCQ6M9SK6AbIQ8gGYMEY8Ihql4M4TaAjWdmyH",
-	"CKRrSzztChroRBYuQ+bMe3T9EPeRy3c8ZkHtA00Obxz3Quqjq/P3Cm0SG+kgVgRlneCmZ0SBUhnUNNdM",
-	"0UGZrMDYjNd+RJecv8eRtoPXpF1cLbjV3H2193If9aaSiLWeiJpEHbqeBn2gb9a++SuGYzkkTKqtkvpg",
-	"0gNPgTF+GvjA6AaHNMiQrLWdykeeGRUsNyyxe1KBBpwHaEgiMnNOnz592jrM7HPZWaW+ka/ueg75BtMQ",
-	"90JS+4BTD4XFC6323wfqGV3T2BUYn4C2M6RsgASeqtlnzhW8CVuJO2HxySSOh7ud6WrChnoyIE57t9l0",
-	"HaJZjLaOtNEoFqBg94icEMJQC2ziYBBxXGdkjq7tnDAN15SNYzCqxL5PhHDafRwK4jqSjoiQeDR22s5O",
-	"c2dvq9Xa2mldtnbaL3bbe/uNl69eN1s7v6r917i6OrLMAfJgbx5IwsJYmyOJsNSMqYE+mgudYGF8KWtk",
-	"Om+w9IfnRMShPDdyYoVLqnYYMPYxuyEhHxcCMtjwCPaHaBRLmAE2qaGZBGCGco1DgUaIR0a0zmz9ByzJ",
-	"kMeCbGV9V4sPwDx3N6A+whKHfBCTtR9bMvKio8urI8JFgkdSm8itSrW2U7Ke4kXPwzN3PFGA7fdUrB8S",
-	"06EzZ+o6ktzKbXJDmNwSMiJa7cvYWtQvbYNzHUaDNtrtMEXe2+hLx7km047T7hiTTMdxO2BXhu8iHhL4",
-	"xjo8O05792uHLXfGzV+znl8AIqwfBR7scol/fZ/EZnaCZcgTEJ8a1LEeyyjj8QOVSTwZYqNWc58HV+/M",
-	"nsyxcNYPqb+iWPE6FSsUuqKO8y9yQ6IpZ0TbM3oxDSWiLCdSJHM+FWkidTf4OIooCRCPJcJKlKBsIJCQ",
-	"mK1RYHhrYKAGHM6d/Y4S6RQdhTgqLLoZ5ywYvL5mT/z05+xZa3vY2o/abutbQ4GV7FMpDrxIcaCKzQrc",
-	"02CzSq/no9I/tIP+0XGieN2JrZaPSaTFTEZIsEa7xDseTXAUrPMyCFjIUx0Sgtlk3gjdcQLuxyMlpUQE",
-	"B0/4YmAvIzyFrQRc0abZ44cgyq1MFOVCdT8bcQm+HrmVBoAtejMfLXZn5FPXfgeLTHr5rfTyjVOqC/Fb",
-	"81eam+sxL/YjT8LNwJqURDcmQW3qtiW+JqytQJclui4VWYdsn8cRmvAoeCog8VjGJwgwuhcFKBl5GX8b",
-	"qAdz6mRKb75FvQM2fj/HWekon4qcAJFe93AOPB4vPwcej5/KOazss7KUei9rjlyLHytrrtSLQ3r8x6Tt",
-	"T8ctdiJETAJDo++mdbRSrcMwLvVnj7KAsgHYYTALcKQuxY+I4q9dCERfdNSuQ27HNCIi++hOyaMDwowE",
-	"CkEINKgRaBKEpFswVWtrZ+ey2ZybimoYedFoNlqtFw01RIiF7ApCWJVdQXxFcTSG+qmLB3D2jh9H4far",
-	"xl6jqaAO5ACn7ZDpT8PeDz49pT+dXP150vpIT8TJSI5/PTrZP/n93e7F78Gn/4TjI//q5M9fd+SvuBX+",
-	"m1yNdy6ZT98f/dQkvxyqd//89ZePf+JPr+Ofd8YvgqOfXjfI9Kc/8af/oaf0pPnr9cfb01/O/4eMWlfk",
-	"94+tf7Nf3wV//ltesvGbE9Zs7P6P8/CKZA5cl5FGA4WuDrhUlKFPIyG1OLU+FPpARj0S1RQsFmntv33R",
-	"wWaZeLRSePn6+cHvIN3vsguI+CQn7KhduFpWVRv8FiWejzwgK114tbPND7/sfEfwpBjSsWjD4RoIN2cM",
-	"osGc8wKced/+8d/j0Vc/9qcid60S1ZIqx7tzplrrdEkNJOSWQuxuXlvuw6SPbP6IiA60QCL2hwDZJhBC",
-	"fzHGOh1gPcT+LOI9shqdFxLLWDhth19X3zjMV7Tx/5A1Wths7Pe90LTs4Es5hnk2R7Xm5N1vglTZbd/b",
-	"eVY9y6dCpGp72BZ7NiIY7rE8Gstdem8504TIBlw8mXvg4T0AJQ+XA+S6hY47HYJUGuhaFN8MUHKbbO9E",
-	"egIFihtleKMM3wsNysHwMuzTIakTLLTPYH3CAyQz3YvkkIy8VNNXD/4FZAbY8P0cY6UjfCrU2YD0em0q",
-	"G+K7LuL78DanDEBUtPotpgYPhc9WvOjHYg2uayDh3YjAYE/Xc53nNhkvdcZB7VEdPN6FBz0XeTm/vPrC",
-	"4Gt3RMUIS3/oQWGK7Bl4DXSqnSOZyBqTdPHUUh/WLWluqNn6RMnHIWYVCdkaBTVislexjMXaABH7kt6Q",
-	"JJV2o+ysH0IfDUQ1qCxOMiFyaDzUhubzOAxQj2iir+tp6QpaVOofdYbxfYG3OFYMZG3g7fNYvfrCfWSD",
-	"U253i27kRz5BI8ymiSCEJurwdbmyNR62lJQNxPqVFTPwcuqon3sqKssqWbOJkNfKBKcuyKRNQc5MjiTn",
-	"KIRpH1vgu8/c3EvOw3sxMNiBl9tOePiXyAJTG76XU6xygk8FVdcdUVwr7/sJhxt/S5nkK6aQp3GGM+kA",
-	"C9LK0xu7INEN9QmKM5M/Nt2tnqpelOqMCFXim4tiFhIhkJcipakbrLV1WypY1zstROJMneFF92gfs7V3",
-	"Hzhb/oqJeDwGOv6BBBRfQo7oKix7LwWgI/3ylhqsjSaYSTQ7iIsGXKKOToodh5iymXySzMLQSK0MmZpo",
-	"T4OtK+DyZje1xqI3V+IeQnrUoMsYk1K6ngZjSi5Ml5LypZnYFISiusSUrmb1ZXHBLXfmpSURJvZJXc/K",
-	"1sb6Tc+VVujmUI1Kja4X99aWznzoNZasR/vkxfx6xnhAlusdOPKHJDjDmjdF6WBUktHSJUL8lbm0dIk4",
-	"ivB07lxhPekU5SesFzW/IVwCHOs7UcC/W1lnGLfGOWdOGWJUltIoJqmcAk3TNdGqvjBz8vbtzMxzp+86",
-	"t1sDvmW+VBSncY4nScUY1zmMAyqPbwx5KruZOXDHvuRRcem7PmUDEo0jypKcgBlhzBNTIcnIS6pi+3w0",
-	"wixAIWU6pFN9SUY9EgSKx48jPojwSFG2uYUERGIa6uUGAVXrwGHmJq0JYxYmaFBUavDq6uQtuiERZKq9",
-	"1M0KXu/t7zxvoxBLEiEo9CBAeUI9MjTlZedWRceFp8YXixX2vjNihUmU6Orlzg2YBbmCgikZ4QgaNEAR",
-	"ZHW+YxL5iskTpiSAQFeUaSMv4iHZ1gGTnou8NKHLfLmdLUirnkjDR7fnrIB2oMITihb2Dygq/i+TAhcH",
-	"qAmgg5m+D/2UlQKNqKhmnesPMFv1WEsguVYCAZZkC74tWLU2eH4pS1udDE1peL0sKhDu8VgeIDIay0zt",
-	"fRvlyUijbBZrOy3GsEhItNfa0cYUi2WaEReMOEM3IJXI7FDjsWtRPQNRrq2baYE2xTWA79wyc4CaudxC",
-	"bpBQnJy1QiFwGJ72wb29kOgaGfKrO0uvrJmzEo/LEL5lLA7Gnd/K57QI2JGpmoeLWRmGFXfJDQ5jeKRL",
-	"WDDmVF9wAnpxRIvAYe5tUev1MQ+pP+3acgTdyi8K4G5dDRq1pjRvWlha5V3D3Gq8OiuXFG7bXXQXi4+6",
-	"fGkLNlx6ikWYka+CtUaEWFp6S0ubdQDfvJbUaitmvkbNy6/KVvCqLo9+MG+AfxPfnuh3Wraovf28BI3T",
-	"eUsP35zDHAIXCdCLxI15mu2ps/SSJEnKBmE2DVLbOjK0u6r8tnDHi4TyTO0wGU3nt5zbQoHoYfWiec7O",
-	"w4IRkqBZobk1jkzaMwkQucW+DKdQ6sEapnV2LNTV2aIMcaZe5FCjMLmBuanzh+HqOtXFDYo4D/VCAtKn",
-	"anAqk4ZUmk+DyTDgOjVhMa2xRfhh50sO+5HY3cx134Hl6Qpp8wBzTaaltbDnhU2LCSCrueh3Tpn2RogQ",
-	"i2Hhobu6GUexHJxKk0uFvjkkMe+6ttmH2knhLc7Xhnvwa9SHf6frS6ufrUK9dbmzGguGmmF6pjuRbzNx",
-	"8cXkK7pVI+AVS53djcqW1Zp7IO4+dzJ1IWVFIFnF4kJuwZaca2Rj7cR6dT3OQ4JBDMjWAatb6r66qQaO",
-	"AAIw9OMZFbBu04DsoRvNKrOHUtgpA2hbrimlhpnDiQgWRr6asQpAtx5z0F4bTYAV66FyrHVxupAavYjf",
-	"1iLDriMjXGi6yC3SRZwhjALCpma9jOAonNpl26CcKfTA050e17AVGcUs8aiWhglFBAQZqG5hDl1JFQy+",
-	"FUM+YRk+llzQDDSklbcW6s1F1RcfkoqsSEAy2LOMhsy1tjEv6swzHdWPnkEXB49HA8zonyDQg6lKN/Ey",
-	"cbUEjzxoa5rfq7ai1cJc1+ETtgLGu6a/VKV8hnPSX92HYKe+G0kyDjoaFMKerXl4qP3Ic9RotjLjl2Uw",
-	"P/PCojkfGthn9loD3t+CKhGc5Q6iBtecUbky19lq7uy65TpY7R5flRxjxu0wd9kGi+7DH5aB5bXBrt5G",
-	"qX/vSeymZNHWob8Ox9gdjrbwVG1VrFnBLyDFWuCPl5dnSJcNaBRKA8SOWODIoAJNIq4UxSQCt1BBTEIQ",
-	"Zkd5xyM0JnwckoO0D2ufg0MnmuoqWlolpWJ+lRnrpA1gmPMdhRM8FQjwuojn52IdloSgJQ/Oe/z07K4+",
-	"53S/9vSys5Te2oeyQ6p11MeJjXSR43ChBT5xMK+kLvBxYkRc6DxN1nlqXnhUV+28o6W+zzbd0lF6cPkb",
-	"KEWmqfaa2QEQHnE20C2YBfIh3N3UiB7hgMyLUBkMm0cOUxTkyzKTi3kwhd8iWF1JiTGFRY3CkNMXArpu",
-	"FadW33PriMh2Pq/qo7xfXWSeSiTgYWWhIkJfCWXnQRV89umoS+TE5NGUSHyutOICuDmG8EDkZbw7pkG0",
-	"ncUDmueZmbxMs3RbhhGajljzfTrQPJ7c1/m4Tmb5lc1ZBTdaZNVacK6nKbWdoTQZX5kgI8wk9XMmHIfc",
-	"Ej+WpIvD0HEL+DJALEAqZ9lDdRHuS/CqU3+Y4o/kSEgO5aoIi0cKSmZnYNMuZ11wk3fVJ2trkenX+nMG",
-	"mFIytsAONcPzxbVIYlgMyh0Afb2VhMFieR/xOBL1MU/cjatacXdV5loGZLMHgLx0yZ4pTjjGkRQoJH2J",
-	"eAw0jsWhiW62+UYzVuBZKvtwvD1zULVYfPLe19rsOxtdVxpuWMHhVEQIYezFiluJ1+zLnZQsKHNcyCW0",
-	"9lsAO1lfm7RFkBHWcjTEyZZ4gQoNDXn/4/LtmA7IS2wQ+erND2SA0GdZw+4wX7L7od1SZsmre6VggIsx",
-	"8es7GkoBDB0dv0fkdhylyZkZk8pu8/V+JVVcL00/MGOV2Xk1a2QbYylJpKb/v5/9drj1K976s7n1utto",
-	"b299/tJyWzuvvv638Pv9r+1O5/v/djrfP/9fRUAP9bPre+kH9rXF2KAfy/O3YnzIVvF+MHxQi6sFTDwe",
-	"rwBMNe1vRcDyI8GhLAhytik587+EWBLmT7tF/BUUcozGlA2Q5PwaGlCNaBhSQRTki5wCEfBYJ/GYVbF4",
-	"1NMKRKqYWYlJ3zafsEIJyHIE+7T4I6QSyCUXchAR8UdY8F4xwzBzF0HT/LKGcHxTgMRBhHVTi5jZr5fO",
-	"mSiWyXkXzZsrvDx/I5m0/wpJzJnyXYXXp3U/SLVSlEgN0UCHSBA/InJ5aIldjJ1k6X4eGjvzh1kDS3/6",
-	"9HMR0TYNga/JVIdfv9xrvXx+gDyrnBEIojq/OHSR50c3nou8W/PTFH4629rZ2zc/6u9v4fvjYGdvr/V6",
-	"XlXD4SALg+cXO3v7jusc2/+DtxeHhWjiRzfZF2FieAEmKtYtCqn0dYlkdq2luHRlh2r4I8d1Tn8+Kxy/",
-	"mAvEIo/OdFD48m3hy9Pl7EOtU+9Cz+XCmRaB6k+ffr4gsjB4qLo2qyBnmawBAxatQJdFLogQKRYbU4d/",
-	"JZc+jFI+7aMKaWbnd5DSPiTR/oscgWlOQLEBYyVnYWZQt4r3MF3qQxPEuUOqc8A20LWe4NLjwbReBsxS",
-	"JXVE5JAHOfJ2enHpuM7Zlfr37fH748vjQioyxloAyhP2i9gfIiyQt43HdDufZzITIGjMCIyjP2ISTZfz",
-	"SLNWM3URNHwkkwy7r3Oytu5PJVngjXk6yQCatxCbRvc2/FGRje+EERAai1JOakYfLMshuRIk2jpUvxcu",
-	"5QBasPWIzlxpIOsagooYaeYJFciPK0gxhjrOpo0UXhUPyM8mznPO1h0RhCGKGPmYqeUNSRhkLYHaAO+4",
-	"TjY+RHN8A/eS4FGx+yU9vLR8fqkVGeuMHwhMAe0pk6VkawPPGEozdZmq5huVqW+uw7js9kifRzWyl+7I",
-	"4kp5W0G3gQeitZmLqkFlSxpTPDQ/zi5+dZ6cKVWQyHeJmzgyxRqLgDwNDHnUU0iX8RGP7hTZPDPSuk2r",
-	"c4E0dYxBJbagQlPPGdeDlzpeU4788YflOvEiH+uZ1khzynAN7riMySXOz7SC5tjOiPoRL07pTbTpuzA1",
-	"XetFzsypBIsZ1raUd+nlVGNeusPFvEVhztDBrysbM0rmySqwlTORgI0nNlMBJ4HFNerz6ABhNkU/XZx+",
-	"RHoeJRdgiUZcSNTaRz/rIlhzSzGu8nlvlSzj4BQkCcW5dSxO6jTn0L1WM1Ed5ql/03o846b27bq9Gp+L",
-	"awakhuV5Nb48vELns5uX8xEVxqlGinPGE15f0hcR9abGFZoeYHHyORuSiErMfLIoDUvhn+51nCmNpAZF",
-	"kue/t1eStKmsnoHF57mTyfpytAwzJbILlaWSIpmBkzn9LtCdmW9oSAKLi5SZmp2fl3qKSvpuflfsZbLC",
-	"UvHx5Q5sOQ1Jc6iN3wnL5c6nbNx0JZBPIpWfQCxyVWdibqZFp/DQomWa81FdAinsDvTQAlU2WWVVUSrT",
-	"7+eRq9CkEXh3rUJj97S8Ds09Bi3ed1UZiBh+YuGKycHX98g99dyLr8VwtiAFsYK50zz4uXTsRyCFNTN/",
-	"zg3zXOhfnbGr1CqRUivIY5lXW632LdQ2qe9gN8JWnqotFYtKLTG6+UstEwIYy5bmqM6fRGbtybxlp/Pg",
-	"EJfeSE2oe1zWq075LmyXh6TYdlED3svuUA386KdzVxuPGiMTirp6cMeM29nquc2dXeQPcYR9SSLhKp3z",
-	"6v80m83mTPRQ5YAQteD7D0UpoUPLbiNNiF4WkJnSpSKN3hq9s1Z5W/RqRDATCLNpkkpSm7Kli9urErSc",
-	"2Vn+6PZ3q4ZrgYFuf/frf/8FEsh//wVpQpyR4uCsfPOyeewt0ILTlnp+HEW2htY4xNMSc+29R6VogwDj",
-	"E8RZnQiVVLetEqtS0uftwfhK7qJqEB6QFStr4rZQyVLp04J4aTWdupLsbBiErmgCinapZTvfU+2BrkIf",
-	"aN0bsJ7BxI660M1XhEfzffgemg+ana/OBJPbrmmtXyX7vSYkl4JfKdytwBwtspSleM7watjmOhBrfgOp",
-	"pl5AZqmvcyGsg90YJyDDEkyg87bskI5oiW8D5BMzxAECLo14pEMlsHGwQGYZm6r/tW84qYUuuTZTjvAt",
-	"HSnUUQPo8jvmc2HiWTEHgXpmjNxK0/DMbnCMBySZ2BiRIdEWcqcoZ1YmsDkzkIpTzGFKztpYk+Z9e8lq",
-	"yup9qfMx61QPw2LteiBPj6AQiwr8LjNVIVCXCQErh5Jk20xVdfUTFnSjxDNTqYFXkCY9Qn+dbpEHJ8na",
-	"oKEW+wzPBx+BdnMQlvbnqbjYXGTEnIDJchMRFghEGXirfKyTrSsGU2QaaxXBiI6XTmoWa7FMQ46rhaNW",
-	"YcLmYhwqkRDmWnVV27hBZ+0BigUJDhBTsqlJlfPSEb3qB1PmxtUC4nfC+nOhhrDxqSpc0V2xUJBPLU3H",
-	"zfcSK91g7qST9Njqyy+JXpl1F1coimvClDKAUlTq1iJyDjNndjt/wTkwX0A43qRkYr4Xlh9yQcIpwine",
-	"6agjnpXos75vPibMOtuRpzbvS6+NMOM6jMmGo0VZ57nGMXmgXtDd7tJXOqwX8YkgEerjEQ2nkHA9hvNi",
-	"A6Qre0PZxAPk8X7faye9O6CWIvTcSAJVYDk6ScA21eP9frHcNkunipPbcwQpoUOJ1kVu+DXJ+xpnGpHO",
-	"durMwUMXDwme9z2azwEJidbpRvi2OyZRFwBq4W4eWOheQfEhjx8jlFVqV5WZs00Ai50/N6Q4Xrmu5j1b",
-	"3mvWPz2H8jOdCR8WFsyJ1D9K3b2vKOczninXPMcom0WMMvWPFJc4yLQBBMqWIHc1d4prFrbgHmb6ET7s",
-	"PZjjrHUPumtgUbyRoquZEHlRAtn6OUWlRAXHVMGwM2MUH+5ME8QHO1dzPCsc6QpKafGZLy4gAKmlijVi",
-	"lL6n2TfjukZxUp5YIIx2m68PdOcDNI5In966xQ8rVMkMGLN8X4AFELCk4AFK0zBciA/TZl8egUSu45TM",
-	"D7Yhgm24FJEBFZJEJEj2UrUqwoV2R/+VghHMlv7SsQi14xB08MK9xiJcpPW71la4rELRsZVqickofpRS",
-	"YotLiF1m586v+/zdEXrx4sVrRQyuLo9MHs+I+hEvzFcuVery15ie2KWp517PRT9Dkiuh+3wpxwXl5ZfF",
-	"D/NwzvWeXVPhKWfbkD4Qw4TTrcEs5xrOPrRaoBe8uk6g3n8I3+zaAHCxl7aIdV6JoizNRdrOqoGftdJk",
-	"E715SfBnrunhA6EBHFkNKFLPn+VveD0K0SpgUzObRi9tOTma2eNjXEn2iGvezgo4nmJIIhEX5VMczom5",
-	"+kVIrAh4thfZujCtCMs/URbwSc0tLjI+GzO/jt0AA3MDfYgFZDHoRnhQr81LsxBrmJvzqYsLJja1oARH",
-	"fRxVHb/wfHh03Q/55MqqOetBUKMMrTsB3yKlHf7zsh09NDrmj7MyMoIpzY8jKqcXaiRz+NAb8mfdPEZ3",
-	"Hn9nr+Hq6uTtrjOPdGk/yQa6Go/BOBSgkE+gebTQhTAT76N6zDH9aAEFYZIUcoZSjnVHXcr6fB4mkxa6",
-	"pkuTQN8r9IZSwYD+ATeti4YkIv/83vQmnGYcSpm2v6LRYR32/fdHOAxJJBrff4+OoQaxMaJbfV1nynvg",
-	"YxHIO4zlkEcm0qGN3ugW7Z242Xzhp8cBn4l3gHDmjLS+nWttudthYDjgY8JE0n8JEn4g4aqBdJHVw6vL",
-	"H7tH70+OP152z49/OLm4PD+8PDn9+A/1ogebhDsyA1EpEJ8w41XVQyHO4Hvw9XbYJKKSHGjNwAN3RuC5",
-	"apUCLo1CNRnUmyJvkBy72Yr2tngNdAi70p4P3KMhVcCLnnnQIcZzkRcRrEb1YDLP7TAPxwGFhpU4GFHm",
-	"PT9ABPvDzJnrpkT5dCiJGCHa2+jdbumZpp65P13cIb0/7ePIXZ0FF9gs1LY0iIqeeQYD1ZKgKLP33EWe",
-	"UsU8RP6IcWhdOlnts8O8+XbO0NNcLq49azqpZyrP6pYK4DPEpnOmiVGYb7xJZaPDLtQN9LB/jUwymK2I",
-	"qrtOZputf6AsszodoMCmSF0KeoYVswyts9VFJBQE7Tabz1113tDefXbZo1gBTo8gxhEPAxK1jV8UmsVP",
-	"MEAXRBRgmWxAl6/WO2w1kUguY6/5ooE+Jf7rpFe+QpKJ4tq2gCwacAW7fR51GDYe72caIz4c/tK9uDx8",
-	"f/zx+OLCe25b1jK1foCW9DAuJA6J7nQ75BMdnmGUYbXhIYRqEGaBSreTVEB1qUDRgqdIAQvAZvum5SEx",
-	"JvgaNnE6JuzkLTJvoxytQIdnJ6jVaKp1WfxUfE5r5zyGo+4wC5ptWzoZiMZOs+ki0y8f9SkBjFNoOmA8",
-	"sr1XpG2trggdM7XU4XXIJtWM2WzQGrvVDg9Zli6mqYZ9HrMAqZUpucpYEqkwNCb18JkokhEsYoiZqb6g",
-	"3cgGfXRRi8RnqWiH/t24zxFnPmmbqiRmYLGtgzMt7aVSw1IWm20YSTqgTQhUQqD2ixszZ6vDJkMuCPLg",
-	"ZABfFTHgfbXTCE14FIg28iiDPEgbU/MMjLpJ1IpCcoPgB4lHdZj291Xkw6y/C54RIHuzzkwPPYNABuv+",
-	"ta5cHmVztnNxB98JZEbRNbaFBncv6zb10DMRj0kkSGCAosPsGsmtHws4RQVackj68nkDoFuHEEw4GuIb",
-	"ot052Ylzd4XRT58u0TNPTsdt+8D/+X0iFSU3FAZhMR2NiIyo32EaT3/6dNk9fP/D6fnJ5Y8fgF0BnPqY",
-	"IeAVgBCCDhiWcUSA62w3JiQMtwDit3+fXIvG7wJK2/ZixcrCaZb2qKcEmhgHlQ7KEJKGYS6ugTNioF/p",
-	"ZBr0td2cCtRSkLq/qy7ZO9z6FeGtP1Fz6zXqogba8kw5c2KDUpJ+iJ4OTDYFzpLwZOD8Gcu/naC186rD",
-	"iqZoo22YBgDc5sNmR1CSDmEBULX299Bep0eQ9z3MZDET5tjZ20/7EV9dvtt6Zev4dJjPmYx4mIbWQ2R9",
-	"SDDAlcLjCNMQAgjG2CeuzfdWXFlN4DUUo2w0dHufba+BzrCuNIxHRCqsVFRpro4Q1t0EERYd5v3vnXde",
-	"A31QaKAmAiyEQzUMSU2lplUC5JYgTFClySkotKwuRXFgyy4SpqiRuiETiNeLFMh2WG4tMJ8mv2Mshy5A",
-	"NJATAicL9aaRJLfShM8pWIqUhGJkksOzEwNC76mQ4vvvdVF36JSpwFbtF0FjWd3eGw9I0E6y9z0IK/SQ",
-	"Qnb0zCi0JoQwyfBvuk3gwpaiJ0Fyinxa4gBeHu89ZdeeZfxakotI+I8OhMZ1HE8X7nu18+rV8wZ6wwMl",
-	"nan1JnOhD/SNjgQJqU+Yrk6nozqdDyeXjuvEUWgkc9He3gbKDyb/Bo8G2+al7RHVNWepDElWTndcxwi6",
-	"TttpNlqNpq4pTRgeU6ftvGg0Gy9MuSjQQXJIj2M5/JOwLX+2p/OAyIXlLohi5QPKzJEABTq7evP+5Kh7",
-	"df4eEMbQDd14lBPNLdS0CWu2XGa3uauUlkQCOAnUDoksbDgNLpExZ0KrVDvNZlKCXiu2GT67/bsJnjGd",
-	"2pf1p04uQZ1LI9vePRFFttMXl/RQrjmacErbV5cOVN5yudLk+t3txNdU3sq6xmiZpuql7a1rDGddYl+N",
-	"UouX9zovABrQeAvijInESihOgnrh/NPy+7BcBZoa/wHgftkybSK3Tt6WrcU8vm2ePHmrF7Db3C17I4Fp",
-	"u/6PXIIbVm18t/Wi8nuXnL/HkXYA7mncqPTeCZMkYjjUvY6y9gun/dtn1xHxaISjqTo4EoYikb+1vioy",
-	"tc3tNQMddFxH4oFw2r/Z9vEOGEeKRY9SynOIfvr0MxJEZuqkNtCJlqExqMiCjwgaURZLIjKcRUk8QlP6",
-	"mEkaJsHPOVFWP0cCHUmnw+VgfCq0gt9hQOh+vIB6q1rGTcwNOnvITVWjazKWilUxjnzF2DT9n6NvP336",
-	"+eLO9ExXE/3NlHY1FVxNvdakPKspu+q0bn96+e/er2/+ePNicP2f6/9cTX+6+ThxTPVVqLRqKqhC4VQo",
-	"k+q0Wn/85/A/P98eRf1/X3RfXk4//c+Pp4OXQ//mDI/phzCanGB85v94dc61HboaopryqCWoqbY1g3lH",
-	"6ii3jrR4tQz14GH77Ff3LmhbCY1m8Ee9VQFprxi+wVT3i1iEcxdDJc4AiUpKBlvjgQJjLXMYGFaQmsE7",
-	"q4YaxCvkZO0vUO66mOUbEvyd0HWKUpVOs331z6/HH7sXV29+Oj667F7+5+z4wktlL09Jzkp3wWyqmy/N",
-	"egxAQ0pNs4Yad5iZ2NUGEl/3cDIim2UzUKUxogFBQio1Hbqng5FNIeA1mRbhnumloQNX4K7fmKqideQI",
-	"e3JGmFMH2CYBlbPRI4B5L1MbLJx0Pl4EHsFK1vtXnr2bV2Lrp6uGWpl+ZV/zJmvTk+RuJCcTgZO2iNrN",
-	"NfMx89Rdbtqxp5gq2AkOrOXGtMnPUIl5q+FydL9J2gTdibtX57ZvcJDpE77bbFV+84opmYkwSXWXLHi9",
-	"unjwjkc9GgSEPZJcUZEuppvNk8eEIH7AxjihcUi7JRIiYZRdi4T/LJJCXCcxcztt3XDdKSWQopxCHuZa",
-	"zGkr2sQIFSHBN4qexRI988xSwTDv21a+dola2bfNuMAUonbgKfxXz9FAP6FojadUU02CO0wOyeh5Wt9M",
-	"8jEKyQ0JG+g0U+qMMnXMIZEEYWOxEcbcEBBGkzrEIL9pm6ZW4c2KtI9E7SPXUQymT0wGtLBdWMaeSAJj",
-	"QFhEkw+hr9U9keXcjf72pQKZ/uoWPPVq7qnPuT5OxX3Cipp1PRAbEPfCB2ZPszJfqPQoOPJryJNFffGW",
-	"sBEBTUZ4FJDIRfF4rhhgaqfNt7/bsJu/GbsxDlADIy232WxmQELpl2GIMJi/E6/cikwnb5RZKJiDLztj",
-	"wM4WodX+aDDau6CK4hGx7UMTg7wpT6l+V8RePWP6z2dD7BvokCU8q8MUO9EuMfAT9BWzkCIjvzfQGR5Y",
-	"M6ixo+pdKcnekDtRxAN0BLYO9RZ34QKPK37rDZh49/sgvDaaPZsJ7uQi/X8r4n+fa+7AJiEUUNFDnQDP",
-	"+0bkEhuy+Dcki7rug4EANJqXyesL4hHBQQlJzCL1AmuFNgPYh5PuEwqVE7lal3gyRkvty/Sy5VWUyG3q",
-	"q2i5WxI88oCQ0kDTQ5DIjaEiMUaktPFghigW2inuSilttUnxMIaMByOgM+VLH42EFrOOz7X3UYmQJhC7",
-	"IaV/Q1J6ykzB85RwjRbZOO5GSjOoW05JIVFygUhJg7aNBk8THl0bq5hmS4pMwmRSHE9He0wgyMluWRHW",
-	"DstQ1mTrtenqaV8JsdOxUeR0xCPjOoojU3dVUV5mg1Z0bCrgIwQt2KA83k9c1iM+Isy4etT9qM2iPpkk",
-	"UeI2/EBjPOxSje9al5R1PxknUofligtZd1PahMgs0xhtdGSePtFsJKtaczmbMAmY98glLDU1NZ1azWZ9",
-	"G/hqrCKfXPq4nGIpA/xcd1uVGEciJ2z4xt9VBLcgYD1rd7KFZ/jGmG5DNPnCkKA+DZOwNG2SgNAyPupR",
-	"Rg4QpNjCjzZndj7Y5z0V8lBNdHyjDgDilWy4G+BXMXdSNHRk7HOEaQt0z/Thp+pBaKpny0G2bUZeioJz",
-	"+TSlrfzOT98fd4/Ojw8vj996ZeOnkTQrzJDtE1g2QTa4ZtEURe9mapdWIkG22VbpgIaXdKGcVI0d6zsG",
-	"c5mNy9cxv3REyjYuKJvZdbX8qJK5E2a8ZFoIGVlp2qKTTWF6+71ilGfqs1Ph6aM4Ejwyj3++u/s2IE57",
-	"p9l0TQbUbyl7dz4cf3hzfH7x48lZ9/Dt2+O3OoGVR07bed1/tR80X7Vevdr1Xwb7e5CsJDEN51LsnJ3m",
-	"zv5Ws7X1onW586K997q99/pXWyDOabZev37R3ydbr/Dei62XQQtvvfL39raauNXb8V8Eu2Svr4uRtZ3W",
-	"zstGs9FstJxMf51c07cEBvMD72y99F+Qrdf9Jt5Kh91vZksqtJ20xMf2HPM2uAgvJB4KXTFA73Bvq9Xa",
-	"2mldtnbaL3bbe/uNl69eN1s7v9riasUCQbZQm+PHUbj9qrHXaMK9JtUVnNOfnUzRBNPVNK1GUDD9y0az",
-	"2Wo2d36tEypnKW4utb3EaQIkVriIkQkRMq1nuTaR4z1l18ueh2ceQDxZQS5ZVSCpL4nUFkHWFJyUCB0Q",
-	"mJ1PxAIxoRBGcgKHkiVmxA0tYCTyRg8K0ZUqpsdYs0vQDrWv2fqfJ9B/rEeQj6OIEkir0bFFsA6tCfYV",
-	"vUIDekN0Cp9ON7OePwiPP0iyVyDE2WTBqIcpC8it22HaVueNTAdj0XjRRv/f//P/ejaWX9qoe5OwAtrl",
-	"IbLPm1Q7ENL0MdgwRDG7J3jSaIN6MGHHd02YgZF5bKaICXZMsl7UcbrIx8w0ZtOxA0XK4htTArCejliN",
-	"1MDYCUZV1tKWISkMqlSkc/Ol8+QRvEoMcC74t/l6+QtHnPVDqsOka5OQ3dZelc2LeDyGJIwPJKDYNl96",
-	"FPpzBAiuA2uyLtkEIW2EjIwwE1q20T5aY47J0CQN9TM0CZJpU5pkMK9UCzIJxL5PxrINuS3bQAm3hIwI",
-	"HnnZDE8dJQPfg/IOWRJbUAlAU09NCwacQNIO0J5JFv0zrQvaHQaptqD8ePoBnX8JGb8R8XkU2HBlCHSn",
-	"NqFV/ZJJTdND6CpnNi12mGS/mi+wJpk0cJHgJqs6Sb7W1ksloAmdO6szQ95jIbdAxtg6eeuhEYXckVzk",
-	"pzkMbeATiQkNsr18kHy9A0RNpdaJqaTbYWZedVBu8rXNOhHDWAqo1qvJYfJ7PlWccRRyNiARGnAeFBFF",
-	"xeqOzPVX0ErTswK9Rh+K5JqTlKqN6tmclpEU4mi69Qo1zGs876zLC07ZnbnR/CohC/gAQYXaREny4KFU",
-	"JdViVbr63A0X60pVV/7gStMSqgr3riDg22Ev35D8mKFqQZKfXxA9Y9FvoZlKx9Is9GdAFmkSQK57IliS",
-	"Z/y3inylwZTgUQATfvJVImumvYAyvl8lYmk3RAOlNWmAoHcYROjDlCtErB/B9u5gvye3kHhpdclst9iM",
-	"Kb+a0b5Uu62secJ21i0OmkG/LXHwry+s2VDtgvIxGSRPYzYXBMlZPJ9XEguw5T7VmXSCewHib1Kx+etD",
-	"clEUKMDj0gDQqtANPnKx/QX+/6rZWEhkQfGwEylsgWIlrxUyjbfw7g/Qa30VWNyo1n8/1VrDjEjiNRLb",
-	"V2oqFxnABuASJeqza7XluczX1WES3vwLg+Q3Ib/rdFQDIkuhQQvqc8rzEvUNxjp5m+pv47gAls7iDCyt",
-	"n8/D2FBS86th8Bt43ZDQZdZJqN0HfYY0z+6R6sgyY3nMCwTJR39Iw2BGPijl/Ufq4Y0AsIHeStB7CRms",
-	"lv3z2JhIakHv3Wh9BdOegug5zjDbb0QtUBvTdZSnzMR8mm5mDXSIfBr5OqgSGnVkA0bBJYinCEcKYopE",
-	"7MMg2ODYBsdq4thZLFMUo0zyNbEHI6Nvf4kFiaqyB1OpeQO7G9itwx/AnPc02QOU0F/MHQ4N8uUqmeps",
-	"MJEwhwX0foM0G6SpT/B1DdH10fuIh0Rsf1H/VaX25zwkG7DdgG0tWg+pXLk0sO8EijiX2jE6D8wfMsbC",
-	"x+EBCs4r2o4SlFi//cg0K1nVePSRB0Qf5Qbv/k549wOEpyYpk+X4VwvlLBMZYpFp3WmUhe0vSuX9mglx",
-	"yyPLj1hk+nPVxd6MRLYcddN57hK8Y11um9CdB/Dmm+LnaTCMAqZgFf9+osImQk0hOL6nQhqIrw2MGdbw",
-	"9GLO9KY2MWf3mLOQyWuH9G2I4oKy+HxSjaDmQ88ySUSWli7333s6e9hDEsop274KEqpS2/Ggi43U6fLQ",
-	"MEPH/UZKXW2UuPvTZf89xPyN9FAstSdQncQumuzXOjJ6YbT7Gy6HtkGOsDUq8Igc6I5FSUlwaIKkY7J9",
-	"zoJGcVDjUni9Q2LjF0fJOik+2ejHvASURGvdJf0uzf6rHASZ7nxR6t2nYsqQloZgQUobvqkSABt+tTAQ",
-	"h5OUXc0zqn9Ww2QjXd2rvA5KdEbXLg3AzoCvLhIDpCnbWNPU6PfSZGIv7d2FUQ+6ZenYa860zw6aaDbQ",
-	"GRcS+jYNMGUdFpFxiH0iUE8RK3hPlNhzZwjQ6vHVy9OfH8RosDHU/V0NBgm1SAjF2mwGWXuBMT6nBoOa",
-	"Mq4tXATVF6AEaSrnlkm1d7A9/KBmWI9NYSMc/4WE40zjtzS9R5uCLX6c5VuF1xCRp9AdEorhaAjnEepN",
-	"EUYTGgY+jnQRSdttEnBVs8RMF+0CYRlMF6ujwt8TC74tcS+BhRkg/Wc1uFxR4CuR4eaEpQ0d3og4jyTi",
-	"KPCZo9ymbkdtuj0v14gFzccs0Ta0nAoUUiF1OwvT6FJtNm2S6UFK5fdeWUZ5doF18ejBs6CxxCEfxGRD",
-	"8e/JIO3bE24jokuQZgBcF1nI1uPXFfpnavhn86XtcIvN1kmh2e0vcjpe4mvJVpp+2uBqV7pxodwjxOaq",
-	"q+tCuxkATIFlLZlAdjjFfixklAHx9hdaJS/iPK2juJE+NtJHnbTIxMWdNMzKZEYiqOJVBRWWpkjeFURt",
-	"4flNouQTSJTM1G19OCLpVn6pIM1y3nrf48HU1o/SbeTtrtpFDe9MKXNKggb00jDFULx8d/R99DN9o5jI",
-	"TxenH4uk5bM4jwnrj9FLmk3cJc3zb4BwG66wKNMzcTjVQ/YZdbRQnLlb1LedelMGYgPZq0d+Z+SeBwv5",
-	"Xg9Lcx8ptHwe7zbh5RvkftLh5YWsq7qPuJh5Ge2oknVp1Yjeh7YxpYizsTLdo5VpRrHO8CAdLjBFExIR",
-	"pMBQElYndPeRtKtKmGKDiFcT8zaJqRtWsFY5b4Wo4acp5tWKaawn42WQbiPkbTD7SQl5EBC4PhmPh6SQ",
-	"J1WK/KPZSD90iHoxDeUWNQFQaY8KPWyAnu02Xz8vCwn8+2Syb4B7gTtGQU5SpHKgg0SgO2dhvUoFNGtj",
-	"XHkeURj2fsgQuaU6NN167EPSlzpyBFHhJk30lcSbeTlTYhws70MsoHELtEzIIY5urgdI1WE4VBLuVLfg",
-	"yyCUrkNnUao4En6lRPhMDPxMp56A2iLv0IpGoEnE9TlXNMzzkJzCaOLvEwy/wfUyI7vGdXemrGIGv/J9",
-	"XRZhepabZRLBKmUd50Nwv7ns47u1CTQtP0hAZdeOpBaW7Qn8/Z1b2a2QS5feSJVWdpkrd5EAOD+YCfIT",
-	"xsZAIxvdJzbN7v7m9qgM2Ji+IZXDTmdC74A2LeqpW8DgFSvXYafF/XM1wXt80+ndKEw1GcJ14Og1JVK3",
-	"/PAURx13FVoDF2ipDOpNoTTGhpT83QMoDbIulFYKiEYF3fvSpONDHPrb4/fHl8doVnf3GghmNPUP2ZAo",
-	"wSjQNj8qM33RAl6kLJyTEb8hm1pyG3vUY6vspeGTK8MmDzdhk08lbBKMlsLaDecdfQvI5h2tOTWiINU/",
-	"1ohTDNFLAySTKuS8b6kxZn5alNw02yyqSn6ABNfPwUJsQVvoOTlL2dWSAq77b2q92TQLzr87JKGtsuAJ",
-	"n4+J8DpMd1dOGQMOQz5BVJYFbd5fUUU19N2CNf/aKL5hPlUDNfPqW1WLkRXCtjWiL7QW6azFJx/QAsvc",
-	"xLLco8BvmEJiNlgWwrLUlnAX/rYAmre/pFaOSjWlMZMbHWBDhmv2lsEsqR29Qs2Ne7S4/6DTaZdIgp7P",
-	"WUDVB0/LXkfH7xG5HUdEZ+3yGxIhT8S934kvPRd51umu/tb96NVfIA7d2l7njE88N0mN2W2+3ke9qSTi",
-	"AGHUw0FS8arDdptNLawJEJQn2p/+ydTJgsb3luQgHE7wVCAQt4gokdZSNL6PHmqYyTv2UMNsQyn+jtUe",
-	"8EytB+sDHJNoiMcCxSyA6JYEHVcqAqF1nO0v15QFX0vN8gq9kKfbhnfVowZtzTc08Fwkh1wYPWqI2cCs",
-	"TyGkfqqsHsQFrKB+PR8Y9GfKgurFteGVGmFzDy2KwlFsRNF7FEU1uGtRVMFxBmcMHK5F4MyA5edCTCvI",
-	"1S+wZOvFKkxLiw70iLY9aOuFrpmRrY3K1D5HLhpwhEPOBuXNkWHDG/l1w5Vq2rABLLURG4ehpvhKvkpA",
-	"cylSLbVgrw6a8ObGhv00bNjCXOM9k9jlrBkmXprpf8gQjwaY0T8BGEGMsXKWdlxyRXbROOJKt7ESWP4t",
-	"9YAkeJTIZ+bpBjo0gpDGmLwtusOMuXu3REtJMWL9WgqMfSct5a+OdRt+UGZWdlFEtGuGR2jEb0h1vF+k",
-	"iawh+R8m3WT+b2D6LhlhWtZ5sLT/OzC1B8r1X08rUcvQNgUCNjTgmykQMMvVqmeOFbC2KqUBAEU2dQE2",
-	"BqxFdQE0h3roogB30b6WY8VqZQAy6LKR+DbUfh0S370XALhXge8esv5ncWwjtm0Q+Wmn/N9BaiNpcfzS",
-	"ZH+fxyzJ9R/yCRphNtVBD1AEwKb/YzY1FkCNcInKZPqguBAQO0U8QgN6QxiSE5oGwTZdiLDFDHnk1idj",
-	"NaN6f4JFh0FONY8l6k3RiAqJrwnSEauE6cgJsxMkOYf1LfAJkbLUznn3FBz1BLy+9qjUjA3HTROdHBxS",
-	"n/zLfG74fOS4DlUj/BGTaOq4Nn3SUFpFUWhEApu6lNKMEb59T9hADp32zt6+64wos59brgNVuNuOkBFl",
-	"A3WFRQumgXb8JcdhriCXlN4oWaA+d2f1Ja3mETYHe8wCEvx1hepvj94cs0CA+ysBfQAtBcaQpq1+6umA",
-	"pKwhlKzSUekyjazAEUEhvSEH2v/mEQUX/1C44tkADM5tEMYNQfC7Wo/u0RfokPeIICFpGCIgPcUplXel",
-	"BGqSCcSTNRaj/NpQPOkWyiFX1Ow9WZDkvBS31ZO5pQSkj+NQOu0+DgVJJu9xHhLM9OxPLXiEJDngG+37",
-	"vsJHiM2c533grAD5PALkD8MKmJ6o24UlUzw6NpFVauAuHhAlXOgSJwq7eD9pdPidQAG5oT5xwepqfsnI",
-	"3Q10aMIfESOThOlpvz18RSH7xiKvsd92GPYlvUnzbxrok262a7qxYigPoMSIDLIL5B1eXf7YvTi+uDg5",
-	"/dj9cPhL9+z4vHt1cXzu6XwZ4cIKeRgQjZyFAZnarWRO7y4FWajOdn7RaDZarReNl46rCU6xSJIet9N2",
-	"PvA/aRji7b1GEz37pdU6QO8pi2/R7av97v7uAYpu2q3dZqP5HP1A/Gu+vdNsNZutZgu9oxHp89tt+LV6",
-	"OvVHMrEbNlpPVgiaV4MqYOeJEDEJzKibEjDfsKBxOiZMZIRW0ANSpFXo+HssJBpH/IYE8B1YAnFUQ/CY",
-	"VXm2Iy6x1ndKajshya8JU0RCxGMSCRLoDH8qhVpcA3l6iMBDIxzooGxGbqWu4+T5cRQBbTNJgdCpFUZM",
-	"i0PpnEI1xZTHkHcnh5h1WJ7SnJ9eHl4edw/fXR6fe2paMg7xVM07SBrDmtnMDGpcHScOUpJAPUJYdhuC",
-	"o4j4hMlw2mHP8tOd/vv4/P3hmfdcv644eBiSEBk6JSxj6EV8IqDh6zjElEHAHrdCEmZiQiIkCBlBtiKI",
-	"agMuUciFbHRYhx2i3WZL02o1mqHufR5HaMKjQCCqVEEFYjoIv6f0v+QQD5S6qatG5H/V7enRNZmaWlp6",
-	"ld8J5HN+TUmSPdlhtg4d7kuI59eQ0QVRyXOR16MsoGzQHVExwtIfGr4F83cjEgt1BThU112URA/AsSqZ",
-	"r1gXJyKCKAG0FnGtlEMJkP2A1DWZqq/OdaOULbHmGmD9TliaopQewDmRti4CEsDRWEOJtvgyPkG5QPq6",
-	"dPOGRLQ/LaebR0PMBiRtdaszYm4IYDHoGkCeJkMsCeTRFJFlz5h3IgAHHQisgNnwBr1nax/KELYOU5tX",
-	"lKOQpBXh6b9hP98onprxLiSWsdgYT54QnuYqo87jqwbvHkESX5O7oOOyKPvFtVpDelPalD2LEpsm0n8N",
-	"a56FwxUMdvMR7HeAj29PbftrR7FXhorVYinMaAUBEkRKygblQUIAZ+aZ1QBNv7yBtKcAadrAmFxnCmzm",
-	"qzJgKwrM/KSkv6R+cr7yDoiZDfTJVsvR1j1TO9kEcf4eBwPwFpBJWfxmFvDuISfBDG/TEtYkEP7l4X1j",
-	"QZvDrnNb9aYmguFgRFkqVErOw0WN8qFNOYWyzBmw1w3LRzyIbZEp28k8U1G1LDX6EqZ86pGfapUbr9M9",
-	"ep2kAYOaTe7hte0v6r+FStAPSXme2UK/0lRu0yAbICHxgtgRBQebwMsNUa6ZTgx0E7MAXAcAaVSawIOl",
-	"AL9UDVsZJtWLG7H4aShgUl9iRfJXl12qm16a5pQtxQJxOIybWBMeJhw98ZgXS8wJLK5fWlZD3ymB9y8O",
-	"7hsCXLEsJMBz4iIplwXqUGcrj0CMRa7jCGR5lIrUx9gfIs58coDwTIcKiNqEfgDaXyxso4oGshG51MpO",
-	"EoeuTUxEYzwg34niiDcIl79Dd5Na4fZPqveA+ipWr+64TuaCqrQ9uaFkkn7/+euD9yKYubUV2p9sGhL8",
-	"jfWriTWUQUTNCE9RwF1NARlPG4IqaM8Wi3pLfFqh2QmQPJPFNkvsignQap1MHpn0LL6CTVbow7TU0Cw6",
-	"geUhDwOBGJ/UyQPNAm4WZstsB+dkoNhwpIPMGZcNdJ6UKsuvh08YCXSoE+PwKdLBRRMcBeJAh6/GAZVI",
-	"RpiGYGwQ5daGK7FJ89wIu3WtDbZeGc7gSAY/FFDV9/WuDIpA8DdGhqfRbyOlZDNZv4VAsZqtIcOny2wN",
-	"lqJSNlA6DIfvcXiQDfo1TrrMkqlAOpCsgbxxpCBUUiJ06oCtqtzaRz/TN4j30U8Xpx9LjBRX4t4ye9XQ",
-	"dzJS/MXRZUO3C1x3GsJFNrXONzGUE+PAhiQ2E3ddkZZbMWcypP5QC+hdH7PtL0rOL7dIvJnqpqvYl8YO",
-	"wSPUm2bME6Utihd1MPykVgGC/xFm9QshJxrtN9ta1TQ0NA5X98vT6HD4EY/qdzncGBM2qphVfZR0OWNH",
-	"rW9C0CQK9LEqJOqUqSVM1JSmFgILYE0lZAeo5DdLdjaGh0eGdoDLUmhHjE90ekJvigCQZzueVEUCHl33",
-	"Qz4Bu4StDuVj1o1itv3F/lpuXTvC7Dxmn8xz92tes7PcBXLtsWzgdq1w+wFPU3tUFDPdTtDc1z8zYGnv",
-	"cA4s/SHxr0vgUhRDYnHBmKx7SsmuESRIV3FT2bVp+bYuKM9A57fqqGopidBUUEwFSH1YPFqU6/0YPqrc",
-	"lS0TJwGUrDjpQppaKUPfSJob3qt47whP5+jZcuZbSuUyzDeWw+0+Bxt9KU17xyPEBpTdomeeeqFrrEfe",
-	"cxddRpj06TV69k4PchjL4XNY1REOgil65pnRu+pN9YZeqiBMSxMGkmx4ohkaQdB6j/R5RDoMEt7HWEDq",
-	"OGdaCZ9NKvP5iAhTKNOmO3vd7o9cyC3zrKfPiwpkktfbyLsgcusInvagwQUbCESZ5NpfAUmlHfvRpFM3",
-	"0CnkkCUzemrXPDIdAtroDcERidLZOAunCFJHqUJ5nQHK4QxgS4IjHzNgDvh6NpceqnN0WI/LIcyYOTUE",
-	"1FK4aT4p1XKaOEgimIBGQWgyM+uy5sWQ82sSICwb6HLCzZElF8GgzXpETBZqAGnr6txxEEREZLw/tnKB",
-	"7a4rueZ+OKla4uMwNMadHhlSFpgM1cvzq4vL47fds/PTX06OL7wkb5cy5P2yZUCKBOovDxagG1VJwjBU",
-	"ZUuqCvB+JiVe/wzXrNduiilRdoNDGnThFU+XWOKxdM1q3p2efzo8f9u9PP54+PHSQwJPhUnohzfA0NNh",
-	"kLOor1b3Ec4WxxYEGvdMzRq+g3dshRVd7EA/kt0Eliig/b7CAlsPLrPZVNz2Mo7sWEiEQ2FqC1DZRpzl",
-	"WvEpGCv0ctcqU9dhRXXqkuoKkEVZWp4uJDKtmyCHEY8HwyKztMUeYi68SkkqXesNAEDf9kx5KsAMF5Bz",
-	"YDmnLY8QUiE901+Qynw9u1fB6/3XhPT3iY+DF/7Oa/wC7++83nnVJPuv9v1+SYUpvYj1VrvKBS6o++4R",
-	"XWmHAI4FPL/ygPvxiDDZBupevMycoaJi9nbyysXitWroDnTavT75y/+cHbdP3noHaMCJSc3PwrMm5H0a",
-	"CUVMQ85QQG9oQIy3mAbA+EDxHPGIlOx3HIJ5o2i/FvLLLmav9SJ3MS8ql/UrMBMazqWWrHjVjPx2hP0h",
-	"2TriTEY8XCZWwcP22a+ukzKpZW+aZEPzMEhzCr22bL5qcSOyhJVSMHCWV2mcA1s7/qVGgMLhDYYWMQze",
-	"P0CEKT0gsKwb4F3XaVxhHeDfapcVsUuz4hSxVuJxLyTo8OLo5ERTdO9/e676eUwinzC5Zdf27Ory3dar",
-	"58trX9Zb8pMTtA0FvoO8rV7Pid0PKUUTP45AxP3tc1amPjS1QTCKlJQkCBpH/Haa1AOQHHgVTnDYMKvC",
-	"lGCQm4cEh4pglFkBAjKIcADVkQhmGWFJ6bk9nNQIEi5UkRSKquv6R5CQ7HNW4Ef6gcgf9bx3VbztKtTf",
-	"IZaE+dPuSDjtZqP5ynUEFNRw2o7uhmLg9o/QhEkkP+tDmFbXk83qSxRjQSIlwvqYoYBD0K9SdWbI6B1w",
-	"5k6AuNrZJkcV8AlLz3LMhRxERPwR5s4zZms+0QTYkmZkGupmzvScyGi6ddiXmnQuPlIZTfWTdyFgC3D1",
-	"Mqm0LFOYSNKHEuzJVz+bCklGBjVDekP+XJRS/14JtkSsllJ/FvFerhPaKlC1dPsJuRhH3FfKVhTnEqZy",
-	"Gx4rflK23zP1413JRWpOOzv9+EN16DzjwOkWYbshg4+L5RVYB2y85AIgs/7PUmbwkSvthIYkzwCUSjXB",
-	"UxcxMAfY3825KEVxGEPiMgoKi/j+QOQ5wQF9XFBeM6fOVw7KnIcY2ppBUM3LqpWFV5If/4uj1b6fCcym",
-	"BHo9plYt4yh02s42WLPNULMXCAcFIGrUCjPVvCL0USnYSsMHMwqEkGTf08Hf86+lGbq5jByunc2ZAbLp",
-	"K/PDwPDaBtObGvOhoSOJOSLiXGYGzAYMzw+o/SlUaJk84PDhn+nbqXdv/t3TTM9MXRqWRrZXpjA1zeA7",
-	"SfAod7i6mWCJlml25YMdMHOyNii54L0r/QoLdM+nrDvTOPP5AOAtMx40LitdRDYoCRaUeVO7bYoL1M/l",
-	"W2XorsmNJZmh0sSrknXgjKlL6RW+1LUgs6dpix8U3S6bJsFWlGmrToSZwD7UF04HeYOlPyzZkx4A9YmO",
-	"jbFL18OW3oYubXpDkKADRgJEWQIS1thmeSCNTCFkAXeW21spKqiVnY4JO3mLlFr46/FHlLPRosOzE9Rq",
-	"NNGzoZRj0d7e5mPCaNBgRG6LMfEFmMaT57fwmG61us3GUI7C55k1mNELlnA2e9mKKwZxSAKQa8E8GTPd",
-	"RraBDlO7Ptjask52PMpCRWrVL4IKbi4kAJtwbqEBhQyu/z8AAP//",
+	"7P35cts4+igM3wqK3znVSQ8tS96SyDU14zhO2ukk9niZdKeVT4RISEKbAhQCtKzkl6pzEe81vBd2ruQt",
+	"PAC4SKREyfKSbvUfHUsisT77+s3x+WDIGWFSOM1vTp/ggETw5yH2++SQMxnxUH0OiPAjOpSUM6fpfOxz",
+	"NMBjdEXIEMk+QZiJEYlchFmAujxCfT5CIWe9muM6wu+TAVaDyPGQOE1HyIiynvP9u+sc9nEYEtYj03N4",
+	"LwmOSOShJ2evD9Hes93603mjvaPsanqgiz5BjNxINMQ94iIskNeK6/VtHwdBRISAD2QfRST8Z8tRT7Yc",
+	"M+vzrefPn+4j3BGEScQZ7DXEQs5byUksfT4o2lXMrhgfMQ+N+iQiMGCAJe5gQVBAA8S4RD5nXRoNEEZ+",
+	"H7OeegpLOPA+viaoQwhDAxwQhMMQRhB4QPYRCQUxa82vj7B44DT/cMzczme3YMln5EtMhDx+VXyCkf75",
+	"J4G83zbMsxvHrzwX8QhxRvSC1N3TuadzRmQ0PuhKEk3PdU58zgKBJEcjTCXqkC435wSXKKNxfvgBZXSg",
+	"9ldPdkWZJD0SmbmuqYChi3YlCcNMbSoyj+mjTkEajbAwZy33EVZrTq7Fhefyb/Z5GIipI+jyaIClXtne",
+	"juPOW/Q5EWrIQ86vaBEQtdu/cCE3hH7MQyMq+7AYya8IU2c3jAjAbDfiA8T4SAHvk1+kHJ6wcOyic+LH",
+	"EXHROR6QcyrJP9/hGxedYtn/56aLJLVwpSf4SSAahASFdEDl0/0WMwhhQRhLRAW8oAABPqtjM2sgQQ2d",
+	"MITRTr2BqEQBCYkk+nkfdqjphh4iUoOE4wx6mEWgPhaIsIAEtRabCWDfXWeIIzwg0hKzPg2DU/VVCXXA",
+	"A4J4F2brRTwepnviqEMQ1YjP1fLUxZIbPBiG9tIiJhzXoWqwIZZ9x3XUeE7T8dW0juso1KERCZymjGKS",
+	"g118846wnuw7za3dPQAL+7lRhKOHcSR4VLKTj/rEOOpxxJmrr16t21N00UOautt9KmJokKuG3nAe6GNX",
+	"CGwpCgIkp5zV7P6+xCQaZzYIy5mD7G8izOQpiQYUrrFk8QdomDzyk4AbcRFWINSlN6jLw5CPSIA6Y+Q1",
+	"f9ZEx/vZy18GCahs+5xJwmTxjcA/sy7kf0Wk6zSd/99myhg39a9iEzZyPrExEtzhhoZcyKbaVfFu0glW",
+	"uCceD49fle4JsCPZjgElRd3U3xjFgkQ/ifwmRhEFPCzcAoy3UhSBHZSuP+IhMcufhh0A5aUWOeuIz3hI",
+	"Mif8K2VBKQJjia4oC9RhCp8PJ9Y4jPifxC8BBvXe0ms8V5OplRkxakDlDHI54EKiiI+APFo2SWW/jEwA",
+	"28hRiYB0cRxKp9mo1+uuumPNDdXHeoY7Ngq54ymOCJOlUHoB1E09AnxrH/U4EZpFevr7tjosr2y55hka",
+	"OLeBQ73IGbedW6Za0Jz1mAte5kKXob77CKMRDQMfRwHyMVNyaYcgLK4IiPj3SnrTDZxnpUjB48gnMwEh",
+	"Mg8BKJRSrAKC8Kx4G3S1DN3u4WI8JNV2ocbYBy1ByVpmPwo2RBnV4KLkSmA5K90ND8lqSa96aVWUF3Bi",
+	"JrDA6S0MKXiomPm9gIvRC2ZvIiOzT4C0/4Ls7T17sfFsZ2t3Y6cekI0XOzudDVJ/1vUb3Rd1TO4H6i84",
+	"D0vhRHIeLihh0CtaAuGchytd+aUgUenKyyEkpD75t/lc8/mgeLXq/ZWu9iOPrrohH83iQAllTTXfkXlN",
+	"KUBRzFDMgkm9J4pZm9FeX4bjdkSGPCohMXaoVVL+72osMeRMENDuDmLZ/3T04SUOjFlCfWl5UfObg4fD",
+	"kPpYbXrzT6EtAelOOjwYN9Ew4kMSyTFqOSLuKCmr5ajtw9ysV5nvHkURj94TIXCP6KWWWlJgeBwq0CaB",
+	"i6gUyCwaaDyizA9jpe06btYwlzW+lK3GPL6ZmnRgKeagXvOoQ4OAsIXOSfapQH5I1fquyBiF2L/SOjzu",
+	"0JDC0fl94l+1nJWeVvFcHkzlrfxsjkGfxyGsbMHzSW+2i2lIgn1jvYiugSyEvAcmjAGPiEYpuPMEGoKV",
+	"HdsBAunaEk+7gho6loXLkDnzHl09xH3g8jWPWbDwgSaHN4w7IfXR5dk7hTaJjbQXK4KySnDTM6JAqQxq",
+	"mium6KBMVmBsxis/ogvO3+FI28EXpF1cLbhR33m++2wPdcaSiJWeiJpEHbqeBr2nL1e++UuGY9knTKqt",
+	"ksXBpAOeAmP8NPCB0TUOaZAhWSs7lQ88MypYblhi96QC9TgPUJ9EZOKcPn78uHGQ2ee8s0p9I9/d1Rzy",
+	"NaYh7oRk4QNOPRQWL7TafxeoZ3RNY1dgfATaTp+yHhJ4rGafOFfwJmwk7oTZJ5M4Hm53pssJG+rJgDjN",
+	"nXrddYhmMdo60kSDWICC3SFyRAhDDbCJg0HEcZ2BObqmc8w0XFM2jMGoEvs+EcJpdnEoiOtIOiBC4sHQ",
+	"aTpb9a3djUZjY6tx0dhqbu80d/dqz56/qDe2Pqn9L3B1i8gy+8iDvXkgCQtjbY4kwlIzphr6YC50hIXx",
+	"payQ6bzE0u+fERGH8szIiRUuqdphwNhH7JqEfFgIyGDDI9jvo0EsYQbYpIZmEoAZyjUOBRohHhnROrP1",
+	"N1iSPo8F2cj6rmYfgHnudkB9iCUOeS8mKz+2ZORZR5dXR4SLBI+kNpFblWplp2Q9xbOeh2dueaIA2++o",
+	"WD0kpkNnztR1JLmRm+SaMLkhZES02pextahfmgbnWowGTbTTYoq8N9G3lnNFxi2n2TImmZbjtsCuDN9F",
+	"PCTwjXV4tpzmzvcWm++Mm75mPb8ARFg9Ctzb5RL/6i6JzeQE85AnID41qGM9llHG4wcqk3g0xEat5i4P",
+	"brEzezTHwlk3pP6SYsWLVKxQ6Ipazr/JNYnGnBFtz+jENJSIspxIkcz5WKSJ1N3g4yiiJEA8lggrUYKy",
+	"nkBCYrZCgeGVgYEF4HDq7LeUSKfoKMRRYdHOOGfB4PU9e+Inv2bPWtvDVn7Udls/GgosZZ9KcWA7xYEq",
+	"NitwT4PNKr2eD0r/0A76B8eJ4nUntlo+JJEWMxkhwQrtEq95NMJRsMrLIGAhT3VICGaTeSN0ywm4Hw+U",
+	"lBIRHDzii4G9DPAYthJwRZsmjx+CKDcyUZQz1f1sxCX4euRGGgA26818tNitkU9d+y0sMunlN9LLN06p",
+	"NsRvTV9pbq6HvNgPPAk3A2tSEt2YBLWp25b4irCmAl2W6LpUZB2yXR5HaMSj4LGAxEMZnyDA6E4UoGTk",
+	"efytpx7MqZMpvfkR9Q7Y+N0cZ6WjfCxyAkR63cE58Hg4/xx4PHws57C0z8pS6t2sOXIlfqysuVIvDunx",
+	"H5K2Px632LEQMQkMjb6d1tFItQ7DuNSfHcoCynpgh8EswJG6FD8iir+2IRB91lG7DrkZ0oiI7KNbJY/2",
+	"CDMSKAQh0GCBQJMgJO2CqRobW1sX9frUVFTDyHatXms0tmtqiBAL2RaEsCq7gviK4mgM9VMb9+DsHT+O",
+	"ws3ntd1aXUEdyAFO0yHjt/3OG5+e0LfHl1+PGx/osTgeyOGnw+O94z9f75z/GXz8PRwe+pfHXz9tyU+4",
+	"Ef6XXA63LphP3x2+rZPfDtS7Xz/99uEr/vgi/nVruB0cvn1RI+O3X/HH/9ATelz/dPXh5uS3s/+QQeOS",
+	"/Pmh8V/26XXw9b/ygg1fHrN6bec/zv0rkjlwnUcaDRS6OuBSUYYujYTU4tTqUOg9GXRItKBgMUtr/+Ob",
+	"DjbLxKOVwsv3z/d+B+l+511AxEc5YUftwtWyqtrgjyjxfOABWerCq51tfvh55zuAJ0WfDkUTDtdAuDlj",
+	"EA2mnBfgzPvxj/8Oj776sT8WuWuZqJZUOd6ZMtVap0tqICE3FGJ389pyFyZ9YPNHRHSgBRKx3wfINoEQ",
+	"+osh1ukAqyH2pxHvkOXovJBYxsJpOvyq+sZhvqKN/05WaGGzsd93QtOyg8/lGObZHNWaknd/CFJlt31n",
+	"51n1LB8LkVrYwzbbsxHBcA/l0Zjv0nvFmSZENuDi0dwDD+8AKHk4HyBXLXTc6hCk0kBXovhmgJLbZHsn",
+	"0hMoUFwrw2tl+E5oUA6G52GfDkkdYaF9BqsTHiCZ6U4kh2TkuZq+evAvIDPAhu/mGCsd4WOhzgakV2tT",
+	"WRPfVRHf+7c5ZQCiotVvNjW4L3y24kU3FitwXQMJb0cEBnu8nus8t8l4qTMOao/q4PE2POi5yMv55dUX",
+	"Bl/bAyoGWPp9DwpTZM/Aq6ET7RzJRNaYpIvHlvqwaklzTc1WJ0o+DDGrSMhWKKgRk72KZSxWBojYl/Sa",
+	"JKm0a2Vn9RD6YCCqQWV2kgmRfeOhNjSfx2GAOkQTfV1PS1fQolL/qDOM7wq8xZFiICsDb5/H6tVt94EN",
+	"TrndzbqRX/gIDTAbJ4IQGqnD1+XKVnjYUlLWE6tXVszA86mjfu6xqCzLZM0mQl4jE5w6I5M2BTkzOZKc",
+	"oxCmfWiB7y5zcy84D+/EwGAHnm874eFfIgtMbfhOTrHKCT4WVF11RPFCed+PONz4R8okXzKFPI0znEgH",
+	"mJFWnt7YOYmuqU9QnJn8oelu9VT1olRnRKgS31wUs5AIgbwUKU3dYK2t21LBut5pIRJn6gzPukf7mK29",
+	"e8/Z8pdMxMMh0PH3JKD4AnJEl2HZuykAHeqXN9RgTTTCTKLJQVzU4xK1dFLsMMSUTeSTZBaGBmplyNRE",
+	"exxsXQGXN7mpFRa9uRR3ENKjBp3HmJTS9TgYU3JhupSUL83EpiAU1SWmdDWrb7MLbrkTL82JMLFP6npW",
+	"tjbWH3qutEI3h2pUanS9uFe2dOZ9r7FkPdonL6bXM8Q9Ml/vwJHfJ8Ep1rwpSgejkgzmLhHir8ylpUvE",
+	"UYTHU+cK60mnKD9hvajpDeES4FjdiQL+3chFhnEXOOfMKUOMylwaxSSVY6BpuiZa1RcmTt6+nZl56vRd",
+	"52ajxzfMl4ri1M7wKKkY4zoHcUAlJHYPOWUF8O/nfpsM/Re0xwhU1ydNxCPao8xFgn4lLoo4l9piAmkB",
+	"tMewjCMi0JPDrfNTJEPe20gHhyYEU1ilxMzC+nrXJKJdSiKwkusB9VI21FKe1tAFVBgXcQS5Y1S6YMJB",
+	"1JRu93qWLiKsTkCN4xUuQW2jpHooh2RL0UeUISVv7e0UjqCOY3qExLQBtSN0GqqMCNGl7tVAU9XtC2r2",
+	"ZuEhc1NmUrN6fY6FmJm//YS/KLQMw5Mu+BpnYoBh6N/dSbixNqdZb08C3+SOYIzpdX9OVs6ZoEIS5o+n",
+	"AVfdc2GTgMljdB11iWbV06VTIq4AKHvDCQ2duuo8pXQdySutYGLbsHJ4OVla+eWlR/Awt5e5gkWv7+ia",
+	"FFGclCFMnS/2JY+K76lLWY9Ew4iyJBVpQgf0xFhIMvCSYvw+HwwUfQopIwmhIoMOCQKlWgwj3ovwoBCn",
+	"AyIxDfVyg4CqdeAww0Cs5XTyzmhQREUvL49fKZIGCbLPdI+UF7t7W0+bKMSSRJZGCB5J1CF9U9V6alV0",
+	"WHhqfLY2Y+8zo82Y/Ky2Xu40TcxwuoI6TRmdDPrCQO11db5DEvlKtyBMKR6BLmTVRF7EQ7Kp47Q9F3lp",
+	"Hqn5cjNbB1s9kUatb045H+xAxdR8ZtuSop4jMqmrs4/qADqY6fvQT1nl02iolQi36wjypYTchNhPOmO8",
+	"J9FVqNmC6TtRT7rmwEo6UMADCWjuohRfSUPF4/oY0qYrLkZpYTk6FWBJNuDbgiPUTp9vZan7o75pj6HP",
+	"iAq9yn1EBkOZ6T9iI931Kgtnsf6jYnSPhES7jS1tULYor5WRghEnSBOkU5odaqLiWrqTAW/X1g62GJQi",
+	"PiBbbpk5rMlAWinpBvKXs9iukHBXkvMzVHiemD+Plh8zP4xFoSA/S4K8MKIhCVD6mL5MLEGQTAA+7Vyj",
+	"xSQsUC/iI4YEZX4xEN0ZXw8J7hYPq6EeT8pzIIEqSAW8VX80EUZvz08+IH2UhetX07TVJgr6Of1ysLG1",
+	"u6erd38lEdejWy6m3nTnyaVlNAj28JPQtKgqQSsUcvX1fk3qN6gDWUa0VUtNZFo4/OzhzJeSEuh8EBkp",
+	"xY2FsArKix6aery4WEnGsLg2ucZhDI+0CQsSXEuOOY5oEQRMvS0Wen3IQ+qP27bQUbvyiwL05rYmuAtN",
+	"ad60FHqZd43avMCrkxaPwm27s+5i9lGXL23GhktPsQgJ8vU17wn2MyX2FgF881pSBbZYvjYG5PyqbG3Q",
+	"6pau9+YNiJzCN8f6nYZtl2M/z2GO6bylh2/OYQqBi0xzszSKafrqqbP0kvILlPXCbIEF7UXJMICqlqGZ",
+	"O55l7stUJZVRgWKe20IBs7UW1wJTTFjGzeEnLTTgyBRUIQEiN9iX4RiKSFmXt667ARX7NihTYrJAkvNF",
+	"Ffui/p3WOawXEpAuVYNTOSHDgDMy4DrpcTatse19YOdzDvuBhMiJ676FIKlrr04DTKkVsFCfTGQNpY65",
+	"6E9OmY5zECFICcWGRsrKVN1UYVxUaknedW0bsTI7XEHV2Xu/Rn34t7q+tK7qMtRbF1JdYMFQjVTPdCvy",
+	"bSYuvph8rdhqBLxiEdXbUdmyKrb3xN2nTmZRSFkSSJbx5ZAb8FLnWuRZD7ReXYfzkGAQA7IVRhdtolPd",
+	"CQRHAKGd+vGMYWXRdkTZQzf2isweSmGnDKBtIciUGmYOJyJYGPlqwvAHfQDNQXtNNAJWrIfKsdbZichq",
+	"9CJ+uxAZdh0Z4ULrZG6RLuIMYRQQNjbrZQRH4dgu24b7jqG7ru4hvYKtyChmSaxWaQByRECQgbpZ5tCV",
+	"VMHgW9HnI5bhY8kFTUBDWtNzpjWqqK7zfVKRJQlIBnvm0ZCppnnmRZ3TrvMF0RPoD+XxqIcZ/QoCPVij",
+	"dXtQk7FD8MADX2V+r9pQvhDmug4fsSUw3jWdKytlSp6R7vLRCXbq25EkE/pDg0LYs9WUD3SE2hQ1mqz5",
+	"/G0ezE+8MGvO+wb2ib0uAO+vQJUITnMHsQDXnFC5MtfZqG/tuOU62MLdQyuF3JiAhqnLNlh0F5E2GVhe",
+	"GezqbZRGDj2K3ZQs2oYKriLk5hZHW3iqtt7mpOAXlBiYf7m4OEW6IFGtUBogdsQCXyUVaBRxpSgmuT2F",
+	"CmIS3Dg5ymseoSHhw5Dspx3euxx8ttFY1+fUKikV06vMWCdtaOSUezgc4bFAgNdFPD8XRTknuD15cDqW",
+	"SM/u6nNO92tPLztL6a29LzukhY76KLGRzooNmGl1T0LXllIX+DAxIs4My0rWeWJeeNAgsGn35eLRYOmW",
+	"DtODy99AKTKNtWPcDoDwgLMe4kqWFciHRDrTfWKAAzItQmUwbBo5TLmxb3MdRfrBFH6LYHUpJcaULDcK",
+	"Q05fCOiqVZwCsyJhGJxy+RgFmWk0AXEX6mwRllU9/3eri0xTiQQ8rCxUROgroew0qEJYTjrqHDkxeTQl",
+	"Ep8rrbgAbo4g8QB5Ge+Op0OO7Cwe0DzPzORlnNm2wDO0M7Pm+3SgaTy5q/NxnczyK5uzCm60yKo141xP",
+	"Umo7QWkyvjJBBphJ6udMOA65IX4sSRuHoeMW8GWAWIBUzrKH6iLclRCrQv1+ij+SIyE5FMIkLB4oKJmc",
+	"gY3bnLUh+KStPllbi0y/1p8zwJSSsRl2qAmeL65EEqZmUG4f6OuNJAwWy7uIx5FYHPPE7biqFXeXZa5l",
+	"QDZ5AMhLl+yZssdDHEmBQtKViMdA41gcmrwpm8k8YQWepLL3x9szB7UQi0/e+74w+87G7ZcmMlRwOBUR",
+	"Qhh7tuJW4jX7dislCxooFHIJrf0WwM5kvBB4AxHWcjRk4JR4gQoNDXn/4/ztwFNzTbD5vhD3ZIDQZ7mA",
+	"3WG6Gch9u6XMkpf3SsEA50PiL+5oKAUwdHj0DpGbYZSWfciYVHbqL/YqqeJ6afqBCavM1vNJI9sQS0ki",
+	"Nf3//8kfBxuf8MbX+saLdq25ufH5W8NtbD3//j+F3+99b7ZaP/9Pq/Xz0/9VBPTQmWNxL33PvjYbG/Rj",
+	"ef5WjA/Z/iD3hg9qcQsBE4+HSwDTgva3ImD5heBQFqRP2WTf6V9CDGH57SL+Cgo5RkPKekhyfgWxggMa",
+	"hlTHEucTUAIe6/RgsyoWDzom7C9RzKzEpG+bj1ihBGQ5gn1afAmpBHLJhexFRHwJC94rZhhm7iJoml5W",
+	"H45vDJDYi7BulxUz+/XcORPFMjnvonlzLR2mbyRTUKhCeZRMYdDC69O6HyRxK0qkhqihAySIHxE5P7TE",
+	"LsZOMnc/942d+cNcAEvffvy1iGgP405IfZ0xdvb6ED3bbTx7uo88q5wRCKI6Oz9wkedH156LvBvz0xh+",
+	"Ot3Y2t0zP+rvb+D7o2Brd7fxYlpVw2EvC4Nn51u7e47rHNl/g1fnB4Vo4kfX2RdhYngBJirWLQqp9FWJ",
+	"ZHalpbh0ZQdq+EPHdU5+PS0cv5gLxCKPzrRX+PJN4cvj+exDrVPvQs/lwpkWgerbj7+eE1kYPFRdm1WQ",
+	"M0/WgAGLVqAbLhREiBSLjanDv5JLH0Ypn/ZBhTSz81tIae+ThJ5ZjsA07afYgLGUszAzqFvFe5gu9b4J",
+	"4tQhLXLANtB1McGlw4PxYkluc5XUAZF9HuTI28n5heM6p5fq/6+O3h1dHBVSkSGWRZkQsd9HWCBvEw/p",
+	"Zj6VbCJA0JgRGEdfYhKN5/NIs1YzdRE0fCCjDLtf5GRtRcFKssBL83SS5DdtIcZBoPQRG/6oyMZPwggI",
+	"tVmJXAtGH8zLzLoUJNo4UL8XLmUfmrt2iM4HqyHrGoJaW2k+FxXIjytIMYY6TiZjFV4VD8ivJs5zytYd",
+	"EYQhihj5mKnl9UkYZC2B2gDvuE42PkRzfAP3kuBBsfslPby0MU+pFRnrPDoITAHtKZOIaLsOTBhKMxUf",
+	"q2bxlalvrsO4bHdIl0cL5ATeksWV8raCPkb3RGszF7UAlS1peXXf/Di7+OV5cqYIUiLfJW7iyJSBLgLy",
+	"NDDkQU8hXcYHPLhVZPPESKs2rU4F0ixiDCqxBRWaek65HrzU8Zpy5A9v5uvEs3ysp1ojzSnDC3DHeUwu",
+	"cX6mtbmHdkbIlC7keIk2fRumpqvIyYk5lWAxwdrm8i69nGrMS/fOmrYoTBk6+FVlY0bJPFkFtnImErDx",
+	"xGYq4CSwuEJdHu0jzMbZXFdIWpVowIVEjT30qy6vObUU4yqf9lbJMg5OQZJQnFvH4qROc1OqRX8LYZ76",
+	"N63HM26q6q/aq/G5uBpRalieVuPLwyt0yQrzcj6iwjjVSHFZiITXl3RcRp2xcYWmB1hcX4L1SUQlZj6Z",
+	"lYYFlQrUarNFF9WgSPL89/ZKkgbY1TOw+DR3MllfjpZhxkS2oWZlUn47cDKn3wa6M/ENDUlgcZEyUw38",
+	"81xPUUlH759EbZawVHx8uQObT0PSygTG74TlfOdTNm66EsgnkcqPIBa5qjMxN9OsU7hv0TLN+agugRT2",
+	"HbxvgSqbrLKsKJXpJPjA9e3SCLzb1reze5pf4e4Ogxbvul4dRAw/snDF5OAX98g99tyL78VwNiMFsYK5",
+	"0zz4uXTsByCFC2b+nBnmOdO/OmFXWajw0EJBHvO82mq1r6Bi0OIOdiNs5anaXLGo1BKj28otZEIAY9nc",
+	"HNXpk8isPZm37HTuHeLSG1kQ6h6W9apTvg3b5SEptl0sAO9ld6gGfvDTua2NR42RCUVdPrhjwu1s9dz6",
+	"1g7y+zjCviSRcJXOefmPer1en4geqhwQohZ896EoJXRo3m2kCdHzAjJTulSk0Vujd9Yqb0vJDQhmAmE2",
+	"TlJJFqZs6eJ2qwQtZ3aWP7q9narhWmCg29v5/j//Bgnkf/4NaUKckeLgrHxb1GnsLdCC02a9fhxFtjLd",
+	"MMTjEnPtnUelaIMA4yPE2SIRKqluWyVWpaSD7L3xldxFLUB4QFasrInbQiVzpU8L4qXVdBaVZCfDIHRF",
+	"E1C0Sy3b+W6t93QV+kAXvQHrGUzsqDPdfEV4NN3h9775oNn58kwwue0FrfXLZL8vCMml4FcKd0swR4ss",
+	"ZSmeE7watrkKxJreQKqpF5BZ6utcCOtgN8YJyLAEE+i0LTukA1ri2wD5xAyxj4BLIx7pUAlsHCyQWcbG",
+	"6l/tG066rEiuzZQDfEMHCnXUALr8jvlcmHhWzEGgnhkjN9K0UrUbHOIeSSY2RmRItIXcKcqZlQlszgyk",
+	"4hRzmJKzNtakad9espqyel/qfMw61cOwWLsergv5hlhU4HeZqQqBukwIWDqUJNvAsqqrn7CgHSWemUqt",
+	"QYM06RE697WLPDhJ1gYNtdhneD74CLSbg7C081/FxeYiI6YETJabiLBAIMrAW+VjQapPk23ZWQQjOl46",
+	"KUuuxTINOaauc6MwYXM2DpVICFNNQKtt3KCz9gDFggT7iCnZ1KTKeemIXvWDKXPjagHxJ2H9uVAm3PhU",
+	"Fa7ofpsoyKeWZgrj5rqUlm4wd9JJemz15ZdEr0y6iyuUmjZhShlAKSogbRE5h5kTu52+4ByYzyAcL1My",
+	"Md2Kwg+5IOEYiokbvNNRRzwr0Wd933xImHW2I09t3pdeE2HGdRiTDUeLss5zjWNyX72g++imr7RYJ+Ij",
+	"QSLUxQMajiHhegjnxXpIF++Hson7yOPdrtdMuoJBLUXo5pUEqsBydJKAbdfLu91iuW2SThUnt+cIUkKH",
+	"Eq2LXPMrkvc1TrQ4n+wBnoOHNu4TPO17NJ8DEhKt0w3wTXtIojYA1Mzd3LPQvYTiQx4+Riir1C4rM2fb",
+	"Cxc7f65Jcbzyopr3ZHmvSf/0FMpP9Dy+X1gwJ7L4Ueq+wEU5n/FEueYpRlkvYpSpf6S4xEGmwTBQtgS5",
+	"q7lTXLOwGfcw0en4fu/BHOdC96D7ERfFGym6mgmRFyWQrZ9TVEpUcEwVDDsxRvHhTrRXvrdzNcezxJEu",
+	"oZQWn/nsAgKQWqpYI0bpe5p9M65rFCfliQXCaKf+Yl+3FEHDiHTpjVv8sEKVzIAxy3fbmAEBcwoeoDQN",
+	"w9VNDcDsyyOQyHWckvnBthmxrRwj0qNCkogEyV6qVkU41+7ov1IwgtnSXzoWYeE4BB28cKexCOdp/a6V",
+	"FS6rUHRsqVpiMoofpJTY7BJiF9m58+s+e32Itre3XyhicHlxaPJ4BtSPeGG+cqlSl7/G9MQuTD33xVz0",
+	"EyS5ErpPl3KcUV5+XvwwD6dc79k1FZ5ytsH5PTFMON0FmOVUK/v7Vgv0gpfXCdT79+GbXRkAzvbSFrHO",
+	"S1GUpTlL21k28HOhNNlEb54T/Jlrp3xPaABHtgAUqedP8ze8GoVoGbBZMJtGL20+OZrY40NcSfaIF7yd",
+	"JXA8xZBEIi7KpziYEnP1i5BYEfBsu8FVYVoRln+kLOCjBbc4y/hszPw6dgMMzDX0PhaQxaB7XUK9Ni/N",
+	"QlzA3JxPXZwxsakFJTjq4qjq+IXnw6OrbshHl1bNWQ2CGmVo1Qn4Fint8J/n7ei+0TF/nJWREUxpfhxR",
+	"OT5XI5nDh/avv+rmMR2CIxK9ttdweXn8aseZRrq0ZWwNXQ6HYBwKUMhHJAKfEJS8TLyP6jHHdLoHFIRJ",
+	"UsjpSznUvfop6/JpmHyTNqGGhH6BflboDaWCAf0DbloX9UlE/vWzaT86zjiUoJyZr+vp1VqsxX7++RCH",
+	"IYlE7eef0RHUIDZGdKuv60x5D3wsAnkHsezzyEQ6NNFL2ANqxfX6tp8eB3wm3j7CmTPS+naue+1Oi4Hh",
+	"gA8JE0n/JUj4gYSrGtJFVg8uL35pH747Pvpw0T47enN8fnF2cHF88uGf6kUPNgl3ZAaiUiA+YsarqodC",
+	"nMH34OttsVFEJdnXmoEH7ozAc9UqBVwahWoyqDPO9v42W9HeFq+GDmBX2vOBOzSkCnjREw86xHgu8iKC",
+	"1ageTOa5LeZB+3D1FQ4GlHlP9xHBfj9z5ropUT4dSiJGiPY2ejcbeqaxZ+5PF3dI70/7OHJXZ8EFNgu1",
+	"LQ2ioieewUC1JCjK7D11kadUMQ+RLzEOrUsnq322mJfA4saZqTDrqeuVs2vP6oVkK8/qlgrgM8SmOa6J",
+	"UZjurUtlrcXO1Q10sH9lu2baiqi6lyvKrOw9ZZnV6QAFNkbqUtATrJhlaJ2tLiKhIGinXn/qqvMWoPdO",
+	"LHsQK8DpEMQ44mFAoqbxi0bXsCmALogowDLZgC5frXfYqCORXMZufbuGPib+a1soCpBkpLi2LSCLelzB",
+	"bpdHLYaNx/uJxoj3B7+1zy8O3h19ODo/957afp5MrR+gJT2Mc4lDoptZ920veaMM2xbAHUKYBSrdTlIB",
+	"1YUCRQueIgUsAJvN64aHxJDgK9jEyZCw41fIvI1ytAIdnB6jRq2u1mXxU/E5rZ3zGI66xSxoNm3pZCAa",
+	"W/W6i2J2xeAtSgDjFJr2GI9s7xVo1MaDMRA6Zmqpw+uQTaoZs9mgNXarHR6wLF1MUw27PGYBUitTcpWx",
+	"JFJhaEzq4TNRJANYRB8zU31Bu5EN+uiiFonPUtEO/btxnyPOfNI0VUnMwGJTB2da2kulhqUsNtswknRA",
+	"mxCohEDtFzdmzkaLjfpcEOTByQC+KmLAu2qnERrxKBBN5FEGeZA2puYJGHWTqBWF5AbB9xOPaj9t4a3I",
+	"h1l/GzwjQPYmnZkeegKBDNb9a125PMrmbOfiDn4SyIyia2wLDe5e1m3qoSciHpJIkMAARYvZNZIbPxZw",
+	"igq0ZJ905dMaQLcOIRhx1MfXRLtzshPn7gqjtx8v0BNPjodN+8A//hxJRckNhUFYjAcDIiPqt5jG07cf",
+	"L9oH796cnB1f/PIe2BXAqY+Z7mMMCCFoj2EZRwS4zmZtRMJwAyB+88/Rlaj9KaC0bSdWrCwcZ2mPekqg",
+	"kXFQ6aAMIWkY5uIaOCMG+pVOpkFf282pQA0FqXs76pK9g41PCG98RfWNF6iNamjDM+XMk868ST9ETwcm",
+	"mwJnSXgycP6M5d9O0Nh63mJFUzTRJkwDAG7zYbMjKEmHsACoWvNnaK/TIcj7GWaymAlzbO3upV2+Ly9e",
+	"bzy3dXxazOdMRjxMQ+shsj4kGOBK4XGEaQgBBEPsE9fmeyuurCbwaopR1mq6vc+mV0OnWFcaxgMiFVYq",
+	"qjRVRwjrboIIixbz/vfWa6+G3is0UBMBFsKhGoakplLTKgFyQxAmqNLkFBRaVpeiOLBlFwlT1EjdkAnE",
+	"60QKZFsstxaYT5PfIZZ9FyAayAmBk4V600iSG2nC5xQsRUpCMTLJwemxAaF3VEjx88+6qDt0ylRgq/aL",
+	"dFdu6OCPeyRoJtn7HoQVekghO3piFFoTQphk+NfdOnBhS9GTIDlFPi1xAC+P946yK88yfi3JRST8ZwtC",
+	"41qOpwv3Pd96/vxpDb3kgZLO1HqTudB7+lJHgoTUJ0xXp9NRnc774wvHdeIoNJK5aG5uAuUHk3+NR71N",
+	"89LmgOqas1SGJCunO65jBF2n6dRrjVpd15QmDA+p03S2a/XatikXBTpIDulxLPtfCdvwJ3s694icWe6C",
+	"KFbeo8wcCVCg08uX744P25dn7wBhDN3QjUc50dxCTZuwZstldurQDjyRAI4DtUMiCxtOg0tkyJnQKtVW",
+	"vZ6UoNeKbYbPbv5pgmfIDR4MdVbRrP7UySWoc6mZl2o+H6SiyGb64pweyguOJpzS9tWlA5W3XK40uX53",
+	"M/E1lbeyXmC0xGE1o731AsNZl9h3o9RW6G9eADSg8RbEGROJlVCcBPXC+afl92G5CjQ1/gPA/bZh2kRu",
+	"HL8qW4t5fNM8efxKL2CnvlP2RgLTdv0fuAQ3rNr4TmO78nsXnL/DkXYA7mrcqPTeMZMkYjjUvY6y9gun",
+	"+cdn1xHxYICjsTo4EoYikb+1vioytc3tNQMddFxH4p5wmn/Y9vEOGEeKRY9SynOA3n78FQkiM3VSa+hY",
+	"y9AYVGTBBwQNKIslERnOoiQeoSl9zCQNk+DnnCirnyOBjqTT4XIwPhVawW8xIHS/nEO9VS3jJuYGnT3k",
+	"pqrRFRlKxaoYR75ibJr+T9G3tx9/Pb81PdPVRP8wpV1NBVdTrzUpz2rKrjqNm7fP/tv59PLLy+3e1e9X",
+	"v1+O315/GDmm+ipUWjUVVKFwKpRJdRqNL78f/P7rzWHU/e95+9nF+ON/fjnpPev716d4SN+H0egY41P/",
+	"l8szru3Q1RDVlEctQU21rQnMO1RHuXGoxat5qAcP22e/u7dB20poNIE/6q0KSHvJ8DWmul/ELJw77ytx",
+	"BkhUUjLYGg8UGGuZw8CwgtQM3lk11CBeISdrfoNy18Us35Dgn4SuU5SqdJrtq/99OvrQPr98+fbo8KJ9",
+	"8fvp0bmXyl6ekpyV7oLZWDdfmvQYgIaUmmYNNW4xM7GrDSS+7uFkRDbLZqBKY0QDgoRUajp0Twcjm0LA",
+	"KzIuwj3TS0MHrsBdvzRVRReRI+zJGWFOHWCTBFRORo8A5j1LbbBw0vl4EXgEK1nv33n2bl6JrZ+uGmpl",
+	"+pV9z5usTU+S25GcTARO2iJqJ9fMx8yz6HLTjj3FVMFOsG8tN6ZNfoZKTFsN56P7ddIm6FbcvTq3fYmD",
+	"TJ/wnXqj8puXTMlMhEmqu2TB69XFg9c86tAgIOyB5IqKdDHdbJ48JgTxPTbGCY1D2i2REAmj7Fok/FeR",
+	"FOI6iZnbaeqG604pgRTlFPIg12JOW9FGRqgICb5W9CyW6IlnlgqGed+28rVL1Mq+bcYFphC1A0/hv3qO",
+	"BvoJRWs8pZpqEtxisk8GT9P6ZpIPUUiuSVhDJ5lSZ5SpYw6JJAgbi40w5oaAMJrUIQb5Tds0tQpvVqR9",
+	"JGofuY5iMH1iMqCF7cIy9kQSGAPCLJp8AH2t7ogs5270j28VyPR3t+Cp51NPfc71cSruE1bUrOue2IC4",
+	"Ez4weZqV+UKlR8GRv4A8WdQXbw4bEdBkhEcBiVwUD6eKAaZ22nz7uzW7+ZuxG+MANTDScOv1egYklH4Z",
+	"hgiD+Tvxyi3JdPJGmZmCOfiyMwbsbBFa7Y8Go70LqigeENs+NDHIm/KU6ndF7NUzpv98NsS+hg5YwrNa",
+	"TLET7RIDP0FXMQspMvJ7DZ3injWDGjuq3pWS7A25E0U8QEdg61BvcRsu8LDit96AiXe/C8Jro9mzmeBO",
+	"LtL/jyL+93nBHdgkhAIqeqAT4HnXiFxiTRb/hmRR130wEIAG0zL54oJ4RHBQQhKzSD3DWqHNAPbhpPuE",
+	"QuVErtYlnozRUvsyvWx5FSVym/oqWu6WBA88IKQ00PQQJHJjqEiMESlt3J8gioV2ittSSlttUtyPIePe",
+	"COhE+dIHI6HFrOPzwvuoREgTiF2T0r8hKT1hpuB5SrgGs2wctyOlGdQtp6SQKDlDpKRB00aDpwmPro1V",
+	"TLMlRSZhMimOp6M9RhDkZLesCGuLZShrsvWF6epJVwmx46FR5HTEI+M6iiNTd1VRXmaDVnRsKuAjBC3Y",
+	"oDzeTVzWAz4gzLh61P2ozaIuGSVR4jb8QGM87FKN71qXlHU/GSdSi+WKC1l3U9qEyCzTGG10ZJ4+0Wwk",
+	"q1pzOZswCZh3yCUsNTU1nRr1+uI28OVYRT659GE5xVwG+HnRbVViHImcsOYbf1cR3IKA9azdyhae4RtD",
+	"ugnR5DNDgro0TMLStEkCQsv4oEMZ2UeQYgs/2pzZ6WCfd1TIAzXR0bU6AIhXsuFugF/F3EnR0IGxzxGm",
+	"LdAd04efqgehqZ4tB9m0GXkpCk7l05S28js7eXfUPjw7Org4euWVjZ9G0iwxQ7ZPYNkE2eCaWVMUvZup",
+	"XVqJBNlmW6UDGl7ShnJSC+xY3zGYy2xcvo75pQNStnFB2cSuq+VHlcydMOM500LIyFLTFp1sCtOb7xSj",
+	"PFWfnQpPH8aR4JF5/PPt3bcBcZpb9bprMqD+SNm78/7o/cujs/Nfjk/bB69eHb3SCaw8cprOi+7zvaD+",
+	"vPH8+Y7/LNjbhWQliWk4lWLnbNW39jbqjY3txsXWdnP3RXP3xSdbIM6pN1682O7ukY3neHd741nQwBvP",
+	"/d3djTpudLb87WCH7HZ1MbKm09h6VqvX6rWGk+mvk2v6lsBgfuCtjWf+Ntl40a3jjXTYvXq2pELTSUt8",
+	"bE4xb4OL8ELioXAdQb44zcYzXTpAb3V3o9HY2GpcNLaa2zvN3b3as+cv6o2tT7bKWrFkkK3Y5vhxFG4+",
+	"r+3W6nDBSZkF5+RXJ1M9wbQ3TcsSFEz/rFavN+r1rU+LxMxZ0pvLcS/xngCtFS5iZESETAtbrkz2eEfZ",
+	"1bzn4Zl7kFOWEFCWlUwWF0kWlkVWFKWUSB8QoZ3PyAJ5oRBGcpKHEiom5A4taeQFj03wkZiw0RIZRKtt",
+	"qQSAQoK7idnPrus9ia5CgmREiA4i3Huxt2WyM9JJrBMbAqkYlwQ9Odw6P0Uy5L2N9LGnyfARgaBxQb/q",
+	"iPqIc6m0Nw6VKq8IGUJSjY+ZSSYeRvyaJKWM9KoT12NEIHHN5Lm4KCIDfq2U2gjBHyWBhHCch+lJrZxD",
+	"fHOy9+Ak6YrmkrA/IC223WKH4vJ3PHzz5pTvBFfve8cHl1/4YPM3/Oefz/pb3Zdb708Ptv/c+vPmy9bx",
+	"P5XG/X//z/+DigZDB1+3e1HYk19Pjw/x7sn5czb876DbeD/+srl7/InR98N/fHobR4OzV+SEn70iO5dn",
+	"v394Fu9ufur74+utL43em69vruIX7IL/4+v449E/bsh7/+Lk4Pf/PP8nnOEVGZds5B/17e2A1DH5x4G/",
+	"89WXAa6TXfIV/+OXt+OrF+c3R0H/H2L78qbxvC8vLg5ePT+JD9hzaHfG1eEscgaKttOvxGluf38Yop8C",
+	"zTyqnwJAzXn0xLNKoPXCEdYPTm3PCDZ5f4asGjqVIV+TVE9T45D3liK+w4jz7qbPmaBCEuaPZ+qBQFp5",
+	"FwEt9CT3dIpIkkWIZfprN+IDL6XDLhJEq6tbtUZt6+m0hniqyKYG2cxyKuiJMB9UaVOiO4kypwUZQSHB",
+	"Qupqx0UagFqoM2lTKlQIbB2FydoJ00pIflmaLXClKnfGyEbN2uPK3HYWA4sXK7mz2NI+3wGngBNrNlyn",
+	"j0WfAMQtRBI/u2ofza2HoogpeM0jiYAea2r4QNQQKEI2g96SOtTjBBIeISoy8fGOsLgFEaTMD2MxLzsu",
+	"EUIVQkJcDdEt9JMATkG+eFro1OgBiaFp/CaIriYMDVoEZ+RM/TeWmnZM084WU8Sz8RT803olSZ4542gY",
+	"Yp+gMZFJTUrXZJPrgH7KtPFMJ7RwFuyngXC6s3TM0oKWO0WiaEqkj5PjqkCiYa0/CdPxuIiwLWpiyo6q",
+	"901Zco6lNibyxVkhZbfT3Z6sg4j48IR9eXquoNppOt9ajhZMWk6z5YDS4LgthwbwuYpZCJ5XdB/emGF6",
+	"gQfBcAVPTpqu7M8Ka9TvWesu/GZtRPBrxjILP8aC6GHhkzFLwReGQ8H3xjbWcprfvqtdDuGJxKCVjKRt",
+	"QPBjagUyi7DGLf2q+VIbSlpOc8ttOQKH+t3tL1sbz0YHE/+1nO+OPv+2ur4l1BMwd1k15aGYckJO/rYs",
+	"uf5i/guHnHVDqpNlfzwejlnKPg21XlZ76UAzg9LghiOsXS4QYaDzFWwOwwh62HcI8nEUUQKlWTS7BhOW",
+	"XmlX4TXq0Wuiy0DpkkWWbUOJhf2kAkpWB1IPUxaQG7fFdLyXN4ilKZW13UT/9//8v56tByFt5QZjDIII",
+	"hQNknzflmuCU9DHYVFYxuSd40kQU6MGEHd81qSrGb2arjZiE2aRyijpOF/mYmeb+Ov+kSAJ4adpILBZn",
+	"UI0SwNgJulb29M+jADCoiEN5Zr5cU4/FqcdOY7fK5kU8HEIhj/ckoNg28H4Q0nMICK6Ts7Jh/QlC2iwr",
+	"GWEmtKyg4/xNSE+GJmmon6BJUJAtpUkG80rVB1OEzvfJUDahPsomkMMNISOCB162Spg2UsP3YFKBShsb",
+	"UE1SG941LbB6ENCeURb9M+0vmy0G5dqA9Hr6AV3DC6rGRcTnUWBT3qFYArVF0dQvmfJGeghdKd+WVusn",
+	"FdTMF1iTTBq4SHBTmS8p4Kcj4JQ0JXT9NV1d5B0WcgPcUxvHrzw0oFB/JJc9bA5DB4mJJAwLKgb54D31",
+	"9pUSCN1+RqYbU4uZedVBucnXtnKJ6MdSQMcnTQ6T3/PlBhlHIWc9EqEe54UW+ndUyENz/RXUofSswDeu",
+	"D0VyzUlKQw/UszklISnmWncXK/Y5rda8tmHTcMruxI3mVwmV5PYRdDlKHO0ePJSGNWiPXLr63A3PVnXm",
+	"rfzeHe9zqCrcu4KAH4e9/ECuxwxVC5IajwUZWBb9ZoY66XysmTGxUIksKUKg+2pakmdyABT5Sg06EJUK",
+	"YaDJV4msmfaTzuQPKBFLh7LWUFrXGAh6i0GVB5hyiaoH4Ou5TQwouYHiXVbVSxPPcuGg1QI/SwMjKiuG",
+	"sJ1Vi4Nm0B9LHPzrC2s23b+gBHEGydO83xmJlhbPp5XEAmy5S3UmneBOgPiHVGz++pBclEkM8Dg3ibgq",
+	"dEOehdj8Bv9+12wsJLKgAP2xFLbJlZLXCpnGK3j3jRrLWQYW16r130+11jAjkpyfxPaVhltmXXEAXKJE",
+	"fXattjwV9LQ8TMKbf2GQ/CHkd13SzIDIXGjQgvqU8jxHfYOxjl+l+tswLoCl0zgDS6vn8zA2tGX5bhj8",
+	"Gl7XJHSedRL6P0Cvas2zO6Q6skxYHvMCQfLR79MwmJAPSnn/oXp4LQCsobcS9F5AFTTL/nlsTCQLQe/t",
+	"aH0F056C6CnOMNmzVi3QuCchU1hm8oZNR/waOkA+jXydmAuBNdmkY3AJ4jHCkYKYIhH7IAjWOLbGsUVd",
+	"57FMUYwyyVfEHoyMvvktFiSqyh5Mt6817K5hdxH+AOa8x8keoA3jbO5wYJAv1w1HR5uKhDnMoPdrpFkj",
+	"zeIEX/ehWR29j3hIxOY39U9Van/GQ7IG2zXYLkTroRxQrpTQT0KHuOsuXVPA/D5jLHwYHqDgvKLtKEGJ",
+	"1duPTMPbZY1HH3hA9FGu8e7vhHdvIDw1KbtVjn8LoZxlIn0s2qn/3ygLm9+Uyvs9E+KWR5ZfsMj0eF8U",
+	"ezMS2XzUTee5TfCOdbmtQ3fuwZtvGuilwTCQQ7WMfz9RYROhphAc31EhDcQvDIwZ1vD4Ys70ptYxZ3dY",
+	"7iJTGxFKAOp8vZAgxkfVCGo+9CxTiMbS0vn+e09XoPOQhJZctjenhM5mdjzI3ZO65CI0XdVxv5FSV2sl",
+	"7v502X8PMX8tPRRL7QlUJ7GLpoLaIjJ6YbT7Sy77tsmysHVO8YDs667XSVs5aKStY7J9zoJacVDjXHi9",
+	"bd5jO8UnG/2Yl4CSaK3bZMelhaMqB0GmO5+VGfexmDKk5UVZkNKGH6qM5JpfzQzE4SRlV9OM6l/VMNlI",
+	"V3cqr4MSndG1SwOwM+CrCw0DafIYl22da+CZPo9eWpDOS/u/Y9SBjus69hrS3gXCHUGYrKFTLiT0/u5h",
+	"ylosIpA6LlBHESt4T5TYcycI0PLx1fNL6N2L0WBtqPu7GgwSapEQipXZDLL2AmN8Tg0GC8q4tvg1VPCE",
+	"NjapnFsm1d7C9vBGzbAam8JaOP4LCccpSGfSe7Qp2OJHCjWLishjSImHgsoawnmEOmOE0YiGgY8j3Ygk",
+	"ZtBEWeOqZok2M7JYWAbTxfKo8PfEgh9L3EtgYQJI/1UNLpcU+EpkuClhaU2H1yLOA4k4CnymKHdSbmtB",
+	"uj0t14gZDewt0Ta0nAoUUiF1S1RoaYKl2qyLhC0IDymVP3tlGeXZBS6KR/eeBY0lDnkvJmuKf0cGad+e",
+	"cBMR3cYmA+C6yEK2p6Pu8jjRBzKbL22Hm222TpoVbX6T4+EcX0u2W9njBle70rUL5Q4hNtehTzdrygBg",
+	"CiwryQSywyn2YyGjDIg3v9EqeRFnaS+OtfSxlj4WSYtMXNxJ0/VMZiSCKl5VUGFuiuRtQdQ2L1wnSj6C",
+	"RMlM75/7I5Ju5ZcK0iynrfcdHoxt/Siok5fsyvSmplCQ+9rU5TLt8CgJatCP1RRD8XTDVIkGXEjU2EO/",
+	"0peKibw9P/lQWJY2zmPC6mP0koalt0nz/Bsg3JorzMr0TBxOiyH7hDpaKM7cLurbTr0uA7GG7OUjvzNy",
+	"z72FfK+GpbkPFFo+jXfr8PI1cj/q8PJC1lXdR1zMvIx2VMm6tGxE733bmFLEWVuZ7tDKNKFYZ3iQDhcY",
+	"oxF0XYuolIQtErr7QNpVJUyxQcTLiXnrxNQ1K1ipnLdE1PDjFPMWimlcTMbLIN1ayFtj9qMS8iAgcHUy",
+	"Hg9JIU+qFPlHs5F+6AB1YhrKDWoCoNIeFXrYAD3Zqb94WhYS+PfJZF8D9wx3jIKcpEhlTweJYBaU1KtU",
+	"QLMyxpXnEYVh7wcMkRuqQ9Otxz4kXakjRxAVLurEElo2KIk383KmxDhY3k2rN90yIYc4AkzqgFQthkMl",
+	"4Y7hCLIIpevQWZQqjoRfKhE+EwM/0aknoLbIO7SiEWgUcX3OFQ3zPCQnMJr4+wTDr3G9zMiucd2dKKuY",
+	"wa98X5dZmJ7lZplEsEpZx/kQ3B8u+/gW2XR/fLMtP0hAZduOpBZmvtdRbzD3PefSpTei7mhup7n0/lwk",
+	"AM73J4L8hLEx0MhG94mVJte9o+xq3vPwzDoR79HYozJgY/qGVA47nQi9A9o0qxltAYNXrFyHndYKY0o1",
+	"wXt40+ntKEw1GcKFvp6GEqlbvn+Ko467Cq2BC7RUBnXGUBpjTUr+7gGUBllnSisFRKOC7n1h0vEhDv3V",
+	"0bujiyM0qbt7NQQzmvqHrE+UYGR6WVOZ6YsW8CJl4YwM+DVZ15Jb26MeWmUvDZ9cGjZ5uA6bfCxhk2C0",
+	"FNZuOO3om0E2b2nNWSAKUv3PGnGKIXpugGRShZx3LTXGzE+Lkptmm0VVyfeR4Po5WIgtaAs9Jycpu1pS",
+	"wHX/Ta03m2bB+Xf7JLRVFjzh8yERXovp7sopY8BhyEeIyrKgzbsrqqiGvl2w5l8bxdfMp2qgZl59q2ox",
+	"skLYpkb0mdYinbX46ANaYJnrWJY7FPgNU0jMBvNCWObaEm7D32ZA8+a31MpRqaY0ZnKtA6zJ8IK9ZTBL",
+	"akcvUXPjDi3ub3Q67RxJ0PM5C6j64GnZ6/DoHSI3w4jorF1+TSLkibjzJ/Gl5yLPOt3V37ofvfoLxKEb",
+	"2+uc8ZHnJqkxO/UXe6gzlkTsI4w6OEgqXrXYTr2uhTUBgvJI+9M/mjpZ0PjekhyEwxEeCwTiFhEl0lqK",
+	"xnfRQw0zecseapitKcXfsdoDnqj1YH2AQxL18VCgmAUQ3ZKg41JFILSOs/ntirLge6lZXqEX8nTb8LZ6",
+	"1KCt+YYGnotknwujR/Ux65n1KYTUT5XVgziHFSxezwcG/ZWyoHpxbXhlgbC5+xZF4SjWougdiqIa3LUo",
+	"quA4gzMGDlcicGbA8nMhphXk6hdYsvViFaalRQc6RNsetPVC18zI1kZlap8DF/U4wiFnvfLmyLDhtfy6",
+	"5koL2rABLLURG4ehpvhKvkpAcy5SzbVgLw+a8Obahv04bNjCXOMdk9j5rBkmnpvpf8AQj3qY0a8AjCDG",
+	"WDlLOy65IrtoGHGl21gJLP+WekASPEjkM/N0DR0YQUhjTN4W3WLG3L1ToqWkGLF6LQXGvpWW8lfHujU/",
+	"KDMruygi2jXDIzTg16Q63s/SRFaQ/A+TrjP/1zB9m4wwLevcW9r/LZjaPeX6r6aVqGVo6wIBaxrwwxQI",
+	"mORq1TPHClhbldIAgCLrugBrA9asugCaQ913UYDbaF/zsWK5MgAZdFlLfGtqvwqJ784LANypwHcHWf+T",
+	"OLYW29aI/LhT/m8htZG0OH5psr/PY5bk+vf5CA0wG+ugBygCYNP/MRsbC6BGuERlMn1QXAiIHSMeoR69",
+	"JgzJEU2DYOsuRNhihjxy45OhmlG9P8KixSCnmscSdcZoQIXEVwTpiFXCdOSE2QmSnMP6ZviESFlq57R7",
+	"Co56BF5fe1RqxprjpolODg6pT/5tPtd8PnBch6oRvsQkGjuuTZ80lFZRFBqRwKYupTRjgG/eEdaTfae5",
+	"tbvnOgPK7OeG60AV7qYjZERZT11h0YJpoB1/yXGYK8glpddKFqjP3Vl+Sct5hM3BHrGABH9dofrHozdH",
+	"LBDg/kpAH0BLgTGkaaufOjogKWsIJct0VLpIIytwRFBIr8m+9r95RMHFPxWueDYAg3MbhHFNEPyu1qN7",
+	"9AU65D0iSEgahghIT3FK5W0pgZpkBPFktdkovzIUT7qFcsgVNXtPFiQ5L8Vt9WRuKQHp4jiUTrOLQ0GS",
+	"yTuchwQzPftjCx4hSQ74Wvu+q/ARYjPneRc4K0A+jwD5w7ACpifqdmHJFI8OTWSVGriNe0QJF7rEicIu",
+	"3k0aHf4kUECuqU9csLqaXzJydw0dmPBHxMgoYXrabw9fUci+schr7Lcthn1Jr9P8mxr6qJvtmm6sGMoD",
+	"KDEig+wCeQeXF7+0z4/Oz49PPrTfH/zWPj06a1+eH515Ol9GuLBCHgZEI2dhQKZ2K5nTu01BFqqznbdr",
+	"9VqjsV175ria4BSLJOlxO03nPf9KwxBv7tbq6MlvjcY+ekdZfINunu+193b2UXTdbOzUa/Wn6A3xr/jm",
+	"Vr1RrzfqDfSaRqTLbzbh1+rp1B/IyG7YaD1ZIWhaDaqAncdCxCQwo65LwPzAgsbJkDCREVpBD0iRVqHj",
+	"n7GQaBjxaxLAd2AJxNECgsekyrMZcYm1vlNS2wlJfkWYIhIiHpJIkEBn+FMp1OJqyNNDBB4a4EAHZTNy",
+	"I3UdJ8+Powhom0kKhE6tMGJaHErnFKopxjyGvDvZx6zF8pTm7OTi4OKoffD64ujMU9OSYYjHat5e0hjW",
+	"zGZmUOPqOHGQkgTqEMKy2xAcRcQnTIbjFnuSn+7kv0dn7w5Ovaf6dcXBw5CEyNApYRlDJ+IjAQ1fhyGm",
+	"DAL2uBWSMBMjEiFByACyFUFU63GJQi5krcVa7ADt1BuaVqvRDHXv8jhCIx4FAlGlCioQ00H4HaX/JYe4",
+	"r9RNXTUi/6tuT4+uyNjU0tKr/Ekgn/MrSpLsyRazdehwV0I8v4aMNohKnou8DmUBZb32gIoBln7f8C2Y",
+	"vx2RWKgrwKG67qIkegCOZcl8xbo4ERFECaALEddKOZQA2fdIXZOpuupc10rZHGuuAdafhKUpSukBnBNp",
+	"6yIgARwNNZRoiy/jI5QLpF+Ubl6TiHbH5XTzsI9Zj6StbnVGzDUBLAZdA8jTqI8lgTyaIrLsGfNOBOCg",
+	"A4EVMBveoPds7UMZwtZiavOKchSStCI8/S/s5wfFUzPeucQyFmvjySPC01xl1Gl81eDdIUjiK3IbdJwX",
+	"ZT+7VmtIr0ubsmdRYt1E+q9hzbNwuITBbjqC/Rbw8eOpbX/tKPbKULFcLIUZrSBAgkhJWa88SAjgzDyz",
+	"HKDpl9eQ9hggTRsYk+tMgc18VQZsRYGZH5X0l9RPzlfeATGzhj7aajnaumdqJ5sgzj/joAfeAjIqi9/M",
+	"At4d5CSY4W1awooEwr88vK8taFPYdWar3iyIYDgYUJYKlZLzcFajfGhTTqEscwbsdcPyAQ9iW2TKdjLP",
+	"VFQtS42+gCkfe+SnWuXa63SHXidpwGDBJvfw2uY39c9MJehNUp5nstCvNJXbNMgGSEg8I3ZEwcE68HJN",
+	"lBdMJwa6iVkArgOANCpN4MFcgJ+rhi0Nk+rFtVj8OBQwqS+xIvlblF2qm56b5pQtxQJxOIybWBMeJhw9",
+	"8ZgXS8wJLK5eWlZD3yqB9y8O7msCXLEsJMBz4iIplwUWoc5WHoEYi1zHEcjyKBWpj7DfR5z5ZB/hiQ4V",
+	"ELUJ/QC0v1jYRhU1ZCNyqZWdJA5dm5iIhrhHfhLFEW8QLn+L7iYLhds/qt4D6qtYvbrlOpkLqtL25JqS",
+	"Ufr95+/33otg4taWaH+ybkjwN9avRtZQBhE1AzxGAXc1BWQ8bQiqoD1bLOoV8WmFZidA8kwW2ySxKyZA",
+	"y3UyeWDSM/sK1lmh99NSQ7PoBJb7PAwEYny0SB5oFnCzMFtmOzgjPcWGIx1kzrisobOkVFl+PXzESKBD",
+	"nRiHT5EOLhrhKBD7Onw1DqhEMsI0BGODKLc2XIp1muda2F3U2mDrleEMjmTwQwHV4r7epUERCP7ayPA4",
+	"+m2klGwi67cQKJazNWT4dJmtwVJUynpKh+HwPQ73s0G/xkmXWTIVSAeS1ZA3jBSESkqETh2wVZUbe+hX",
+	"+hLxLnp7fvKhxEhxKe4ss1cNfSsjxV8cXdZ0u8B1pyFcZFPrfBNDOTIObEhiM3HXFWm5FXNGfer3tYDe",
+	"9jHb/Kbk/HKLxMuxbrqKfWnsEDxCnXHGPFHaonhWB8OPahUg+B9itngh5ESj/WFbq5qGhsbh6n57HB0O",
+	"P+DB4l0O18aEtSpmVR8lXU7YURc3IWgSBfpYFRJ1wtQSRmpKUwuBBbCmErIDVPKHJTtrw8MDQzvAZSm0",
+	"I8ZHOj2hM0YAyJMdT6oiAY+uuiEfgV3CVofyMWtHMdv8Zn8tt64dYnYWs4/mubs1r9lZbgO59ljWcLtS",
+	"uH2Px6k9KoqZbido7utfGbC0dzgFln6f+FclcCmKIbG4YEzWPaVk1wgSpKu4qezatHy7KChPQOeP6qhq",
+	"KInQVFBMBUh9WDyalev9ED6q3JXNEycBlKw46UKaWilDX0uaa96reO8Aj6fo2XzmW0rlMsw3lv3NLgcb",
+	"fSlNe80jxHqU3aAnnnqhbaxH3lMXXUSYdOkVevJaD3IQy/5TWNUhDoIxeuKZ0dvqTfWGXqogTEsTBpJs",
+	"eKIZGkHQeod0eURaDBLeh1hA6jhnWgmfTCrz+YAIUyjTpjt77fYvXMgN86ynz4sKZJLXm8g7J3LjEJ72",
+	"oMEF6wlEmeTaXwFJpS370aRT19AJ5JAlM3pq1zwyHQKa6CXBEYnS2TgLxwhSR6lCeZ0ByuEMYEuCIx8z",
+	"YA74ajKXHqpztFiHyz7MmDk1BNRSuGk+KdVymthPIpiARkFoMjPrsubFkPMrEiAsa+hixM2RJRfBoM16",
+	"REwWagBp6+rccRBERGS8P7Zyge2uK7nmfjipWuLjMDTGnQ7pUxaYDNWLs8vzi6NX7dOzk9+Oj869JG+X",
+	"MuT9tmFAigTqLw8WoBtVScIwVGVLqgrwbiYlXv8M16zXboopUXaNQxq04RVPl1jisXTNal6fnH08OHvV",
+	"vjj6cPDhwkMCj4VJ6Ic3wNDTYpCzqK9W9xHOFscWBBr3jM0afoJ3bIUVXexAP5LdBJYooN2uwgJbDy6z",
+	"2VTc9jKO7FhIhENhagtQ2USc5VrxKRgr9HIvVKauxYrq1CXVFSCLsrQ8XUhkWjdB9iMe9/pFZmmLPcRc",
+	"eJWSVLrWGwCAvu2J8lSAGS4gZ89yTlseIaRCeqa/IJX5enbPgxd7Lwjp7hEfB9v+1gu8jfe2Xmw9r5O9",
+	"53t+t6TClF7Eaqtd5QIX1H13iK60QwDHAp5fecD9eECYbAJ1L15mzlBRMXs7eeV89lo1dAc67V6f/MXv",
+	"p0fN41fePupxYlLzs/CsCXmXRkIR05AzFNBrGhDjLaYBMD5QPAc8IiX7HYZg3ijar4X8sovZbWznLma7",
+	"clm/AjOh4VxqyYpXTchvh9jvk41DzmTEw3liFTxsn/3uOimTmvemSTY0D4M0p9Brw+arFjciS1gpBQNn",
+	"eZXGKbC1419oBCgc3mBoEcPg3X1EmNIDAsu6Ad51ncYl1gH+rWZZEbs0K04RayUed0KCDs4Pj481Rff+",
+	"t+eqn4ck8gmTG3ZtTy4vXm88fzq/9uViS350grahwLeQt9XrObH7PqVo4scRiLh/fM7K1AemNghGkZKS",
+	"BEHDiN+Mk3oAkgOvwgkOG2ZVmBIMcnOf4FARjDIrQEB6EQ6gOhLBLCMsKT23g5MaQcKFKpJCUXVd/wgS",
+	"kn3OCvxIb4j8Rc97W8XbrkL9HWJJmD9uD4TTrNfqz11HQEENp+nobigGbr+EJkwi+Vkfwri6nmxWX6IY",
+	"CxIpEdbHDAUcgn6VqjNBRm+BM7cCxOXONjmqgI9YepZDLmQvIuJLmDvPmK34RBNgS5qRaaibONMzIqPx",
+	"xkFXatI5+0hlNNZP3oaAzcDVi6TSskxhIkkfSrAnX/1sLCQZGNQM6TX5Oiul/p0SbIlYLqX+NOKdXCe0",
+	"ZaBq7vYTcjGMuK+UrSjOJUzlNjxU/KRsv6fqx9uSi9Scdnry4U116DzlwOlmYbshgw+L5RVYB2y85AIg",
+	"s/5rKTP4wJV2QkOSZwBKpRrhsYsYmAPs7+ZclKLYjyFxGQWFRXzfEHlGcEAfFpRXzKnzlYMy5yH6tmYQ",
+	"VPOyamXhleTH/+Zote9XArMpgV6PqVXLOAqdprMJ1mwz1OQFwkEBiBq1wkw1rQh9UAq20vDBjAIhJNn3",
+	"dPD39Gtphm4uI4drZ3NmgGz6yvQwMLy2wXTGxnxo6Ehijog4l5kBswHD0wNqfwoVWiYPOHz4V/p26t2b",
+	"fvck0zNTl4alke2VKUxNM/hOEjzIHa5uJliiZZpd+WAHzJysDUoueO9Sv8IC3fMp6840znzeA3jLjAeN",
+	"y0oXkQ1KggVl3tRum+IC9VP5Vhm6a3JjSWaoNPGqZB04Y+pSeoUvdS3I7Gna4gdFt8vGSbAVZdqqE2Em",
+	"sA/1hdNBXmLp90v2pAdAXaJjY+zS9bClt6FLm14TJGiPkQBRloCENbZZHkgjUwhZwJ3l9laKCmplJ0PC",
+	"jl8hpRZ+OvqAcjZadHB6jBq1OnrSl3IompubfEgYDWqMyE0xJL4A03jy/AYe0o1Gu17ry0H4NLMGM3rB",
+	"Ek4nL1txxSAOSQByLZgnY6bbyNbQQWrXB1tb1smOB1moSK36RVDBzYUEYBPOLTSgkMH1/wUAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
