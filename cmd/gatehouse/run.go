@@ -35,6 +35,7 @@ type commandLine struct {
 	Migrate migrateCommand `cmd:"" help:"Bring the database to this release's schema."`
 	Client  clientCommand  `cmd:"" help:"Make, list, rotate and revoke client keys."`
 	Keys    keysCommand    `cmd:"" help:"List and rotate the keys that sign tokens."`
+	Audit   auditCommand   `cmd:"" help:"Verify, export and prune the audit log."`
 	Check   checkCommand   `cmd:"" help:"Ask whether a user may do something, and why."`
 	Import  importCommand  `cmd:"" help:"Write a policy file into the database."`
 	Export  exportCommand  `cmd:"" help:"Write a policy file of what the database holds."`
@@ -136,13 +137,13 @@ func printable(s string) string {
 }
 
 // open opens the configured database for a command that is not the server. Such a
-// command makes no signing keys by the way.
+// command makes no signing keys by the way, and writes no checkpoint file.
 func (p *program) open(ctx context.Context) (*engine.Engine, error) {
 	s, err := p.settings()
 	if err != nil {
 		return nil, err
 	}
-	s.JWTAlgorithm = ""
+	s.JWTAlgorithm, s.checkpointFile = "", ""
 	return openEngine(ctx, s, p.logger(s))
 }
 
@@ -158,7 +159,10 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		Issuer:           string(s.PublicURL),
 		TokenAlgorithm:   s.JWTAlgorithm,
 		TokenSecret:      []byte(s.JWTSecretKey),
-		Logger:           logger,
+
+		AuditCheckpointFile: s.checkpointFile,
+
+		Logger: logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening the database of %s: %w", s.database.variable, err)
