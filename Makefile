@@ -41,7 +41,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s) each
 	done
 
 .PHONY: bench
-bench: ## measure throughput, writes and sessions on both databases, and other engines, as ratios in one run
+bench: ## measure throughput, writes, sessions and the audit log on both databases, and other engines, as ratios in one run
 	go run ./integration/bench
 	cd bench && go run .
 

@@ -9,6 +9,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -87,6 +88,10 @@ type Config struct {
 	// kept in the database.
 	TokenSecret []byte
 
+	// AuditCheckpointFile is where the server appends the signed checkpoints of the
+	// audit log, as JSON lines, a minute apart at least; empty for nowhere.
+	AuditCheckpointFile string
+
 	// Now is the clock; nil means time.Now. On PostgreSQL, sessions live by the
 	// database's, which all servers share.
 	Now func() time.Time
@@ -102,6 +107,9 @@ type Config struct {
 
 	// writeDecisions writes the decision log; tests set it.
 	writeDecisions writeDecisions
+	// checkpointEvery is how often the checkpoint file is written; 0 means
+	// checkpointFileEvery. Tests set it.
+	checkpointEvery time.Duration
 }
 
 // Engine is an open database with every use case on it. It is safe for use by
@@ -126,6 +134,9 @@ type Engine struct {
 	decisions *decisionLog
 	// decisionRetention is Config.AuditDecisionsRetention.
 	decisionRetention time.Duration
+	sequencer         *sequencer
+	// checkpointEvery is Config.checkpointEvery.
+	checkpointEvery time.Duration
 
 	// maxStaleness is Config.MaxStaleness.
 	maxStaleness time.Duration
@@ -156,6 +167,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
 
 		decisionRetention: cfg.AuditDecisionsRetention,
+		checkpointEvery:   cmp.Or(cfg.checkpointEvery, checkpointFileEvery),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -179,6 +191,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if e.tokens, err = cfg.Tokens.withDefaults(); err != nil {
+		return nil, err
+	}
+	if err := checkCheckpointFile(cfg.AuditCheckpointFile); err != nil {
 		return nil, err
 	}
 	if e.keys, err = newHeard[keyHash, store.ClientKey](cfg.MaxStaleness); err != nil {
@@ -213,6 +228,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	e.signing.db, e.access.db = e.store, e.store
+	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), file: cfg.AuditCheckpointFile}
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())
@@ -259,6 +275,7 @@ func (e *Engine) start() {
 			return nil
 		})
 	})
+	e.running.Go(func() { e.sequencer.run(ctx, e) })
 	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep sessions and tokens", e.sweep) })
 	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the decision log", e.sweepDecisions) })
 	if e.decisions != nil {

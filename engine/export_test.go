@@ -65,5 +65,11 @@ func (l DecisionLog) Stats() Stats { return (&Engine{decisions: l.log}).Stats() 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }
 
+// WithCheckpointEvery sets how often the checkpoint file is written.
+func (c Config) WithCheckpointEvery(every time.Duration) Config {
+	c.checkpointEvery = every
+	return c
+}
+
 // Sweep does now what is done every minute.
 func (e *Engine) Sweep(ctx context.Context) error { return e.sweep(ctx) }

@@ -213,6 +213,18 @@ expect 'The audit log has the refused nothing'    200 '"data":[]'              G
 expect 'And has what became of Bob'               200 '"resource":"membership/bob@example.com/editor"' GET '/api/audit?user=bob@example.com&action=MEMBERSHIP_ADDED'
 expect 'The decisions, where they are logged'     200 '"success":true'         GET '/api/audit/decisions?allowed=false&limit=10'
 
+chapter 'And nobody rewrote it'
+# An event gets its place in the tree, and that a signed checkpoint, in about a second.
+for _ in $(seq 100); do
+	status=$(curl --silent --output /dev/null --write-out '%{http_code}' --config /dev/fd/3 "$url/api/audit/proof/inclusion?seq=1" 3<<<"header = \"Authorization: Bearer $key\"")
+	[ "$status" = 200 ] && break
+	sleep 0.1
+done
+expect 'A signed checkpoint of the log'           200 '"checkpoint":"gatehouse/audit/' GET /api/audit/checkpoint
+expect 'An event is in it'                        200 '"leaf_hash":'           GET '/api/audit/proof/inclusion?seq=1'
+expect 'The log only grew'                        200 '"from":1'               GET '/api/audit/proof/consistency?from=1'
+expect 'What is not in it cannot be proved'       404 'no event'               GET '/api/audit/proof/inclusion?id=none'
+
 chapter 'All that goes, too'
 expect 'Erin leaves the project'                  200 '"data":{"result":true}' DELETE /api/scopes/project/apollo/members/erin/roles/maintainer
 expect 'Frank leaves the document'                200 '"data":{"result":true}' DELETE /api/resources/document/plan/members/frank/roles/editor

@@ -32,7 +32,7 @@ var rules = []struct {
 	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
 	{packages: "internal/seal", own: []string{}, others: []string{}},
-	{packages: "internal/audit", own: []string{}, others: []string{}},
+	{packages: "internal/audit", own: []string{}, others: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}},
 	{packages: "internal/signing", own: []string{}, others: []string{"github.com/golang-jwt/jwt/v5"}},
 	{
 		packages: "internal/session", own: []string{"authz", "internal/signing"},
@@ -43,7 +43,7 @@ var rules = []struct {
 	{
 		packages: "internal/store/sqlstore",
 		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
-		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3"},
+		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{
@@ -70,7 +70,7 @@ var rules = []struct {
 			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
 			"internal/store/sqlstore", "internal/token",
 		},
-		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2"},
+		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
 	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},
@@ -79,7 +79,7 @@ var rules = []struct {
 	{packages: "middleware/gin", own: []string{"authz", "middleware"}, others: []string{"github.com/gin-gonic/gin"}},
 	{packages: "middleware/grpc", own: []string{"authz", "middleware"}, others: []string{"google.golang.org/grpc"}},
 	{packages: "sdk/...", own: []string{"authz", "internal/audit", "internal/fault", "sdk/api"}},
-	{packages: "cmd/...", own: []string{"authz", "engine", "internal/fault", "internal/seed", "sdk", "server", "server/extauthz"}},
+	{packages: "cmd/...", own: []string{"authz", "engine", "internal/audit", "internal/fault", "internal/seed", "sdk", "server", "server/extauthz"}},
 	{packages: "examples/...", own: []string{"authz", "engine", "sdk"}, others: []string{"github.com/google/uuid"}},
 	{
 		// The drivers, because its notes are its own.
@@ -91,7 +91,7 @@ var rules = []struct {
 	{
 		// The drivers, because their own transaction rate is what writes are measured against.
 		packages: "integration/bench",
-		own:      []string{"authz", "engine", "middleware", "server", "internal/pgtest"},
+		own:      []string{"authz", "engine", "internal/audit", "middleware", "server", "internal/pgtest"},
 		others:   []string{"github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
 	},
 }

@@ -120,7 +120,7 @@ ORDER BY id
 LIMIT CAST(@max_rows AS bigint);
 
 -- name: ResealAuditEvent :execrows
-UPDATE audit_events SET subject = @subject, resource = @resource, details = @details, ip = @ip, user_agent = @user_agent, seal = @seal
+UPDATE audit_events SET subject = @subject, resource = @resource, details = @details, ip = @ip, user_agent = @user_agent, salt = @salt, seal = @seal
 WHERE tenant = @tenant AND id = @id AND seal = @old_seal;
 
 -- name: SessionsBehind :many

@@ -18,3 +18,11 @@ func (p *program) progress(total int, what string) *progressbar.ProgressBar {
 		progressbar.OptionClearOnFinish(),
 	)
 }
+
+// steps is progress for work that tells where it has got to. It returns how to move the
+// bar and how to take it away.
+func (p *program) steps(total int64, what string) (move func(to int64), done func()) {
+	bar := p.progress(int(total), what)
+	// A bar that cannot be drawn is no reason to stop.
+	return func(to int64) { _ = bar.Set64(to) }, func() { _ = bar.Finish() }
+}

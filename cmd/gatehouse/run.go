@@ -36,6 +36,7 @@ type commandLine struct {
 	Client     clientCommand     `cmd:"" help:"Make, list, rotate and revoke client keys."`
 	Keys       keysCommand       `cmd:"" help:"List and rotate the keys that sign tokens."`
 	Encryption encryptionCommand `cmd:"" help:"Seal the database, change its key, or say what is sealed."`
+	Audit      auditCommand      `cmd:"" help:"Verify, export and prune the audit log."`
 	Check      checkCommand      `cmd:"" help:"Ask whether a user may do something, and why."`
 	Import     importCommand     `cmd:"" help:"Write a policy file, or a database of auth, into the database."`
 	Export     exportCommand     `cmd:"" help:"Write a policy file of what the database holds."`
@@ -137,13 +138,13 @@ func printable(s string) string {
 }
 
 // open opens the configured database for a command that is not the server. Such a
-// command makes no signing keys by the way.
+// command makes no signing keys by the way, and writes no checkpoint file.
 func (p *program) open(ctx context.Context) (*engine.Engine, error) {
 	s, err := p.settings()
 	if err != nil {
 		return nil, err
 	}
-	s.JWTAlgorithm = ""
+	s.JWTAlgorithm, s.checkpointFile = "", ""
 	return openEngine(ctx, s, p.logger(s))
 }
 
@@ -163,6 +164,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		TokenSecret:      []byte(s.JWTSecretKey),
 		Logger:           logger,
 
+		AuditCheckpointFile:     s.checkpointFile,
 		AuditDecisions:          s.AuditDecisions,
 		AuditDecisionsRetention: s.AuditDecisionsRetention,
 	})

@@ -75,12 +75,15 @@ type settings struct {
 
 	EnableAuditLogging  bool     `group:"Audit" env:"AUTH_ENABLE_AUDIT_LOGGING" envDefault:"true" help:"Keep an audit event of every change and refusal."`
 	AuditDecisions      string   `env:"AUTH_AUDIT_DECISIONS" envDefault:"off" enum:"off,denied,all" help:"Which decisions go to the decision log."`
-	AuditCheckpointFile filePath `env:"AUTH_AUDIT_CHECKPOINT_FILE" form:"a file's path; ~/ is the home directory" later:"no checkpoints are written" help:"Where signed checkpoints of the audit log are appended."`
+	AuditCheckpointFile filePath `env:"AUTH_AUDIT_CHECKPOINT_FILE" form:"a file's path; ~/ is the home directory" help:"Where the server appends the signed checkpoints of the audit log, as JSON lines, every minute in which there are new ones."`
 
 	AuditDecisionsRetention time.Duration `env:"AUTH_AUDIT_DECISIONS_RETENTION" envDefault:"720h" min:"0s" max:"876000h" help:"How long a decision stays in the decision log; 0s: for ever."`
 
 	// database is what the variables of the first group amount to.
 	database database
+
+	// checkpointFile is the path of AuditCheckpointFile; empty without one.
+	checkpointFile string
 
 	// present holds the names of the variables that are set.
 	present map[string]bool
@@ -106,6 +109,11 @@ func loadSettings(environ []string, dir string) (settings, error) {
 	}
 	if s.TLSKeyFile, err = s.TLSKeyFile.locate("AUTH_TLS_KEY_FILE", e.home, dir); err != nil {
 		return settings{}, err
+	}
+	if s.AuditCheckpointFile != "" {
+		if s.checkpointFile, err = s.AuditCheckpointFile.resolve(e.home, dir); err != nil {
+			return settings{}, usagef("AUTH_AUDIT_CHECKPOINT_FILE: %w", err)
+		}
 	}
 	s.database, err = findDatabase(s, e.home, dir)
 	return s, err

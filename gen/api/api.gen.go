@@ -508,6 +508,62 @@ type ActionResults struct {
 // ActionSearch defines model for ActionSearch.
 type ActionSearch = json.RawMessage
 
+// AuditCheckpoint defines model for AuditCheckpoint.
+type AuditCheckpoint struct {
+	// Checkpoint A signed note: origin, size, root, and the signatures (C2SP tlog-checkpoint).
+	Checkpoint string `json:"checkpoint"`
+
+	// Key The verifier key (C2SP signed-note). To be sure of it, take it from `gatehouse audit key`.
+	Key string `json:"key"`
+
+	// Root The root hash in base64.
+	Root string `json:"root"`
+
+	// Size How many events the tree holds.
+	Size int64 `json:"size"`
+}
+
+// AuditCheckpointEnvelope defines model for AuditCheckpointEnvelope.
+type AuditCheckpointEnvelope struct {
+	// Code The HTTP status.
+	Code int             `json:"code"`
+	Data AuditCheckpoint `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// AuditConsistency defines model for AuditConsistency.
+type AuditConsistency struct {
+	From int64 `json:"from"`
+
+	// Hashes The proof in base64.
+	Hashes []string `json:"hashes"`
+	To     int64    `json:"to"`
+}
+
+// AuditConsistencyEnvelope defines model for AuditConsistencyEnvelope.
+type AuditConsistencyEnvelope struct {
+	// Code The HTTP status.
+	Code int              `json:"code"`
+	Data AuditConsistency `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
 // AuditEvent defines model for AuditEvent.
 type AuditEvent struct {
 	Action string `json:"action"`
@@ -526,8 +582,11 @@ type AuditEvent struct {
 	Resource string `json:"resource"`
 
 	// Revision The revision that holds the change; 0 for an event that changed nothing.
-	Revision int64     `json:"revision"`
-	Time     time.Time `json:"time"`
+	Revision int64 `json:"revision"`
+
+	// Seq The place in the Merkle tree, from 0; absent for about a second, until it has one.
+	Seq  *int64    `json:"seq,omitempty"`
+	Time time.Time `json:"time"`
 
 	// User The user whom the event is about; empty where there is none.
 	User string `json:"user"`
@@ -541,6 +600,43 @@ type AuditEventListEnvelope struct {
 	// Code The HTTP status.
 	Code int          `json:"code"`
 	Data []AuditEvent `json:"data"`
+
+	// Message For people.
+	Message string `json:"message"`
+
+	// Success Always true.
+	Success bool `json:"success"`
+
+	// Timestamp RFC 3339 in UTC, with microseconds.
+	Timestamp Timestamp `json:"timestamp"`
+}
+
+// AuditInclusion defines model for AuditInclusion.
+type AuditInclusion struct {
+	// Checkpoint The signed checkpoint of that size; absent where the tree has grown since.
+	Checkpoint *string `json:"checkpoint,omitempty"`
+
+	// Hashes The proof in base64.
+	Hashes []string `json:"hashes"`
+
+	// Leaf The event as the tree holds it, byte for byte: a JSON object.
+	Leaf string `json:"leaf"`
+
+	// LeafHash SHA-256 of a zero byte and the leaf, in base64.
+	LeafHash string `json:"leaf_hash"`
+
+	// Seq The event's place.
+	Seq int64 `json:"seq"`
+
+	// Size The size of the tree.
+	Size int64 `json:"size"`
+}
+
+// AuditInclusionEnvelope defines model for AuditInclusionEnvelope.
+type AuditInclusionEnvelope struct {
+	// Code The HTTP status.
+	Code int            `json:"code"`
+	Data AuditInclusion `json:"data"`
 
 	// Message For people.
 	Message string `json:"message"`
@@ -2198,6 +2294,27 @@ type ListDecisionsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ProveAuditConsistencyParams defines parameters for ProveAuditConsistency.
+type ProveAuditConsistencyParams struct {
+	// From The size of a former checkpoint, at least 1.
+	From int64 `form:"from" json:"from"`
+
+	// To The size of a later one; by default that of the newest checkpoint.
+	To *int64 `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// ProveAuditInclusionParams defines parameters for ProveAuditInclusion.
+type ProveAuditInclusionParams struct {
+	// Id The event's id.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Seq The event's place in the tree.
+	Seq *int64 `form:"seq,omitempty" json:"seq,omitempty"`
+
+	// Size The size of the tree; by default that of the newest checkpoint.
+	Size *int64 `form:"size,omitempty" json:"size,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2515,9 +2632,18 @@ type ServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(w http.ResponseWriter, r *http.Request, params ListAuditEventsParams)
+	// GetAuditCheckpoint Reads the newest signed checkpoint of the tenant's audit log
+	// (GET /api/audit/checkpoint)
+	GetAuditCheckpoint(w http.ResponseWriter, r *http.Request)
 	// ListDecisions Lists the decisions that were logged, newest first
 	// (GET /api/audit/decisions)
 	ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams)
+	// ProveAuditConsistency Proves that the audit log goes on from where it was
+	// (GET /api/audit/proof/consistency)
+	ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams)
+	// ProveAuditInclusion Proves that an event is in the audit log
+	// (GET /api/audit/proof/inclusion)
+	ProveAuditInclusion(w http.ResponseWriter, r *http.Request, params ProveAuditInclusionParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(w http.ResponseWriter, r *http.Request)
@@ -3010,6 +3136,20 @@ func (siw *ServerInterfaceWrapper) ListAuditEvents(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// GetAuditCheckpoint operation middleware
+func (siw *ServerInterfaceWrapper) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetAuditCheckpoint(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListDecisions operation middleware
 func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.Request) {
 
@@ -3138,6 +3278,111 @@ func (siw *ServerInterfaceWrapper) ListDecisions(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListDecisions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAuditConsistency operation middleware
+func (siw *ServerInterfaceWrapper) ProveAuditConsistency(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveAuditConsistencyParams
+
+	// ------------- Required query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAuditConsistency(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ProveAuditInclusion operation middleware
+func (siw *ServerInterfaceWrapper) ProveAuditInclusion(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ProveAuditInclusionParams
+
+	// ------------- Optional query parameter "id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "id", r.URL.Query(), &params.Id, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "seq", r.URL.Query(), &params.Seq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "seq"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "seq", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "size" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "size", r.URL.Query(), &params.Size, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "size"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "size", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ProveAuditInclusion(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6239,6 +6484,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/workflow/user/{user}/can_run/{workflow}", wrapper.CanRunWorkflow)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit", wrapper.ListAuditEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/decisions", wrapper.ListDecisions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/checkpoint", wrapper.GetAuditCheckpoint)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/proof/inclusion", wrapper.ProveAuditInclusion)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/audit/proof/consistency", wrapper.ProveAuditConsistency)
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/api/roles/{role}", wrapper.RemoveRole)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/api/roles/{role}", wrapper.GetRole)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/api/roles/{role}", wrapper.PutRole)
@@ -8105,6 +8353,155 @@ func (response ListAuditEvents503JSONResponse) VisitListAuditEventsResponse(w ht
 	return err
 }
 
+type GetAuditCheckpointRequestObject struct {
+}
+
+type GetAuditCheckpointResponseObject interface {
+	VisitGetAuditCheckpointResponse(w http.ResponseWriter) error
+}
+
+type GetAuditCheckpoint200JSONResponse AuditCheckpointEnvelope
+
+func (response GetAuditCheckpoint200JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response GetAuditCheckpoint400JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response GetAuditCheckpoint401JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response GetAuditCheckpoint403JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response GetAuditCheckpoint404JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response GetAuditCheckpoint413JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response GetAuditCheckpoint500JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAuditCheckpoint503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response GetAuditCheckpoint503JSONResponse) VisitGetAuditCheckpointResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListDecisionsRequestObject struct {
 	Params ListDecisionsParams
 }
@@ -8236,6 +8633,323 @@ func (response ListDecisions500JSONResponse) VisitListDecisionsResponse(w http.R
 type ListDecisions503JSONResponse struct{ UnavailableJSONResponse }
 
 func (response ListDecisions503JSONResponse) VisitListDecisionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistencyRequestObject struct {
+	Params ProveAuditConsistencyParams
+}
+
+type ProveAuditConsistencyResponseObject interface {
+	VisitProveAuditConsistencyResponse(w http.ResponseWriter) error
+}
+
+type ProveAuditConsistency200JSONResponse AuditConsistencyEnvelope
+
+func (response ProveAuditConsistency200JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ProveAuditConsistency400JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ProveAuditConsistency401JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ProveAuditConsistency403JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ProveAuditConsistency404JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ProveAuditConsistency413JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ProveAuditConsistency500JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditConsistency503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ProveAuditConsistency503JSONResponse) VisitProveAuditConsistencyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.GatehouseOutcome != nil {
+		w.Header().Set("Gatehouse-Outcome", fmt.Sprint(*response.Headers.GatehouseOutcome))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusionRequestObject struct {
+	Params ProveAuditInclusionParams
+}
+
+type ProveAuditInclusionResponseObject interface {
+	VisitProveAuditInclusionResponse(w http.ResponseWriter) error
+}
+
+type ProveAuditInclusion200JSONResponse AuditInclusionEnvelope
+
+func (response ProveAuditInclusion200JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion400JSONResponse struct{ BadRequestJSONResponse }
+
+func (response ProveAuditInclusion400JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion401JSONResponse struct{ UnauthenticatedJSONResponse }
+
+func (response ProveAuditInclusion401JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion403JSONResponse struct{ ForbiddenJSONResponse }
+
+func (response ProveAuditInclusion403JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion404JSONResponse struct{ NotFoundJSONResponse }
+
+func (response ProveAuditInclusion404JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion409JSONResponse struct{ ConflictJSONResponse }
+
+func (response ProveAuditInclusion409JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion413JSONResponse struct{ TooLargeJSONResponse }
+
+func (response ProveAuditInclusion413JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion500JSONResponse struct{ InternalErrorJSONResponse }
+
+func (response ProveAuditInclusion500JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ProveAuditInclusion503JSONResponse struct{ UnavailableJSONResponse }
+
+func (response ProveAuditInclusion503JSONResponse) VisitProveAuditInclusionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -23762,9 +24476,18 @@ type StrictServerInterface interface {
 	// ListAuditEvents Lists the tenant's audit events, newest first
 	// (GET /api/audit)
 	ListAuditEvents(ctx context.Context, request ListAuditEventsRequestObject) (ListAuditEventsResponseObject, error)
+	// GetAuditCheckpoint Reads the newest signed checkpoint of the tenant's audit log
+	// (GET /api/audit/checkpoint)
+	GetAuditCheckpoint(ctx context.Context, request GetAuditCheckpointRequestObject) (GetAuditCheckpointResponseObject, error)
 	// ListDecisions Lists the decisions that were logged, newest first
 	// (GET /api/audit/decisions)
 	ListDecisions(ctx context.Context, request ListDecisionsRequestObject) (ListDecisionsResponseObject, error)
+	// ProveAuditConsistency Proves that the audit log goes on from where it was
+	// (GET /api/audit/proof/consistency)
+	ProveAuditConsistency(ctx context.Context, request ProveAuditConsistencyRequestObject) (ProveAuditConsistencyResponseObject, error)
+	// ProveAuditInclusion Proves that an event is in the audit log
+	// (GET /api/audit/proof/inclusion)
+	ProveAuditInclusion(ctx context.Context, request ProveAuditInclusionRequestObject) (ProveAuditInclusionResponseObject, error)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
 	Batch(ctx context.Context, request BatchRequestObject) (BatchResponseObject, error)
@@ -24281,6 +25004,30 @@ func (sh *strictHandler) ListAuditEvents(w http.ResponseWriter, r *http.Request,
 	}
 }
 
+// GetAuditCheckpoint operation middleware
+func (sh *strictHandler) GetAuditCheckpoint(w http.ResponseWriter, r *http.Request) {
+	var request GetAuditCheckpointRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAuditCheckpoint(ctx, request.(GetAuditCheckpointRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAuditCheckpoint")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetAuditCheckpointResponseObject); ok {
+		if err := validResponse.VisitGetAuditCheckpointResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListDecisions operation middleware
 func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, params ListDecisionsParams) {
 	var request ListDecisionsRequestObject
@@ -24300,6 +25047,58 @@ func (sh *strictHandler) ListDecisions(w http.ResponseWriter, r *http.Request, p
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDecisionsResponseObject); ok {
 		if err := validResponse.VisitListDecisionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAuditConsistency operation middleware
+func (sh *strictHandler) ProveAuditConsistency(w http.ResponseWriter, r *http.Request, params ProveAuditConsistencyParams) {
+	var request ProveAuditConsistencyRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAuditConsistency(ctx, request.(ProveAuditConsistencyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAuditConsistency")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditConsistencyResponseObject); ok {
+		if err := validResponse.VisitProveAuditConsistencyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ProveAuditInclusion operation middleware
+func (sh *strictHandler) ProveAuditInclusion(w http.ResponseWriter, r *http.Request, params ProveAuditInclusionParams) {
+	var request ProveAuditInclusionRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ProveAuditInclusion(ctx, request.(ProveAuditInclusionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProveAuditInclusion")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ProveAuditInclusionResponseObject); ok {
+		if err := validResponse.VisitProveAuditInclusionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26738,376 +27537,400 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37ctu23ij6Khh9e0+TblmWHcdJ5FmzluM4rdMk9mc7K12tekSIhCTUFKASoGU1X2bO05wHO0+yB78f",
-	"wItESpQsX9LqnzamSFx/9+uXmi+HIymY0KrW+lIbMBqwCP55RP0BO5JCRzI0fwdM+REfaS5FrVX7PJBk",
-	"SCfkirER0QNGqFBjFtUJFQHpyYgM5JiEUvQbtXpN+QM2pGYQPRmxWqumdMRFv/b1a712NKBhyESfzc7h",
-	"vWY0YpFHnpy/PSL7L543ny4a7T0XV7MDXQ4YEexGkxHtszqhinjtuNl85tMgiJhS8Ac7IBEL/9GumTfb",
-	"NTvry92XL58eENpVTGgiBew1pEovWslprH05LNpVLK6EHAuPjAcsYjBgQDXtUsVIwAMipCa+FD0eDQkl",
-	"/oCKvnmLajjwAb1mpMuYIEMaMELDEEZQdMgOCAsVs2vNr4+JeFhr/Vqzc9d+qxcs+Zxq9p4PuS4+wdD8",
-	"hAsZU0XYjc9YwAJz43XCBfG0V8e1MF+KQJFYaA6rixjhikRSDgntUy4OiBd55lGzQU578E1PRkMie20R",
-	"RLSntzjTva2B1iM64lsR1Qwm37Lg2WiLWr3GbuhwFJo9tGtXbNKuHUT/aB7of+wsuJlkm2cy5P6kCLap",
-	"3SdumasW8f7wSMT+iJnSCjY79tw+G4Vr+eMfO83mwXjxanDQkzfFh27n/E4R7+ct++7WyRuvTmREpGAI",
-	"BQbh+EKQPGc6mhz2NItm57qwd6YlGVOuSZf1pAVOwBwdTfLDD7ngQwNUzQSUuNCszyI71zVXMHTRrjQT",
-	"VJhNRfY1PO6UjgCEIYDrA0LNmhNcQCDLfzmQYaBmjsAAFdW4sv29Wn3Roi+YMkMeSXnFizC30/lRKr2l",
-	"8DWPjLkewGK0vGLCnN0oYkAoepEcEiHHhmI8+VHr0akIJ3Vywfw4YnVyQYfsgmv2j/f0pk7OqB78Y7tO",
-	"NHfIjBN8pwgPQot4Tw/awlIhRzeoAU34wABCgph2DSxokFNBKNlr7hCuScBCphm+78MOkVjjEJEZJJxk",
-	"aJJdBBkYXBcBCxDrygHsa702ohEdMu04yICHwZl5VEKS6ZARifjfj2Q8SvckSZcZNIPNmeXlkcxcWiRU",
-	"rV7jZrAR1YNavWbGq7Vqvpm2Vq8Z1OERC2otHcUsB7v05j0TfT2otXaf7wNYuL93igjjURwpGZXs5DOe",
-	"mCR9SaSo49WbdXuGGXkEaZbbp+FAFrka5AcpAzx2g8COjBNAci5Fw+3vj5hFk8wGYTkLkP2HiAp9xqIh",
-	"h2ssWfwhGSWvfKfgRuqEGhDq8RvSk2Eoxywg3QnxWt8j0fG+9/KXwQKuO74UmgldfCPwv3kX8r8i1qu1",
-	"av+1nUoj2/ir2oaNXExtjAV3uKGRVLpldlW8m3SCNe5JxqOTN6V7AuxItiNzLJNQEisWfTfFh8YRBzws",
-	"3AKMt1YUgR2Urj+SIbPLn4UdAOWVFjnviM9lyDIn/BMXQSkCU02uuAjMYSpfjqbWOIrk78wvAQbz3cpr",
-	"vDCTmZVZ2dXIJOXkciiVJpEcA3l0bJLrQRmZALaRoxIB69E41LXWTrPZrJs7Rm5o/mxmuONOIXc8oxET",
-	"uhRKL4G6mVeAbx2QvmQKWaSHzzvmsLyy5dp3eFC7DRziIufcdm6ZZkEL1mMveJULXYX6HhBKxjwMfBoF",
-	"xKfCKANdRqi6YqBX3SvpTTdwkZUilYwjn80FhMi+BKBQSrEKCMKL4m3w9TJ0t4fLyYhV24UZ4wBUMyNr",
-	"2f0Y2FBlVEOqkiuB5ax1NzJk6yW95qN1UV7AibnAAqe3NKTQkWHm9wIuVi+Yv4mMzD4F0v4rtr//4tXW",
-	"i73d51t7zYBtvdrb626x5ouev9N71aTsfqD+UsqwFE60lOGSEga/4iUQLmW41pV/UiwqXXk5hITcZ/+y",
-	"fzd8OSxerfl+rav9LKOrXijH8zhQQllTzXdsPwNbSSxILIJpvSeKRUfw/kCHk07ERjIqITFuqHVS/q9m",
-	"LDWSQjHQ7g5jPfjl+ONrGlizhHnoeFHrS42ORiH3qdn09u8KLQHpTroymLTIKJIjFukJaddU3DVSVrtm",
-	"tg9zi35lvnscRTL6wJSifYZLLbWkwPA0NKDNgjrhWhG7aKDxhAs/jI22W6tnraFZ40vZauzr26lJB5Zi",
-	"D+qtjLo8CJhY6pz0gCvih9ys74pNSEj9K9ThaZeHHI7OHzD/ql1b62kVz+XBVN7az+YE9HkawsqWPJ/0",
-	"ZnuUhyw4sNaL6BrIQij7YMIYyoghSsGdJ9AQrO3YDglI1454uhU0yIkuXIbOmff4+iHuo9RvZSyCpQ80",
-	"ObxR3A25Tz6dvzdokxim+7EhKOsEN5yRBEZlMNNcCUMHdbICa6hf+xEltmAW3Aoth/SKGb1MkiEVk8RS",
-	"vHaULJkH7BjJUwuA9szQY4C4AZpjrAdMaLM3NnWeOQfA3MNMXsza07dSg3qlj+3rzjK9lZim599jYsT+",
-	"Wl8DBFxK+Z5G6H5akntJA7I7zb2Xz1/sk+5Es/Xet5nEoB1OQz7w12sH/08iCw3LE4ouOOis+dtSCEqu",
-	"aciDDHas7VQ+ysyoAPMisXxzRfpSBmTAommw/vz589ZhZp+Lzip1Sa4Fwj4Jek15SLshW/qAU8ego4xo",
-	"+LkL4mutDdayJOQY9N0BF32i6MTMPk0uHgBrVxM3zZsBq7X2ms16jaGQgfaxFhnGCkwsXabHjAmyA14R",
-	"MInV6rWhPbpW7UQgXHMxisGsFvs+U6rW6tFQsXpN8yFTmg5HtVZtt7n7fGtnZ2t353Jnt/Vsr/V8v/Hi",
-	"5avmzu4vZv9LXN0y0uwB8WBvHuhCyvobIk2oRtGkQT7aCx1TZb1paxQ7XlPtD86ZikN9bjWFCpdU7TBg",
-	"7GNxzUI5KgRksOIy6g/IMNYwA2wSoZkFYIisW5cSj4iMrHKV2foPVLOBjBXbynov5x+Afe92QH1ENQ1l",
-	"P2ZrP7Zk5HlHl1dIVZ0oGWl0kjilem2n5AI05r0P79zyRAG233O1fkhMh86cab2m2Y3eZtdM6C2lI4aK",
-	"f8baZn5pWZxrCx60yF5bGPLeIl9szECrbY1y7Vq9DZ4FeBbJkMET5/Ju11p7X9tisTt29ppxfgWIsH4U",
-	"uLfLZf7VXRKb6QkWIU/AfG5Rx/mso4zPF5Rm9WiIjVnNXR7ccmf2aI5Fil7I/RXFilepWGHQlbRr/2LX",
-	"LJpIwdCi1Y15qAkXOZEimfOxSBOpw8mnUcRZQGSsCTWiBBd9RZSmYo0CwxsLA0vA4czZ7xqRztBRCF+k",
-	"qpNxz4PJ82v2xE9/yp41WkTXftRuW98aCqxkoUxx4FmKA1WslhCgAFbL9Ho+Gv0DQzQeHCeK151Y6+WI",
-	"RShmCsaCNVqm3spoTKNgnZfBwEeS6pBgEdJ5N0S7Fkg/HhopJWI0eMQXA3sZ0glsJZCGNk0fP8Qub2WC",
-	"l+eq+9lAZ/D26a00BHDel/l4wVsjn7n2W1hk0svfSS/fuiU7EME3e6W5uR7yYj/KJOAQrElJfGsS1mhu",
-	"W9MrJloGdEWi63KVdcn3ZByRsYyCxwISD2V8ghCzO1GAkpEX8be+eTGnTqb05lvUO2Djd3OclY7yscgJ",
-	"EOt3B+cg49Hic5Dx6LGcw8peS0epn2fNkWvxZGbNlbg4guM/JG1/PI5Ra8M9Asl0uRtz18RxiA5KtzV7",
-	"f538jpfwjVQ+3ksz0Dz+Wc01Qg6zSxJsnWzyoXjdiVIxCyzrvZ0yuZMqk1YeMf/schFw0QfzGhUBjQyu",
-	"+REzYlMHMkzmYVC9xm5GPGIq++puyat9JqxiAdFFPFgigiwIWadgqp2t3d3LZnNmKo6o/6zRbOzsPGuY",
-	"IUKqdEcxJqrsCgKnisOszE8d2oezr/lxFG6/bDxvNM09A/TVWjU2eTfo/uDzU/7u5NOfJzsf+Yk6GerR",
-	"L0cn+ye/v927+D34/J9wdOR/Ovnzl139C90J/80+jXYvhc/fH71rsp8Pzbd//vLzxz/p51fxT7ujZ8HR",
-	"u1cNNnn3J/383/yUnzR/ufp4c/rz+X+z4c4n9vvHnX+LX94Gf/5bX4rR6xPRbOz9d+3+7QM5cF3E8SwU",
-	"1jGS2hD8Ho+URiReH2X8wIZdFi0pL84zxvz6BaNIM4GmpfDy9bd7v4N0v4suIJLjnAxrdlFHFcRs8FsU",
-	"ZD/KgK104dXONj/8ovMdwptqwEeqBYdrIdyeMUh8Mz4p8NF++8d/h0df/dgfizi9SrhaavPYm7HAO19a",
-	"avdiNxyC8vNGkB5M+sBWLUyRFpKo2B8AZFshDh+MKOb5rIfYn0Wyy1aj80pTHataqyavqm8c5iva+H/Y",
-	"Gg2nK8byJSC0+6rcgF0e35fC0mVR9N+Dm7DXHTGYCyEJZhWIv1UMocsjuhM2mh18oZBi380xyhnN+Zvg",
-	"jm7bd3aeVc/ysfDFpX31832kEQz3UL7RxcEBb6RA3udCtx7NPcjwDoBShosBct1y7q0OQVO9JltLBiil",
-	"q5ZTi3ACA4ob+8vG/nInNCgHw4uwD62lRtoB7+P65FVIjL0TySEZeaFxybz4F5AZYMN3c4yVjvCxUGcL",
-	"0us1422I77qI7/2bOTMAUdHQPJ8a3Bc+O/GiF6s1BMEACe9EDAZ7vDEweW6TiXfJhLp4zv8IL3p14uUi",
-	"fMwDi6+dIVdDqv2BB0WOsmfgNcgpulkzJg7ronxsSVTrljQ31Gx9ouTDELOKhGyNghqzlRCojtXaAJH6",
-	"ml+zpCzDRtlZP4Q+GIgiqMxPV2N6YGNdLM2XcRiQLkOij7UZsRoj1/gjVqu4K/BWx4aBrA28fRmbT5/V",
-	"H9jglNvdvBv5UY7RGO4EITI2h4+lL9d42Fpz0VfrV1bswIupI773WFQWCGuyz1aS96YDsyBUck5cVsR6",
-	"EVODfGCWkXrWFYpVlp5LniTCm/3Ze1onVF0pKP85xHq7VKQVk9MPQMs0r8uIqIEcK0KnNuIivRIZLv0Y",
-	"TsR7us5IrzVd+CrFF2Zv3J5myZ2X1mpY43UvLNXwGA77k1DxaAS63V2e9xGOu3U5GbEWGVOhycz4d3H0",
-	"PUKFRJ46GbHHdP4XEPC6QpRwmsRhBui4SN5yypaNHl7XIZdF7z6iA1Yru/4TCwEbjmREIx5OOnGmXkfZ",
-	"YVeLDlgjmD+EK/9Wd/q3igOwULhumQ6HnWsqUg3yWuoBoRH0XYiYflyYuWLxm9Uxc07NnDWiY1nJnMIK",
-	"K3USi9Ago5dK2bY9CNr0XEeQdd7czFSLBnCvPRgKrSIKWmPvTibddU5trlT1tJMD2Qxh2oc2/N5lta9L",
-	"KcM7cTS6gRf7UGX4l6grYzZ8J6dY5QQfi8q+7hzlpSrJPeIE5m+pNt3KfNllLk4VGJhTqC69MaMIcZ+R",
-	"PB9/WLpbvfhdEWsnjBuVszqHh6JNhUj8bbDpjBHhAws4vYSqU6uw7OcpAFUwGdRJX2rSxjJbo5ByMVWh",
-	"IrMwMjQrI7bO/uNg6wa4vOlNrbGQ8id1B9kkZtBFjClWj6WOXnJhWJ7c13ZiW2ScY9lyrJD+ZX4R9/rU",
-	"RwuSG9ybWCPd1Vv/FedKW+1JqHBuRsfFvXHtWO57jSXrwdhcNbueEe2zxf4HGvkDFpxR5E1ROhjXbLhw",
-	"iZD6Yy8tXSKNIjqZOVdYTzpF+QnjomY3REuAY30nCvh3o5cZpr7EOWdOGWLVF9IoobnGZHOss1/1g6mT",
-	"d19nZp45/XrtZqsvt+xDQ3Ea53Sc1KCt1w7jgOvja0ueym5mBtypr2VU3E6hx0WfRaOIi8ROOSWMeWqi",
-	"NBt6Sac1Xw6HVAQk5AKzCc1DNuyyIDA8fhTJfkSHhrLNLCRgmvIQlxsE3KyDhpmbdK7MaZjgQVH7ik+f",
-	"Tt6QaxZB7ZsX2HX01fP93actElLNIgKlIxUoT6TLBrZl0cyq+Kjw1OR8scLdd0assHbFDi53ZsAsyBWU",
-	"YM3ZPSi2WILzHbHIN0yeCSMBBFijtkW8SIZsG3P1vDrx0hIx9uF2tsmReSPNXNyeiQZwAxWeUDS3J2VR",
-	"Q0mdlMw8IE0AHSrwPvAtJwVaUdHMOtNzcrqTFkogufaUAdVsC54WrBoDH76UFcIaD2y7QVwWV4R2ZawP",
-	"CBuOdKafo0swRCtv4SwuhqIYwyKlyfOdXTSmOCxDRlww4hTdgOIkdoeIx3WH6hmIqrteLA5oU1wD+M4t",
-	"Mweomcst5AYJxclZKwwCh+FpD8Jc5xJdK0N+rU/TKxfuUInHZQjfIhYH485u5be0rPiR7cRAi1kZhRV3",
-	"2DUNY3ilw0QwkhwvOAG9OOJF4DDztVrq8xFY4zuuwGGn8ocKuFsHQWOpKe2XDpZW+dYytyU+nZZLCrdd",
-	"n3cX84+6fGlzNlx6ikWYka+rvUaEWFjMG6XNZQDffpZUfy9mvlbNy6/K1QSvLo9+sF9AnCO9OcFvdlyj",
-	"RPf3AjRO5y09fHsOMwhcJEDPEzdmabZnztJLHLdc9MNsYSW0dWRod1X5be6O5wnlmWrkOprMbjm3hQLR",
-	"w+lFs5xdhgUjJMlzCrk1jWwhNRYQdkN9HU6geKQzTGO9LajUu8UFkQK9rdAg0t3AzNT5w6hj77PiptdS",
-	"hriQgPW4GZzrpLM88mkwGQYSs+Ln0xrX2BF2vuCwH4jdTV33LVge1lyfBZgrNintrzYrbDpMAFmtTn6X",
-	"XKA3QoVUDQoPvY4NXovl4FSaXCj0zSCJ/bbuGsianRTe4my1+Xu/Rjz8W11fWk99FeqNBdSXWDBUIceZ",
-	"bkW+7cTFF5OvEV+NgFcsnn47KltWvf6euPvMySwLKSsCySoWF3YDtuRcc2RnJ8bVdaUMGQUxIFtZfNn2",
-	"idVNNXAEEIiNr2dUwGUbUWYP3WpWmT2Uwk4ZQLsC0Ck1zBxOxKiy8tWUVQA6QNuD9lpkDKwYh8qx1vll",
-	"A6gqMgwuSYbrNR3RQtNFbpF1IgWhJGBiYtcrGI3CiVu2C86fEK5JwEH/X8NWdBSLxKNami4QMRBkIFzY",
-	"HjqGDUMI0ECORYaPJRc0BQ1pLe+5enNRP4f7pCIrEpAM9iyiITPtku2HWIECs3vJE+gM6smoTwX/EwR6",
-	"MFVhY3ibX8foEGOs83tFK9pSmFuvybFYAePrtmd5pbzmc9Zb3Yfgpr4dSbIOOh4Uwp7ronCIfuQZajTd",
-	"6+HLIpif+mDenPcN7FN7XQLe34AqEZzlDmIJrjmlcmWuc6e5u1cv18GW7htfyTFm3Q4zl22x6C78YRlY",
-	"Xhvs4jZK/XuPYjcli3YO/XU4xm5xtIWn6iLopwW/gBVrgT9eXp4RrFjXKJQGmBuxwJHBFRlH0iiKSSZe",
-	"oYKYhCBMj/JWRmTE5ChktpA3HUJLdQKdgbAuN6qkXM2uMmOddAEMM76jcEwnigBeF/H8XKzDghC05MVZ",
-	"jx/OXsdzTvfrTi87S+mtfSg7pKWO+jixkc5zHM61wCcO5pXUBTlKjIhznafJOk/tBw/qqp11tCzvs023",
-	"dJQeXP4GSpFpgl4zNwChQyn6BHJ1FPEh7dV2nRrSgM2KUBkMm0UOW4/yyyKTi30xhd8iWF1JibGtSqzC",
-	"kNMXAr5uFafArMgEFfo7NeXA1JkGU+CUNWdLqK7qo7xbXWSWSiTg4WShIkJfCWVnQRV89umoC+TE5NWU",
-	"SPxWacUFcHMM4YHEy3h3PIxHcLN4QPM8O5OXOmyTdC5oY+rM9+lAs3hyV+dTr2WWX9mcVXCjRVatOed6",
-	"mlLbKUqT8ZUpNqRCcz9nwqmxG+bHmnVoGNbqBXw5TbaVInuodUJ7Grzq3B+k+KMlUVpCpWQm4qGBkukZ",
-	"xKQjRQfc5B3zl7O16PQx/p0BppSMzbFDTfF8ly6MEAIodwD09UYzAYuVPSLjSC2Peep2XNWJu6sy1zIg",
-	"mz4A4qVL9mxd/BGNtCIh62kiY6BxIg5tdLOrOzBlBZ6msvfH2zMHtRSLT777ujT7zkbXlYYbVnA4FRFC",
-	"GHu+4lbiNftyKyULGicVcgnUfgtgJ+tr066tEqEoR0OcbIkXqNDQkPc/Lt4OvLXQBJvvB3VPBgg8yyXs",
-	"DrNNwO7bLWWXvLpXCga4GDF/eUdDKYCRo+P3hN2MorRIS8akstd8tV9JFcel4QtTVpndl9NGthHVmkVm",
-	"+v/nya+HW7/QrT+bW686jdb21m9fduo7uy+//k/h8/2vrXb7+/9pt79/+r+KgB46ci3vpe+7z+ZjA76W",
-	"52/F+JDtC3Zv+GAWtxQwyXi0AjAtaX8rApYfGQ11QZCzS8mZ/SWkmgl/0inir6CQUzLiok+0lFfQ0nrI",
-	"w5ArZiBf5RSIQMaYxGNXJeJh12baJoqZk5jwtuVYFEpAjiO4t9UfIddALqXS/YipP8KC74oZhp27CJpm",
-	"lzWA45sAJPYjim0yY+EeL5wzUSyT8y6aN9fzZ/ZGMuW/KhQzypTxLbw+1P0g1cpQIjNEgxza/PDFoSVu",
-	"MW6Shfu5b+zMH+YSWPru809FRHsUd0PuQ40FCL9+8XznxdMD4jnljEEQ1fnFYZ14fnTt1Yl3Y3+awE9n",
-	"W7vP9+2P+PwGnh8Hu8+f77yaVdVo2M/C4PnF7vP9Wr127P4fvLk4LEQTP7rOfggTwwcwUbFuUUilr0ok",
-	"syuU4tKVHZrhj2r12ulPZ4XjF3OBWOXRmfcLP74p/HiymH2YdeIucK46nGkRqL77/NMF04XBQ9W1WQM5",
-	"i2QNGLBoBe9lv8+CcsPGqpkNNqxNXVkj1Nwkh7qh6pG8mSyZ7TDX679kSkMSgcWHzKU3OCV75QyHRbJ5",
-	"mU0vDWvXTNQLDC9wsO4shwegacpYk0QAVO4oeYTmfLUWa1/l9It5EyDMZaNIlkl/uKX10IUrO6ZeYLWc",
-	"jBjWbCI2np3YjzKVzGyvtfFAKkZ4QDzzt4d9wbg6IFSTocymJRSCzbrTLdAgB7ABqRarZT/MxuPUi6Iy",
-	"prIc+KgCgXlQtWyK1t1CP5uC4MXafGoJl1IX3dK9mSawBVtBSGCxnSCFukoxXDBK+bQPev1257e49g9J",
-	"ete8yI80CayYMa0UHZIZtF4lXCRd6n1LwDOHtMwBu8yG5TTVrgwmy6U8LrRKDpkeyCAnz55eXNbqtbNP",
-	"5r9vjt8fXx4Xio0jihpvniJcxP6AUEW8bTri2/nEwqmIcGs3FpL8EbNospiG27XaqYug4SMbZ/S7ZU7W",
-	"FXyupPy9tm8nAtEsp3LF36y0ZcjGd8pqhI15TG/JcLNFSYOfFIu2Ds3vhUs5IEM6IV2GqYoN4mIBoARS",
-	"mmrIFfGrcFlLHafzBAuvSgbsJxvYP+PcjBihkDZCfCrM8gYsDLKuH+QztXotGxCI7MXCvWZ0WOxvTw8v",
-	"bdVZ6jakKHNAJCKYyzJpqa4p1JRnLFOQu6rEU2avq9eE1J0u68loCfnpliyulLcVdDa9J1qbuaglqGxJ",
-	"E9z75sfZxa/OkzO1aRKFPokLimzV5iIgTyMBH/QU0mV8pMNbpbJMjbRuX9pM5OQy1v8S43+hbf9M4uCl",
-	"kTYpR/74w2Ij6LygmjM0Qeasn0twx0VMLtFX09YpIzcj6UWy2KqRmE9vw9RQU9VTcxrBYoq1LeRduJxq",
-	"zAu76c6akGcs2/KqsvW6ZJ6sjapy6imw8YyNxJwEVVekJ6MDQsWEvLs4/UhwHjABWC1+Z5/8hFUPZ5Zi",
-	"rSWzhjNdxsE5SBKGcx8U6IYDikwU4/rxNzTcCmmbHq1bV/ytuEhM6kmctduWx9Ohbc9+nA+hs1EUrNiE",
-	"lvD6WbhGAaM7sbEv6QEW2+LEgEVcU+GzeXm3Bv9gtdlaeGZQomX+ubsScMkvl3IrZ7mTTfOtoQwzYboD",
-	"pQST7ihBLXP6HaA7U0+ghLbFRS5ss5bfFoYGFJ0rAF5jnrBUfHy5A1tMQ9KiGTbQgOrF0QZZ80olkE9S",
-	"Ux5B8klVE01upnmncN+iZWqerS6BFLaFvm+BKmtXXlWUyjR6fuCyY2nI9W3Ljrk9LS48dodR6nddRgxS",
-	"RB5ZfHpy8MuHYDz2ZLuvxXA2J+e8grnTvvhb6dgPQAqXTPU8t8xzbkDNlF1lqZpYS0X1LQpjMqt9A8Ws",
-	"lo+ossJWnqotFItKLTHY9XcpEwIYyxYWJZg9iczak3nLTufeIS69kSWh7mFZrznl27BdGbJi28US8F52",
-	"h2bgBz+d29p4zBiZ3IPVo/mm/JVOz23u7hF/QCPqaxaputE5P/2fZrPZnAoXrRwBaBZ897GHJXRo0W2k",
-	"FTAWReCndKlIo3dG76xV3lU5HDIKwRiTJHdwacqWLu55lSyVzM7yR7e/VzU+Fwx0+3tf/+dfIIH8z78g",
-	"L1QKVhyNm+9aP4u9BVpwhJ8YzTaOIlc0cRTSSYm59s7DENEgIOSYSLFMSGKq21YJTixp8H9vfCV3UUsQ",
-	"HpAVK2virjLVQunTgXhp+bRlJdnpuDcsYQWKdqllO99M/56uAg902RtwnsHEjjrXzVeERzDMg/JBu/PV",
-	"mWBy20ta61cpd7IkJJeCXyncrcAcHbKU5fRP8WrY5joQa3YDqaZeQGa5j8lvzsFujROQUg8m0Flbdui6",
-	"ss1aHUE+sUMcEODSREYYKkGtgwWCAcXE/B99w0nzCy3RTDmkN3xoUMcMgPXW7N+FmcbFHAQKWAp2o22n",
-	"e7fBEe2zZGJrRIbKChAlx6VwMoGLgYUQz2IOU3LW1po069tLVlNW4NGcj12neRkW69YDoZWMhFRV4HeZ",
-	"qQqBukwIWDmUJNtfvKqrn4mgEyWemUqd24M07hUaK3eKPDhJYB8Pme05CZ+DjwDdHEykjZkrLjYXGTEj",
-	"YIrcREwEinAB3iqfYnWNisEUmY7qRTCCCTJJKDeKZQg5dRSOdgpjbOfjUImEMNOjvdrGLTqjByhWLDgg",
-	"wsimNjfaS0f0qh9MmRsXBcTvlPPnQtF461M1uILt0EmQryWQjptvIl+6wdxJJxHN1ZdfEr0y7S6uEAds",
-	"w5QygFJU29whcg4zp3Y7e8E5MJ9DOF6nZGK2CbofSsXCCaEp3mHUkcxK9Fnftxwx4ZztxDOb97XXSvrx",
-	"JuFoUdZ5jjimD8wHVAQ0CtJP2qIbybFiEenRIQ8nUGFjBOcl+gSzHKBO7gHxZK/ntZJmTVA8F5osJYEq",
-	"sBzMCoNpavWa7PWK5bZpOlVczSRHkBI6lGhd7FpesbyvEcCuEzEIlElutzPkaki1P8jBQ4cOGJ31Pdq/",
-	"AxYy1OmG9KYzYlEHAGrubu5Z6F5B8WEPHyOUVWpXlZmZDd1xkRizzp9rVhyvvKzmPV3Pcdo/PYPyuKgH",
-	"ggV7IssfpTo22FWU5B9P1eefYZTNIkaZ+keKa9oYhu+Qe5xF7mrulLpd2Jx7wB090D3Y41zqHrShuaoo",
-	"3sjQ1UyIvCqBbHzPUClVwTFVMOzUGMWHi8u8/3O1x7PCka6glBaf+fyKMVBLwLBGStLvkH0LiUXpk3r0",
-	"ilCy13x1gK1uyChiPX5TL37ZoEpmwFjkG8HMgYAFFW5ImoZRh/gwNPvKCCRyjFOyPyQpWbbDXsT6XGkW",
-	"sSDZS9UyOBfojv4rBSPYLf2lYxGWjkPA4IU7jUW4SAs2rq1SZYUqkysVj9RR/CC1I+fXjLzMzp1f9/nb",
-	"I/Ls2bNXhhh8ujyyeTxD7keysEBFqVKXv8b0xDLN38tLHDpZnwuIK+zYJE3wd+MTzNLOPIA4wMzf4O1K",
-	"+/8ETHBsYQwNaTtJcc2S/veFmf6zHfGr1ttEkl8KSFMX6xY3O2HhbZoTPRE9WQSFIenGmngowHrYvyyX",
-	"14nrTYqcVhepaVxsFcGb6RSlrlfMuM9Hm/f5NRNEy0aJ2aliZXrUdOe40nDGLgul6Btt/IDQ0DaU8ekQ",
-	"sqmlSLPXtbR5cGg/LY7ipbri6rgqDjr5XfPZJZ9CXjcCNi67cHbR7VWcXTnH2LShkIfcgAISATWiPlOk",
-	"y/SYlUyp4u6c5O6py1UjRrHa3gFhoWKprZkq4iVgVHy0NkmsMFAHjAHFufHFR+fIzWvokl5cPwcGnaq6",
-	"YWmLyy6IWC9iajBjWC7B8jlKJaD0OeuxiImi4OHESr5U4edSe7ebzqy+KOgtu63FlbVLoClBtOzpuzyO",
-	"WGEpCBA8x+5Na50a0kmL0EXAuMxRlN3UzJGs0iklWekiYqOmd98iHrTE8erEixgNzP/HEdfM/IPGAYcG",
-	"nTQYciQ4idQ7FSAxW0Q7DQ3Zn9ugJyftVUJjhXhsll/ks1u6TDocvCptuFjiHzok7z5f2koozf2XT+vZ",
-	"zJfd5t7LOQUsnE2Xi2KDrWEIs4DLFelLGUD9riLJqKrBZAq3ppRLKQMihc8OiNfXg6iDWTT72QAns9Mu",
-	"VWx/L47CYqp8C4SsgHgLCPBC4jpDFucQ1dzguatz2yxGZrlCWOiUGaCSijnbL2JOD7tF5FqGM+Ge2TWV",
-	"7fS+jTRwuksYaMz7D2qKxgWvboc2399HPODaAHB+ZGARFf6kiiqDzFMHVk02Wqo0S+KrWZBwZJZ/32gA",
-	"R7YEFJn3z/I3vB4j/Cpgs2QGNy5tMTma2uNDXEn2iJe8nRVwPMWQxApblMN7OGNaxQ+B+wYy2/B8XZhW",
-	"hOWfuQjkeMktzgt4sKElGC8MQQ0N8iFWkDmL5eigKLyXVr5YIsQhXy5jzsS24LSSpEejquMXno+Mrnqh",
-	"HH9ypvX1IKg1wK+76JNDSjf8b4t2dN/omD/OysgI7ls/jrieXJiRsvrApZObuyBdvnUX8e7z5UxjgsO8",
-	"4o/hQNM2HFgrIByKq8l6BlqPUvPWT9gZd2rWT59O3uzNzpsxcDXIp9EIHKEBCeWYRRD/BP08EuuHeW3x",
-	"Sr5CwkCR0e8HqtlAxmZYKF6lyPeGrEAfJCA7gbR9mQcsYv/8Hr1RYpIJnoJa7T42C2i0RVt8//0RDUMW",
-	"qcb335NjaLBkA0acbwpP0oN4IkW8w1gPZGSjelsEhX/SjpvNZ37G3mdmztwJ/M68A0KzRkHwNeWKXu61",
-	"BWihcmQUUNdsGpLdwS7UINhR5vDT5Y+do/cnxx8vO+fHP5xcXJ4fXp6cfvyH+dCDTcOd2YG4VkSOhY0o",
-	"xKGIFPAc4hzbAtRxrFVJPAjlMVr6FZsouEQOpXNJd0K8fnINdisYaeQ1yCHsCqN+Uu3qSanu3xbTyv/T",
-	"A8KoP8jcAXZgzpcC0EQwhpF23s0WzjTxGsSjYgKmYDC0YLsssyJkPva+UQ831+2dnV5ckgyegElWTRvS",
-	"rFMzvbe0Bhi0A0l3CjzALBWOgSq0k1NiVT07nJZt0Wc6jfY0GzMjNsg0JgOA5AwAdeLpyahFqP4/v4+1",
-	"9xQriQJo2om/U2QUUp/h/tEa3o01ydo22sI191cNcqKdzk9ioXloztfywjpCCFqruA1rgNBe8zwPyTZo",
-	"yfxoI5latuKmdk7VHdhmW3ifP3/eMojEhDbYyBI8AsfAP9qJswNXW/PgQy7IM6KgySreLbo8DNylS4Sr",
-	"n2PPJl3Wp6JBDtsify3uDNAqka07AQ2JCO1T7iI8k0Mxc9tbBV83ACslnjU2eRlbML4BdIoDlLQFAD8J",
-	"pXWowNhjF3mIbyoSMBChqMaztXFcB+ZYE6Eq05fGFpttkDSyOLlra9E6NUf/nWoLw94RtPZf7L16SrhQ",
-	"mtHAuS+YZaN1W6QWmtojEmH1wJRoYhBdjl46Gg24At1y7HDkiWfZrcF78Jh5T+vE82XAPML+iGnoYgaz",
-	"7s228BIGsHVu65wCtuv53axwIdlqtNikFYJSKfGhTbkNgs9+i3SM60ZbXBg471L/ithqIw64BozCltOV",
-	"feAiszqMgBcTYigfeUKNZBy6aN46egf2ms2nBtGIAsfq1LKHsaHOXWZuWYYBi1o28NaAPhlTgEUHXW4D",
-	"lvDADneaRCWX8bz5rEE+JwHSrvQ8IOjYQFNSVLkvDZ71ZNQW1IZUP0G28+Hw587F5eH744/HFxeOAhmo",
-	"VXQCJDk9jAtNQ4ZlpQdyjPH/1qZoNjyAXAAmLFC950OuAaYOheUAMkK7nYxt7Wl78ArjODIUyAgfOLRb",
-	"5/nh5XHn/cmHk8t0kQQLtBCaEh/Yrey1hSH7NuLUDDbkItbJpuE/bw9P3n86TwadqjyIRG73leWh50xH",
-	"k61DcwcGzs+pZrBBW+g9+XvrTIbcnxjZoC26VPsDGDGlYMgWXCwszKQVgWwMojQPQ9JnGpihzbdI/I32",
-	"iJF+ISMANcMhMRZQNgduiEXCc1WKyICm29c7lpDBEZ6OmDh5k5RfzglE5PDshOw0mmY1TugwVKaeFMEG",
-	"wudIQcs1v4Oz22026yQWVwK+4gzECCN79IWMXPdss4KuDCa2CDR2w0Q+eXH6kaDWYzfootcsSGWEv7R2",
-	"UA9Ay6zMKK00IbsoOKUhu66cNyxiQIUtp+hYeqZKZRKEnDIHGw8PvKVl2ZEdWG1jtqUTMLlG3M1STycp",
-	"THEbq2FjoLtjsW2BZa89OBnPwZLsmZ1GZCyjQLWIl2OwHnkCUVpJGoohqpagHiQh0ua0kFgGhlzb9XdA",
-	"JgBZbjo62SNPQBVx8dwuNltG2SJsuUSC7xSxo2CXRIWY62XjoD3yRMUjFikWWKBoC7dGduPHCk7RgJYe",
-	"sJ5+iqwQcwLGkgzoNUNBJjtx7q6szIWSln0Bxa0DR9EJVZPhkOmI+22BJOLd58vO4fsfTs9PLn/8ADI4",
-	"wKlPBQEBGBBC8b6gOjaoOCHedmPMwnALIH779/GVavyuoDmZEdikCCdZWm/eAvkADhOlKsT/bKKCFA69",
-	"PxphBEAfA+G4IjsGUvf3zCV7h1u/ELr1J2luvSId0iBbnm1IyRz/78Y81FuGomOmsaVcSb4xqDOZUD43",
-	"wc7uy7YomqJFtmEalIptgavsCIbWMxEAF2l9Dw3Su4x438NMDjNhjt3n+7bMq+yRT5dvt146obwtfCl0",
-	"JMPUlQSp8iGjAFcGjyPKQ8gIGFGf1V0BNyO9mQm8hiHYjQY2aN/2GuSMYq84OmTgmTJUaaYwMCUqpGpA",
-	"qGoL73/vvvUa5INBAzMRYCEcqhUAIBpABKAlbykmFNf8mhkoTOTWtJy9EYPqRNkqxU5dINRgFEjzubXA",
-	"fEh+R1QP6gDRQE4YnCx0DCTaaB7IDgwsRUbtskrE4dlJwpGVVt9/j205ZaRRAzT7JSBRwhZGtG9kfeeU",
-	"9ELkcgbZyRNrLbQ5gUnJvma9CVKPo+hJ1pshn444QNim956LK88JWshaIxb+ow25bkY1AAH25e7Ll08b",
-	"5LUMjCJm1pvMRT7w15jaEXKfCYx0wDTN2oeTy1q9FkehNT+o1vY2UH6I4WvIqL9tP9oecuwaxnXIssaI",
-	"Wr1mtfdaq9Zs7DSa2BWQCTritVbtWaPZeGbrP4OBJ4f0RhD5k4ktX4oe78dpClif6bn1K8FV2XdMHynQ",
-	"2afX70+OOp/O3wPCWLoBgBRIhtzCTJuwZsdl9pp7jRosGhdwEpgdMm15/FFucRDjOJJCob1qt9lMmoii",
-	"1TDDZ7d/t9kw7IYOR1gmxPpB07aNHaegZC7BnEvDftTw5TAVRbbTD9MouGxnz1VHU9A0yshiHScGdxYN",
-	"BHF3NPIHHQwAXXJy/HY7CR61Y7kY0tVGSyJQk/FcW42VhnNxE1+t5W6hNbQQaMCsV5A4zDQ1SkiSpQvn",
-	"n7YQgeUa0ET8B4D7ecuGr2ydvClbi31927558gYXsNfcK/sigWm3/o9SQ1y12fjezrPK311K+Z5GGNH7",
-	"HHGj0ncnQrNI0BBDSLPG4Vrr19/qNRUPhzSamINjYagS+Rt1IJXpZ5Hq+zQChwDtq1rr15r9ogaW52LR",
-	"o5TyHJJ3n38iiulMpyswHQ2gy7BROZQcMqs1qQxnMRKPtYSheUkn0lhGlMX3WICpcWhKcqYpsFq2BRC6",
-	"Hy+gYxbKuIkNFcuB1FNV9IqNtGFVQhLfMLYGsbqAi+0BESRjalMoF4K9E2GRR4ZEYhVYIwl6baHh4DMR",
-	"QnREI428ZYZ2vvv808WtaSX2mvrVNv6y/b1sN6+keZdtylXbuXn34t/dX17/8fpZ/+o/V//5NHl3/XFc",
-	"s725oA+X7a8FbbWgiVZtZ+eP/xz+56ebo6j374vOi8vJ5//+8bT/YuBfn9ER/xBG4xNKz/wfP51LdCBW",
-	"IwK2eVYJ2pttTWH1kbmmrSMU3RahNbzs3v1avw1JqISiU7hpvqpAED5lwq7n4fPFwIhKQP6ShnLOEGTh",
-	"zMhfiB8GCzI47VRci9SFXLL1BZohFosTlrx/p7CocaoupnaPX44/di4+vX53fHTZufzP2fGFl8p12Frp",
-	"KRZoRjVvytUL2lfqU7PY1RZ24rqN1MIO/4mVB1kYmDsiHjCitATjsmAKvBIGua/YpAj3bKdllvZAem1b",
-	"kCwjo7iTs4KiOcAWC7ieTjUBzHuROrHgpPPhhvAKNXLkv/Kig/0kdgEW1VAr7SSNEJz6Gm3H6tuRnEy6",
-	"Ttr5ay/X6t3Os+xy0+ZOxVTBTXDgrEJayikqMWsBXozu10lHqVtJDtU5+WsauABb+HKn8pefRMYwyVD0",
-	"aFYXPd7KqMuDgInbyCx7u68qf5cYMXGttxB3KpLU9JzylDWhpR+otZnYpnCBzNIXq4M7/P1nkXBUryUu",
-	"xVqrBpabWiltVeXE9VCQ9D1r3BtbWSdk9NqQwliTJ4mvqI7ZLGD/8dwS0QZhcRItNE4ggeBpHuAbhkx5",
-	"RmNG6t0WesCGT9M66lqOSMiuWdggpxnXFhfmmEOmmU0Ksa568DsJnvQ7ArESTa1oWbArQn+02YeXORQP",
-	"pk8sGSiicdEPWfZIUjMnC6xdYx45PwzDu6PouRv99UsFCv+1XvDWy5m3fjPbSSAlq6YqNqQG0WutmiF2",
-	"HSk64IrvmL/ui4OoO2Eh06dZmaVUehWCt5YQRWcZkFrEgRREv8soYFGdxKOZpgOp+Tjd6oZTbTjVMpzK",
-	"utAteO3Um81mBpqMxhyGJIllSNp6rsKv8mamueoAhBxlTPLZPjkYNgRuiDoo13TIWsjTaOJisB00zO+G",
-	"T5h30N2eqwIAPk3H7trCcCJ08oHno2cDTFKtoUHOaN8Zdq1lGHdl9AlLKVUR+8AkccxGV7dhIA8r9OMG",
-	"bEr+XdBsl3CfLVZXyxUj+LWIdf625A5cnYQCAnyINfpkz0prakNRNxR1GYqKVS0t8JDhrCawvPgfMRqU",
-	"UNMsPZhjXkG7hXs56a1pqEAizWMBa2vBRceuly0eawR9Wz0WpX3N6NADGswDJKWgB1jLSmI9ScnqwRQ9",
-	"LTSs3JbIul4a6n4sL/dGe6easzwY9S3mOr8tvY9KNDiB2A0V3lDhZajwqbCd4FKaN5xnlLkdFc5gfTkR",
-	"hgpScwRZHrRcylJaCaruAtnTMlIqU0kq6RqAUTNjCBZzWzY0uS0yRDnZ+tIk+bRnROfJiGUjjIXEaJhM",
-	"QxpDtIUL/sFEBkBljvHsGEwqe4nrfyiHTFiXmbkfs1nSY+MklcmFcSCxgF2a8evOtefceNYZ1xa5qsvO",
-	"bZfGSNplWisTRpTiiWbTHMyayzmMrUx1hwzGEWJb7Hqn2Vze3r8al8lX3XpYJrOQd/627LYq8ZxExNiw",
-	"nA3LWVrwd9DjHJC3svtnWM6Ib0OixtyorB4Pk8hAtKFAdJ8cdrlgBwTKlsGPrg7ZbLzVe670oZno+Noc",
-	"AISMuYhDQM2SsiXjgbXxM/MdVsKS2Piemxf/iFk0cS02Wi7jPMXemXzR6ZkubOChd376/rhzdH58eHn8",
-	"xisbPw1mWmEGw2q3DS2WUekE2fimeVMUfZvpB1OJerkG5qUDWjbUgRLdS+wY7xjsey4VBcOu+ZCVbVxx",
-	"MbXravm/JXMnfHzBtBC1s9K0RSebwvQ2EJEz83etwttHcaRkZF//7fZe7oDVWrvNZt1m+P6aSga1D8cf",
-	"Xh+fX/x4ctY5fPPm+A0WaJBRrVV71Xu5HzRf7rx8uee/CPafQ1KspjycSSGv7TZ397eaO1vPdi53n7We",
-	"v2o9f/WLK7pfa+68evWst8+2XtLnz7ZeBDt066X//PlWk+50d/1nwR573sMC763azu6LRrPRbOzUMj2L",
-	"c430ExjMD7y79cJ/xrZe9Zp0Kx12v5ktU9mqpWVTt2f4vsVF+CDxxmAVRtzh862dna3dncud3dazvdbz",
-	"/caLl6+aO7u/uIL1xbJEtvh9zY+jcPtl43mjCfeaVKysnf5UyxSixHIDmeqSBdO/aDSbO83m7i/LRCs6",
-	"ipsr3VLiIAISq+pEsDFTOu0RsjZp5T0XV4veh3fuQbJZQaRZVZZZXohZWnpZRWxZU9xXIqhAPH0+XxFz",
-	"QIvgKiekGPljSkRBoSQvo2wnHsxSaQWFpTTRzwgloez3sfYxeqNc7Nebk8vOm+Ojk4uT048XNnHDJfNh",
-	"9bCSdzvnx5fHHy9PTj96Nv1G9m0zkCFEQtC2SIJ8x5TrFmh/UGCUa82ES/ilLqlPRkRJKAnGuOhDJqdL",
-	"3IDcZqNYpiGwNvQdk3exy1Ek5bAtZKIEu9zHujVXeNuYzqM8AgUnUOXFnFwb44BTawlt6HFfy8t9Bcqt",
-	"AYvUN72E3AdJrVRdseD2Ml/Rd5km8EtJNyfahhOaw+BBHZP6pzJmWsQzyvP2izuR9CB9jBVKZZl63usV",
-	"6t6kSPUQcl06/Ua0mxXtysQ3ByiuKNCtxLMMwmQNS7eV0crNTmsUyx5A+HoPfMfBbRUBLBOhs5HBHpMM",
-	"9sDyVCrPgJl8zBKp5lZCFeTjlzsXjinaLUDkwABHF/Q4lnEYkC4jPo0iziDF3IkMkUvv7BnF0Vadgexg",
-	"KHXhws0gVfQgyeSGdD+bEc4h4T9gN/W2QFetN4y1rWv0rEX+///3//MS8chloNrkbfAQHBL3vq2lA9Yy",
-	"PAaXkqOm9wRvWos+Dqbc+HUb22qNTy5r2pXAcRng5jjrxKcC2/HZgNUimei17W+1nJ2/GtmBsRO0qmxp",
-	"X4SpMKiKQ31uH9YePZZXyYfLJcI1K2haR1L0Qo4pg8vrcjvPq2xexaMRJCR/YAGn2JzjG1IEj4AoYAR4",
-	"NgAwQWIXyq0jKhQapjAi0LrhMnQMMWWKjkGFrZSOWWwtVwoxidj32Ui3IDd8G1TSLaUjRodetiINhnPD",
-	"c3DagKq1BWUKUY1F+tGXDJLegV6NsyQj08u71RZQGggs1x6+gPViQGOImC+jwKX7QaIodwV4zC+Z0g44",
-	"BLb9cWV8Bkm1HvuAIpk1GomSttRaUkUG1UBfGo0Nav1gZvV7qvQWGIi2Tt54xIh3KdnDBdjDQMeuSlyn",
-	"UC3BB9nWg3pNuQJPbWHnNQdVT+s+WdVVDWKjpMqxSLptiOmmElgdwCjiLILiVWXK5ZG9/gqqZXpWoLzg",
-	"oWiJ3KfU5m/ezekRSZXQ5pKlw2fVmrcuSgpOuT51o/lVQtWiAwItGxM1yIOXUi0T5bF09bkbLtaGqq78",
-	"3tWiBZQY7t1AwLfDkv7ixr8MJQySGmQF8d0OZef6JTHae27sC1RuSRIrsbG4I5M2TNCQvDRTCKJPwPaV",
-	"PEpk2sS+lg0xNKIchqw0SFpkF5hAW0DmKky5QibnEWzvFrEe7AaKnTj9dY52vljTLtebq2q7sJ11i512",
-	"0G9L7NwIhfNyFwtq2WYIQ2oonpP64WjDrAJbgGF3qWqlE9wJ4H+TStcG+qvmQwEML0yFqooRELeptr/A",
-	"/78iuwyZLqi6fqKV6yZqZMlC5vQGvv3BjFVbBX43poKNqaAKXiCcqSTuOLH/pXEbKoMMAJCqxBxQd9r/",
-	"TLWa1eEYvvwLg/FfVh/BsjMWrBZCECoeMwaEBSosjHXyJtVhR3EB/J3FGfhbvwwCY0PPk69W+NjA+IZU",
-	"34VVFxohKCzTbuSJLquOYFMW27ywkvzpD3gYTMkupXLJkXl5I5xsIP7OIP4Sg7msaCJja1paCuJvx1Mq",
-	"mFENFsxwoKnWMrBAdFxgJpXO5FVhg5OgQQ6JzyMfE5co2Wu+yiZlgcuWTgiNDJQVqQyHQbDByw1e3gNe",
-	"nsU6RUsutFwTG7I6x/aXWLGoKhuybb428L6B97vmQ2A6fZxsCHo2zudChxZhc90dsCiESpjQHL6yQbQN",
-	"ot0PY7FtrNbGVyIZMrX9xfyvKlc5lyHbgPoG1O+cp0D5h1zpiO8UiaTU6CCfRYAPGcPsw/AagxsVbW4J",
-	"Gq3f7ma78K5qdPsoA4ZHucHVDa7Ox9UfsHGnK81SjrNLoaljVgOqOmnsiFV+tr8Ytf9rJqQyj2A/UnWW",
-	"TZ9aDuMz0uJidE/nuU2wmHOjbkLFHmkkiOs6mwRfGQAMVokNSdT4ROAqBOH3XGmLJUsDcIYFPb64SNzU",
-	"Ji7ykSVFZ+p0QTkqiDSEdmlyXI1w58MjM5UNHM1eHPvhYTUkj2C3F9dvT0O3IjceJN5qLP8FjRQxnj0y",
-	"KnujJFQkXfbfQ23ZSDbr00ISTEhicm1K9zI6R2Hmx2upB67ZqnJ1+uiQHWC34aS9FDQwxvwEX4qgURys",
-	"uxDGb5HG+6Vm5LAUB11Ub146SyIKb5PKmubLVg7uTXc+L4X1czE1ScvjiSClJ99UGbQNX1x74JdkKVuc",
-	"ZYj/rIb9VvK7U/0DDAkZe0NpMkIG5LG4JpAzT0jdwVwdz/aI89JKSl7aO5raRuCYh2ALhtCuYkI3yJlU",
-	"GvoG9ykXbRGxUUh9pkjXEDj4TpXYzqeI1uq5BotrP92L4WRj4NyIFtWNJgmFSYjL2uwmWZuJNfSnRpMl",
-	"5W9XJBZqmkCTiVQGL5O4b2F/+cHMsB67ykZw/5sL7pkG52lKHZrdHU6lkLas+D4h1FZQtlghI9KdEErG",
-	"PAx8GmF/gFhAo1fEb2S9LoO5WJAH883q6PP3xJy/viiawM8UYP+zGiyvKIyWyJczgtyG3m/Er29I/DIg",
-	"N8MhbO2fpfnDrMyl5jTzdszB8gyuSMiVxj6M0JaAarPZOlGuMjOkS3/vlVWYyC5wWdy796oIVNNQ9mO2",
-	"4SyPyPjvu1tpEYbtKzJIgYVash3ksKfcVNe5bP0EN9x8F0HSpGT7i56MFvjCsg2OHjeIu5VuXFyPDMpz",
-	"jcCwsUsGaFMAW0v2nRvOsEYHTWWAv/2FV8krOk9Lsm4ko41kdNcpz0moQ9KFOpP1TKBKYRX0WZj+fFuw",
-	"dn3VNknQ32gSdKbU9P0R43rljwpSqGe9K10ZTFx9PKgdmuyqVdR53rbo4ixoQHtJW7jJw/6Pmgyl0mRn",
-	"n/zEXxtm9e7i9GOR9H8W57Fn/XGkSf/F26Rw/w2QdMN91p3FnTgRlyMQUyp5oah1uwwIN/Wm/MwGG+43",
-	"CyIjk91b+sN6WGf9gdIsZnF1k2qxIQh/uVSLQhZZPVagmElaba+SVW7VSPX7ts2lyLaxzj0y69yUcSHD",
-	"6zDUZIKNJWyPqmVC0h9IW6yEXS44fjURdJN0vmE5Dy6DrhAN/zhF0KXibpeTPzOIuhFAN9TgmxdAIWh1",
-	"ffKnDFkh76sUncqz0ajkkHRjHuotbgPu0n5HOGxAnuw1Xz0tC1v9+1S22CDEmt1lBtqSAsF9DDCiIiip",
-	"FWwAbW0MMs+LClNADgVhNxzTNFzkRsh6GqOOCFd10o01tP/Bnm7Jx5nWE+DlGFAFjcOg/U4O2bDbKiBi",
-	"W9DQSN8T7MmaQUKszenQsDgrZKXCGJl8kKlOcQF3zT+gFZoi40jiOVd0gsiQncJo6u+TGLKhD+t0aCB9",
-	"qE+Vp83gZL6v2DzqkOWameTLShUF8qHl31xlgds1orUtp1jAdceNZBbmGi5DlOWtW7GukL+a3kiVNqyZ",
-	"K68TBbhxMBVUqqzNhEcumlRturRubHJL2+QyoGb7VlUOjZ4K9QR6VhYTXSJIGJEBQ6MbhXHPSCQf3uR8",
-	"O6pUTVap1+DokXqZW75/KmWOuwp9ggt0lIl0J1AqZ0N+NuRn+YBdi+BzpaICQlPBlnBpS21AfsWb4/fH",
-	"l8dk2hbhNQjMaGvCigEzAliAdk+uM/0/A1mkyJyzobxmm1qZG5vct2iCKA3XXRmeZbgJ0/2Ww3TB2Kuc",
-	"vXXWETuHPN/SorVE1K35jzNkFWPBwoDcpNOE7DmqT4WfNp6wzauLOk8cECXxPViIKyYOPZynOYhZUiCx",
-	"nzXaAWzD/vy3Axa6qiue8uWIKa8txjIOgwwDomEox4TrsiDhuys0a4a+XXDwX5ssbJjcXQYG59XRqlYz",
-	"JyBuI3GYazHDTOFHH9gEy9zEND0yBcYyn8R0siiUaaE95TZ8dA4GbH9JLT2VegBQoTc6zYbc30NvMyqS",
-	"Wv8r1O25Q+/GD5j2vkBK9XwpAm7+8FAuPDp+T9jNKGKYXS+vWUQ8FXd/Z7726sRzgRTm39SHD+vEA1Ht",
-	"RnsgIHpCjr16kia213y1T7oTzdQBoaRLg6Q6X1vsNZsoSCoQ4scYI/HZ1vQz7yVkitBwTCeKgCjIVIkk",
-	"maL+XfQKpULfslcoFRvqsqEu1aq/0KnaL85HO2LRgI4UiUUAUU4JCq9UFAZ1tu0vV1wEX0tdIAYliTei",
-	"ERO6Y161qG6f8MCrEz2QyuqFAyr6dn0GifGtsvowF7CC5euIwaA/cRFUb4YAnywRcnnfYjIcxUZMfmRi",
-	"MqIIiskG9jN4ZmF3LcJwBpR/K8TOgjocBV4DXKzBzrSgSJeh/QUtOFhDJ1tjWph9DuukLwkNpegXoSrK",
-	"1rDhjWy94X734C8AUEaHAQ1D5CxG9kvAeSEiLvQWrA7O8OXGX/Dt+guUvfo7JuWLxQaYeGEVj0NBZNSn",
-	"gv8JAAwilpMB0RktDXkno0gaXc1Jh/mvzAua0WEiO9q3G+TQCmmIZXm7f1tY18JeidaVYtH6tS4Y+1Za",
-	"118dUzd8Z50m/DqJGLrOZESG8ppVpxXzNKs1FPaASTdVPTZ4cN8ZlSiH3VtJj1swz3uq47Ge1tyOcW6K",
-	"f2zoxl+6+Mc096yeeVnAQquU/QC02tT82Bj+1l3zAznhfRf8uI02uRiTVivxkUGxjTS64SoPJY3eeXGP",
-	"OxVG76CixzRebkTKDfL/9cp53EKiZGkDlNJCHr6MRVLHYyDHZEjFBINfoMCHK+1BxcRaThFJExXQ9tSq",
-	"Q9D2hMiI9Pk1E0SPeRqo3axDFDgVxGM3PhuZGc33Y6raAmofyFiT7oQMudL0ihGMqmYCI2jsToiWEtY3",
-	"x2fHytKpZ92HcNRj8OS7ozIzNmr1NFGwRkPus3/Zvxu+HNbqNW5G+CNm0aRWdynLljobKsQjFrjUv5TO",
-	"DOnNeyb6elBr7T7fr9eGXLi/d+o16IDQqikdcdE3V1i0YB6gYzY5DnsFueIRjZIF4rnXVl/Sal5+e7DH",
-	"ImDBX1jg/1vQqGMRKHBPJugC4GhAH8opmJ+6GMyWNSCzVTr6XaYRNjRiJOTX7AD9ox4zsPQPg1+eC8SR",
-	"0gXjXDMCv5v1YC/aAFM5IkaU5mFIgFwVpzHflnqYScYQi9iYTybWRhaSTtoS8rPt3pMFaSlL6YF5M7eU",
-	"gPVoHOpaq0dDxZLJu1KGjAqc/bEFEbGkVsPGmvCYwoiYq4ohe8DBAVtkBAQjDCtQh8R8UFhCyeMjG5Vn",
-	"Bu7QPjNCDJY8Mhgpe0lD3+8UCdg191kdrNX2l4xO0CCHNtyWCDZOmCvGYsAjDploDuGt3bstqK/5dZqL",
-	"1iCfsXm97VROofSHEVcyBEIR7/DT5Y+di+OLi5PTj50Phz93zo7PO58ujs89zB1TdVihDAOGCF0YAIwu",
-	"PHt6tynQxLEqwbNGs7Gz86zxolZHIlUs+qTHXWvVPsg/eRjS7eeNJnny887OAXnPRXxDbl7ud/b3Dkh0",
-	"3drZazaaT8kPzL+S27vNnWZzp7lD3vKI9eTNNvxavezBRzZ2G7YaWVbYmlXRKmD0iVIxC+yom5JQfzOB",
-	"5nTEhMoI1KCjpIhuUPj3WGkyiuQ1C+AZWENptISAM62ObUdSU9TFSurDES2vmDCERcUjFikWYPUOrpVZ",
-	"XIN4OETgkSENMHFAsBuNteA8P44ioIc2qRa6mMOIaYE5zMk1U0xkDHmrekBFW+Sp0/np5eHlcefw7eXx",
-	"uWemZaOQTsy8/aRpup3NzmDGxVwGkMYU6TImsttQkkTMZ0KHk7Z4kp/u9N/H5+8Pz7yn+LmRFMKQhcTS",
-	"NuWYSTeSYwXN0Ech5QKCPaUTxqhQYxYRxdgQsn1BJOxLTUKpdKMt2uKQ7DV3kL6b0SxH6Mk4ImMZBYpw",
-	"o6YaEMNEka7RTZNDPDCqMFaEyf/qh9ycwxWb2Hp8uMrvFPGlvOIsyT5uC1f/kvY05JwgZHRAJPPqxOty",
-	"EXDR7wy5GlLtDyyvg/k7EYuVuQIamusuKnYBwLEqa6hYJytiihlBdymCXCkHGSD7HilyMlXPnOtGYbwD",
-	"i7YF8O+Uo0NGIQM8VWlLOyAbkowQstDqLeSY5JI9lqW11yzivUk5rT0aUNFnaRt4zPS6ZoD5oAcBSRsP",
-	"qGaQH1ZEyj1rrooAhDDw3CCA5Se4Z2fvyhDDtjCbN9SmkAwW4fa/YT/fKG7b8S401bHaGIO+cdzOVX6e",
-	"xXFEiS4jml6x26DwokyQ+bWoQ37NGvONxX8Lp+4GiMstmg52VzBazmZZ3AKmvj01dJNpMZ1pURmSVouP",
-	"saMVBL0wrbnolweLAWzad1YDTvx4A53fKnSiYTYBgRRA7aMyAC0KBP5spNmkDn2+eheIzQ3y2VXcQquo",
-	"rUFvg4Z/j4M+eGbYuCxeOAusd5BrY4d36TZrEnD/8jiysTyuBSPPXeWsJZGSBkMuUiEZRO1y7dZVF/Fw",
-	"AGhrnVoDwUPhkk3N4ysGLSUa5NRZ8NzTkPpXyuCux8U1DXnQgbAU74B4sCKP8CHUKjEDNshhWkfFVuiz",
-	"aJ+6TJKBLHJ7YJq7HDBCoXZyagPtSxmAJo1a8rvPl53Do6Pji4vO5elPxx87xz+fnZwfdz6cfPx0eXzh",
-	"ofckYr2IqUHGKpl+fX789vz44sf8528O/2O+7Uo9aAtXzyUWmodTxj3rVZ7jlLmUqPCs7JJJbstAgj9g",
-	"/pUBA3uihY6Zyi4UWFtCalaMa4NBlidy2blz1rYqfhqEliO4hiXoSjrj0jQm+3GG3lQmM/aUViA28OUF",
-	"i65ZtBy9wSlnqA7z4wjIx69fagjIPzHz129ffysIQRN5DLR1MGfwKY8VGdKFi5ghXGIyRba2udCRVCOA",
-	"6VJfiCLnb4/Ii/39XaBXXNtIMlwiln7ILE05c75PwxCM75oJKnSDTFn6WkZYT90S+f3lqBXY89oizRMW",
-	"AXhienTIwwlxva7SGLWZEeCdA6IYm7Yfonmy0NJ3kpzOremJ5RK1vh5EnaPuz91B9x19+/tNuPvxj3jv",
-	"zY8f3t78+49P8Q97R8Ng58e3zf90h/ztzcXFfz+bvL3+ffR89OrmYq+pbt5dnwXHS9OaHouY8BEUswu9",
-	"2RqPx1s9GQ234ihkwpeBEb6+rDp6VRGu2rnBF9z6+M2/r2kYI3W2j0DMhWmXWPCJ6Mmiav1OWIbgJAfD",
-	"cG9T5fqPqD9gW0fSQEe4qIo+vOzevYcK/BsK/7gp/LTNNidjod/CFWTmahWSbsloOT2/nJHNyrzcuBzz",
-	"h+2mIaMSabBcniO0T7kw8mw4mWJYTi5FK7ENWZbEp8JMTrhupCIqFOUDj1DiB7L0Hc9NRkjsxYQMZcRa",
-	"jscAx/KB7wRmeoGN3TCosS0y204FcgzgS/lLg5z2iDJz0owjPHFew4dQgFAKn9mV1DFo2hwbC5BJgoMN",
-	"u5gw/LMt7ARG7sZy1lm3fk4G6LGxgRcnluLVZKILLCtMQpDJWWKxSkM4zREheTN/8b6QUXGy8DnCx63Z",
-	"noWzzgOzP0CIO2J+duz1WC82Yv1fk+i7tLIc2TUYnGK7ix6qZ8MesyRgNWZwLa/YYtm+2XxlZftWlpow",
-	"Eai0IpahiKVCf52MB9wfAGVG2WkIfIUJKPeTccBbum1TViCMEziKo90Qxi4wugc1h+8URnjuNpuGwI1Z",
-	"GDbI54GEyQYyBAcSzuDENviODOnE6goNF7qjJyPWGXDLTMxCBDP0v5gKmtPbyP5rlf1nhZGcupYDhTrh",
-	"PcPP4KLHVG0E8Q1NXhdNtn5nAL7vnKi3LI2VYXkfP0P0ZAiUS2SD3YG+kaEMYtfXJGA9LpjKNhgsq157",
-	"CVM+9iITZpWbhJBHlhCiLeg4AD+imoayH7P5PeTgs+0v5n9zY4B+SLo7TPfKdFoegnlAlKZz0kcN7Gxq",
-	"PGz8fvdQ8RXoszNxAHRybXMPFyLJwiikleHYfLiJ8Ph24480XnxFMrssKzfQsbBCXLaSP9h+nDplAN5J",
-	"G0nSXHHwRwK/6w/8MEPfqsbqXxxFNoT+DrukAQ4kGQ/lcsoyXMDJSpCamRnSFrsqVRGOqT8Aq/EBoVNN",
-	"66GoBLT7Rpuucr3rG8QVDOFOrtM0rLs6kGRE++w7VZxcDxWAMr06liU+S1UQelStxc2j2Hy6W69lLgg2",
-	"7bLxA647bgqzYvv8mrNx+vy3r/feanzq1hZ1HM9sz/Ud3/Qb3+iLS+mLYxd5Bom4QzohgbSGaSGTTh/Q",
-	"9DXbn+QN8/mcSOscmbQFAKcJZDHROre9z78pcjX/CjZFOB9vl/008hLrSICLQcjxMmU3s8CehfMy+8k5",
-	"6xt2H2HdHCF1g5wnHXXy65FjwQLMqhYS/oowj3lMo0AdoPM4DrgmOqI8BIOLKre4fFKbqpobQfw+LC4u",
-	"0plm8CqDUwYQl0/3Whl8gbFsDC3fbgv+lGJOFWYtBKTV7C0ZGaLM3uIoNxd9o5NJeE7Dg2wdE+vdzCyZ",
-	"Kxua2iDeKDJQjckBNGJJM9OdffITf01kj7y7OP1YYqj5pO6s+KoZ+laGmr84im34w5oycRArVLaSoW+D",
-	"xcfTYbn50obzeIYTwSAyBRWOjk/F9hejt5RbZV5PCBWE3VBfW1uMjEh3kjHR2OoyMQ/1FhdWZnQBdmi1",
-	"mTXAfDarAEXmiIrl+48mWv23aYD59UsNOlYn+VP15AELuDZw9Nu9W1bMbXykQ+iBusisApe8MahsVMt1",
-	"qJZG8p2yPy9vRkGyBvplFbJ2KswSxmZKW+JaBLCmElIFlPWbJVUb48s3iCEAy6UYQoQcY9x7d4LRpgC+",
-	"KyCOjK56oRyDbcY1JPGp6ESx2P7ifi23Sh5RcR6Lz/a9uzVLulluA+3uWDaw/uCw/oFOUjteFEMnbOIg",
-	"7p8ZUHb3PgPKmIxcDMuqGHqL+w1k3YdGro6g7m0VN6JbG8rey4L/FER/q47EHSOt2uZgqXCLhyWjeSV8",
-	"H8KHmLuyRaIugJITdTGTqVRw2EjBG7q3Ko8f0skMDVzM5EspY4bJx3qw3ZPgDymlg29lRESfixvyxDMf",
-	"JGUwntbJZURZj1+RJ29xkMNYD57Cqo5oEEzIE8+O3jFfmi9wqcpm9hELfS4c1g4NWeiky3oyYm0BdYxH",
-	"VEHKnhRoVJiu4efLIVO2B5yrYut1Oj9Kpbfsu57N01TE1iRuEe+C6a0jeNuD/vWirwgXWqJvCOp+tt2f",
-	"tkpug5xCyb5kRs/sWka2mXeLvGY0YlE6mxThhED6PDdkAot0SjgD2JKCXE5gKPRqukQyFGpvi67UA5gx",
-	"c2oEKCxkFLlUT5QH1UESyQZ0DcLnhV2XM7GGUl6xgFDdIJdjaY8suQijIoGlBguFBmnJkyCIINXKedpc",
-	"MQGuyIAZWVQix6Q6X98AjFVdNuAisAmxl+efLi6P33TOzk9/Pjm+8JLSqlwQ7+ctC1IsMP/CmiufoakG",
-	"Ji1ly8PIXqbSsc1pMteMa7e9OFyKLHziYYcOGeu6Xc3b0/PPh+dvOpfHHw8/XnpE0YmydZptuQYKwEgx",
-	"ixXyj1nEcrlaiuk6rCTJx6KRu0NbwxpfyW6CahLwXs9ggWtBlNlsKtZ7mUCDWGlCQ2VLRnPdIlJAIyTw",
-	"g3pYY7owCmGpzkhtUdQaKSmaDUUrSzsihUynWcB6EMm4PygyzTvsYfbCq3Q0wfZCmQy2qe4mgBl1QM6+",
-	"47YuozrkSntEgXOE63wLpZfBq/1XjPX2mU+DZ/7uK/qM7u++2n3ZZPsv9/1eSYMSXMR6m6XkAkvMfXcZ",
-	"Nl2AHGwSyPzKA+nHQyZ0C6h78TJzRpSKBXaTTy7mrxWhO8BEbzz5y/+cHbdO3ngHpC+ZzY/MwjMS8h6P",
-	"lCGmoRQk4Nc8YNYzzwNgfKDgDmXESvY7CsH0UrRfB/llF/N851nuYp5V7iRVVCkAOZdZsuFV60zBS5nU",
-	"oi9tzUX7MkiABr22XKnPwqWnrJSDwba8MdgM2LrxLxEBitMWEUOLGIbsHRCbUelYN8A7tgZbYR3g42uV",
-	"9UBKC/0ZYm1E6m7IyOHF0ckJUnTvf3t18/OIRT4Tesut7cmny7dbL58ubre23JIfnXBuKfAtZHTzeV5U",
-	"f+SSd5oFmct6PLQl3ymJjGSlGBlF8maSFCTREvgbTfDeMrjCaqogaw8YDfWg3NoQsH5EA2iUwajICFhG",
-	"n+7SpF2EwsocynACbIUBtVx9KQp8aT8w/SPOe1sF363C/Dukmgl/0hmqWqvZaL6s1xTUSa+1atAy38H6",
-	"H6ENSUl+xkOYVNfH7epLFHAF2bBQCSWQEPxt1KMp0nsLPLsVIK52tslRBXIs0rMcSaX7EVN/hLnzjMWa",
-	"TzQBtqSGGELd1JmeMx1Ntg57Gsnt/CPV0QTfvA3Rm4Orl0lDUJ3CRJKulmBPvhHORGk2tKgZ8mv257xq",
-	"xO+NMMzUatWIzyLZZVmT8ipQtXD7CbkYRRJKT0RxLkEvt+Eh0xH3y1OyTwQ5i+TQkLpYQWG6G21E/yHV",
-	"pNloNvYa5KOtGwQ9bUC1gKQR4PV1F9EDGdzQZQaVGVC0Phxfnp8cXXQO37w5P7648BLFKLrG2kORq2OH",
-	"1XgB/lhA9pp7RerDD0x/sNtZSOPMPrahEU8OA2v/RX48fn9GElWhEzgHSSeU/T4zSqOmIUn8Jlb/yXSa",
-	"J9ZI4L4koew32uK/iJGCF48MCguL2mLhmzu7z/baeQF+WrYoxGx75+sjjkuHAa0Z7jG8bZyKlYD3UMcK",
-	"DtOaWlJALsOGkTm1Muw/Mz/elnmmRuyz048/VKfVZ7L8PhM6B0LBw/K8CoIUbLzkAqDc9p+l1OijNPo9",
-	"D1leHOKK0DGd1IkAg5r73Z6LoSiDGCoTk6Cwi+oPTJ8zGvCHJexrllvzZfMy56EGrskJtCxyhpnCK5lf",
-	"HaT+pYbVjbDgjysYAtOgvSaOwlqrtg1uJTv69J3C2WF9pAxhsnq7XcmspeEjHULLWKyfADFn2e8w+2X2",
-	"s7TkQi6NUWKkSWaAbM7f7DAwPBo5uxNrn7fEJ7H3RVLqzIDZ7IfZAdHJyRUyy0DCH/9Mv07d9LPfnkZ9",
-	"KqzJGdtw8sjw/t+Zr23VO3ymGR3mDteXo8JTAt3Y7soHQ3vmZF2GRcF3n/ATEZB+JONRNi7BRvLIPoBj",
-	"Zrwf4M2yRWSjGGFBmS/Rl1rcdHwmSTVDlm3hApYZKs1WLVkHzdiSDXP1NfbQy56mK35edLtikkRncoFm",
-	"04gKRX3o5ZoO8ppqf1CyJxyA9BgG07ml47Clt4EtIa8ZUbwvWEC4SEDCWbOdwMgj23RWwZ3l9laKCoeZ",
-	"emt2KKXNBNhGLFOCHB8geX5y/vaI7L/Ye1WHSmp1rJVsPnvV3Efzip3aFhUqPpLTERMnb8hhrAe/HH8k",
-	"Oe8LOTw7ITuNJnky0HqkWtvbcsQEDxqC6W01Yr4Cp1fy/hYd8a2dTrMx0MMwuwI7esESzqahzHDrIA5Z",
-	"ANonOB5iQWIRsKhBDlOPHVjRs2E6dJgFx9RfVwSOMqnOaSQe54CQ1gavDfUwP+R2EHBIxP2/AQAA//8=",
+	"7L3pchs3tyj6Kijucyp2PoqiZFm2qUrtLcuyI8e2tCX5cwbmsqFukETUBGgAFEV7u+o8xH2G+2DnSW5h",
+	"LaAHspuTqMEJ8yMWyW6Max6/VkLZ60vBhNGVxtdKl9GIKfjzgIZddiCFUTK2nyOmQ8X7hktRaVQ+dSXp",
+	"0RG5ZKxPTJcRKvSQqSqhIiJtqUhXDkksRadWqVZ02GU9agcxoz6rNCraKC46lW/fqpWDLo1jJjpsco7g",
+	"JaOKqYA8On19QHafPa0/njXaOy4uJwc67zIi2LUhfdphVUI1CZqDev1JSKNIMa3hA9sjisU/NSv2yWbF",
+	"zfp8+/nzx3uEXmgmDJEC9hpTbWat5HhgQtkr2tVAXAo5FAEZdpliMGBEDb2gmpGIR0RIQ0Ip2lz1CCVh",
+	"l4qOfYoaOPAuvWLkgjFBejRihMYxjKBpj+0RFmvm1ppfHxODXqXxR8XNXfmzWrDkU2rYO97jpvgEY/sT",
+	"LmRINWHXIWMRi+yNVwkXJDBBFdfCQikiTQbCcFidYoRroqTsEdqhXOyRQAX2q3qNHLfhnbZUPSLbTREp",
+	"2jYbnJn2RteYPu3zDUUNg8k3HHjWmqJSrbBr2uvHdg/NyiUbNSt76qf6nvlpa8bNJNs8kTEPR0WwTd0+",
+	"cctcN0jwOSCKfR4wbTRsdhj4fdYK1/L5p616fW84ezU46NGr4kN3c/6gSfDrhnt24+hVUCVSESkYQoFF",
+	"OD4TJE+ZUaP9tmFqcq4zd2dGkiHlhlywtnTACZhj1Cg/fI8L3rNAVU9AiQvDOky5ua64hqGLdmWYoMJu",
+	"SrnH8LhTOgIQhgBu9gi1a05wAYEs/2ZXxpGeOAILVNTgynZ3KtVZiz5j2g55IOUlL8LcVutnqc2GxscC",
+	"MuSmC4sx8pIJe3Z9xYBQtJXsESGHlmI8+tmY/rGIR1VyxsKBYlVyRnvsjBv20zt6XSUn1HR/2qwSwz0y",
+	"4wQ/aMKj2CHe472mcFTI0w1qQRNesICQIKZbA4tq5FgQSnbqW4QbErGYGYbPh7BDJNY4hLKDxKMMTXKL",
+	"IF2L6yJiEWJdOYB9q1b6VNEeM56DdHkcndivSkgy7TEiEf87Sg766Z4kuWAWzWBzdnl5JLOXpoSuVCvc",
+	"DtanplupVux4lUYltNNWqhWLOlyxqNIwasBysEuv3zHRMd1KY/vpLoCF/7xVRBgPBkpLVbKTT3hiknQk",
+	"kaKKV2/XHVhmFBCkWX6flgM55KqRN1JGeOwWgT0ZJ4DkXIqa39/nAVOjzAZhOTOQ/Y2iwpww1eNwjSWL",
+	"3yf95JEfNNxIlVALQm1+TdoyjuWQReRiRILGj0h0gh+D/GWwiJtWKIVhwhTfCPwz7UL+l2LtSqPyH5up",
+	"NLKJv+pN2MjZ2MZYdIsb6kttGnZXxbtJJ1jhnuSgf/SqdE+AHcl2ZI5lEkoGmqkfxvjQUHHAw8ItwHgr",
+	"RRHYQen6lYyZW/4k7AAoL7XIaUd8KmOWOeFfuIhKEZgacslFZA9Th7I/tsa+kn+xsAQY7HtLr/HMTmZX",
+	"5mRXK5OUk8ue1IYoOQTy6NkkN90yMgFsI0clItamg9hUGlv1er1q7xi5of1Yz3DHrULueEIVE6YUSs+B",
+	"utlHgG/tkY5kGllkgN+37GEFZct1z/CochM4xEVOue3cMu2CZqzHXfAyF7oM9d0jlAx5HIVURSSkwioD",
+	"F4xQfclAr7pT0ptu4CwrRWo5UCGbCgjKPQSgUEqxCgjCs+Jt8NUydL+H81GfzbcLO8YeqGZW1nL7sbCh",
+	"y6iG1CVXAstZ6W5kzFZLeu1Lq6K8gBNTgQVOb2FIoX3LzO8EXJxeMH0TGZl9DKTDF2x399mLjWc72083",
+	"duoR23ixs3OxwerP2uFW+0WdsruB+nMp41I4MVLGC0oY/JKXQLiU8UpX/lEzVbrycgiJecj+y32uhbJX",
+	"vFr7/kpX+0mqy3Ysh9M4UEJZU8136F4DW8lAkIGIxvUeNRAtwTtdE49aivWlKiExfqhVUv5vdizdl0Iz",
+	"0O72B6b7++GHlzRyZgn7pedFja8V2u/HPKR205t/abQEpDu5kNGoQfpK9pkyI9Ks6MGFlbKaFbt9mFt0",
+	"5ua7h0pJ9Z5pTTsMl1pqSYHhaWxBm0VVwo0mbtFA4wkXYTyw2m6lmrWGZo0vZatxj2+mJh1Yijuo11Jd",
+	"8ChiYqFzMl2uSRhzu75LNiIxDS9Rh6cXPOZwdGGXhZfNykpPq3iuAKYKVn42R6DP0xhWtuD5pDfbpjxm",
+	"0Z6zXqgrIAux7IAJoycVQ5SCO0+gIVrZse0TkK498fQrqJEjU7gMkzPv8dVD3AdpXsuBiBY+0OTw+oOL",
+	"mIfk4+k7izaJYbozsARlleCGM5LIqgx2mkth6aBJVuAM9Ss/osQWzKIboWWPXjKrl0nSo2KUWIpXjpIl",
+	"84AdI/nWAaA7M/QYIG6A5jgwXSaM3RsbO8+cA2DqYSYPZu3pG6lBfa6X3ePeMr2RmKan32NixP5WXQEE",
+	"nEv5jip0Py3IvaQF2a36zvOnz3bJxciw1d63ncSiHU5D3vOXKwf/jyILDYsTigtw0Dnzt6MQlFzRmEcZ",
+	"7FjZqXyQmVEB5kVi+eaadKSMSJepcbD+9OnTxn5mn7POKnVJrgTCPgp6RXlML2K28AGnjkFPGdHwcxvE",
+	"11kbnGVJyCHou10uOkTTkZ19nFzcA9YuJ27aJyNWaezU69UKQyED7WMN0htoMLFcMDNkTJAt8IqASaxS",
+	"rfTc0TUqRwLhmov+AMxqgzBkWlcabRprVq0Y3mPa0F6/0qhs17efbmxtbWxvnW9tN57sNJ7u1p49f1Hf",
+	"2v7d7n+Bq1tEmt0jAewtAF1IO3+DMoQaFE1q5IO70CHVzpu2QrHjJTVh95TpQWxOnaYwxyXNdxgw9qG4",
+	"YrHsFwIyWHEZDbukNzAwA2wSoZlFYIisOpcSV0Qqp1xltv6GGtaVA802st7L6QfgnrsZUB9QQ2PZGbCV",
+	"H1sy8rSjyyukukq0VAadJF6pXtkp+QCNac/DMzc8UYDtd1yvHhLToTNnWq0Ydm022RUTZkMbxVDxz1jb",
+	"7C8Nh3NNwaMG2WkKS94b5KuLGWg0nVGuWak2wbMA3ykZM/jGu7yblcbOt6aY7Y6dvGacXwMirB4F7uxy",
+	"WXh5m8RmfIJZyBOxkDvU8T5rlfH5gtKsHwyxsau5zYNb7MwezLFI0Y55uKRY8SIVKyy6kmblv9gVUyMp",
+	"GFq0LgY8NoSLnEiRzPlQpInU4RRSpTiLiBwYQq0owUVHE22oWKHA8MrBwAJwOHH221aks3QUwhepbmXc",
+	"82Dy/JY98eNfsmeNFtGVH7Xf1veGAktZKFMceJLiwDxWSwhQAKtlej0frP6BIRr3jhPF606s9bLPFIqZ",
+	"grFohZap11INqYpWeRkMfCSpDgkWIZN3QzQrkQwHPSulKEajB3wxsJceHcFWImlp0/jxQ+zyRiZ4eaq6",
+	"nw10Bm+f2UhDAKe9mY8XvDHy2Wu/gUUmvfyt9PKdW7IFEXyTV5qb6z4v9oNMAg7BmpTEtyZhjfa2Db1k",
+	"omFBVyS6LtdZl3xbDhQZShU9FJC4L+MThJjdigKUjDyLv3Xsgzl1MqU336PeARu/neOc6ygfipwAsX63",
+	"cA5y0J99DnLQfyjnsLTX0lPqp1lz5Eo8mVlzJS6O4Pj3SdsfjmPU2XAPQDJd7Mb8NXEcooXSbcXdXyu/",
+	"4wV8I3Mf77kdaBr/nM81QvazSxJslWzyvnjdkdYDFjnWezNlcitVJp08Yv+84CLiogPmNSoiqiyuhYpZ",
+	"sakFGSbTMKhaYdd9rpjOPrpd8miHCadYQHQRjxaIIIti1iqYamtje/u8Xp+YiiPqP6nVa1tbT2p2iJhq",
+	"09KMiXl2BYFTxWFW9qcW7cDZV8KBijef157W6vaeAfoqjQobve1evAn5MX979PHL0dYHfqSPeqb/+8HR",
+	"7tFfr3fO/oo+/Rb3D8KPR19+3za/06343+xjf/tchPzdwds6+3Xfvvvl918/fKGfXgx+2e4/iQ7evqix",
+	"0dsv9NN/82N+VP/98sP18a+n/816Wx/ZXx+2/i1+fx19+bc5F/2XR6Je2/nvyt3bB3LgOovjOSisYiS1",
+	"JfhtrrRBJF4dZXzPehdMLSgvTjPG/PEVo0gzgaal8PLtzzu/g3S/sy5AyWFOhrW7qKIKYjf4PQqyH2TE",
+	"lrrw+c42P/ys8+3Bk7rL+7oBh+sg3J0xSHwTPinw0X7/x3+LRz//sT8UcXqZcLXU5rEzYYH3vrTU7sWu",
+	"OQTl540gbZj0nq1amCItJNGDsAuQ7YQ4/KJPMc9nNcT+RMkLthyd14aaga40KvJy/o3DfEUb/42t0HC6",
+	"ZCxfAkLbL8oN2OXxfSksnRdF/927CXvVEYO5EJJoUoH4R8UQ+jyiW2Gj2cFnCinu2RyjnNCcvwvu6Ld9",
+	"a+c571k+FL64sK9+uo9UwXD35RudHRzwSgrkfT5068Hcg4xvAShlPBsgVy3n3ugQDDUrsrVkgFL6ajkV",
+	"hRNYUFzbX9b2l1uhQTkYnoV9aC210g54H1cnr0Ji7K1IDsnIM41L9sG/gcwAG76dY5zrCB8KdXYgvVoz",
+	"3pr4ror43r2ZMwMQcxqap1ODu8JnL160B3oFQTBAwluKwWAPNwYmz20y8S6ZUJfA+x/hwaBKglyEj/3C",
+	"4Wurx3WPmrAbQJGj7BkENXKMbtaMicO5KB9aEtWqJc01NVudKHk/xGxOQrZCQY25SgjUDPTKAJGGhl+x",
+	"pCzDWtlZPYTeG4giqExPV2Om62JdHM2XgzgiFwyJPtZmxGqM3OCPWK3itsBbH1oGsjLwDuXAvvqkes8G",
+	"p9zupt3Iz3KIxnAvCJGhPXwsfbnCwzaGi45evbLiBp5NHfG5h6KyQFiT+24peW88MAtCJafEZSnWVkx3",
+	"84FZVupZVShWWXoueZQIb+7n4HGVUH2pofxnD+vtUpFWTE5fAC3TPi4V0V051ISObcRHeiUyXPoynEjw",
+	"eJWRXiu68GWKL0zeuDvNkjsvrdWwwuueWarhIRz2R6EH/T7odrd53gc47sb5qM8aZEiFIRPj38bRtwkV",
+	"EnnqqM8e0vmfQcDrElHCaRKHHaDlI3nLKVs2enhVh1wWvfuADlgv7fpPLASs15eKKh6PWoNMvY6yw54v",
+	"OmCFYH4frvwb3ek/Kg7AQeGqZTocdqqpSNfIS2m6hCrou6CYeViYuWTxm+Uxc0rNnBWiY1nJnMIKK1Uy",
+	"ELFFxiCVsl17ELTp+Y4gq7y5ialmDeAfuzcUWkYUdMberUy665TaXKnq6SYHshnDtPdt+L3Nal/nUsa3",
+	"4mj0A8/2ocr4b1FXxm74Vk5xnhN8KCr7qnOUF6ok94ATmL+n2nRL82WfuThWYGBKobr0xqwixENG8nz8",
+	"funu/MXvilg7YdyqnPNzeCjaVIjE3webzhgR3rOI03OoOrUMy36aAtAcJoMq6UhDmlhmqx9TLsYqVGQW",
+	"Rnp2ZcTV2X8YbN0CVzC+qRUWUv6obyGbxA46izEN9EOpo5dcGJYnD42b2BUZ51i2HCukf51exL069tKM",
+	"5Ab/JNZI9/XW/8C50lZ7Eiqc29Fxca98O5a7XmPJejA2V0+up087bLb/gaqwy6ITirxJpYNxw3ozlwip",
+	"P+7S0iVSpeho4lxhPekU5SeMi5rcEC0BjtWdKODftVlkmOoC55w5ZYhVn0mjhOEGk82xzv68L4ydvH87",
+	"M/PE6Vcr1xsdueG+tBSndkqHSQ3aamV/EHEDpeL6kosC+A9zv42bIzXvCAZtMlmDSMU7XFSJ5l9YlSgp",
+	"DXpOwVTJO4KagWKaPDrYPjshJpadjXRw8IhMYJUVMwt7NlwxxducKbDF4YC4lA27lMc1cg5d6/RAQTUa",
+	"bqrgyiXctQMMOp4uEmpPwI4TFC7BbqOkI42E8k26S7ggVt7a3SkcwR7H5AiJixOqUWJhK6MYw/aJdqCJ",
+	"jokFfaCy8JC5KTepWz2eYyFm5m8/4S8WLeP4uA0xh1MxwDH0b9VxuPG+52lvjwPf+I5gjMl1/5msXArN",
+	"tWECjZP5Bdh7Lmw8OX6M1Yq9RLfqyWKsSloAyt5wQkMnrjpPKasVI+dawdi2YeXwcrK08stLj+B+bi9z",
+	"BYte3+EVK6I4KUOYOF8aGqmK76nNRYepvuIicY+M6YCBHmnDekHS4DGUvZ6lTzEXLCFUrHfBosiqFn0l",
+	"O4r2CnE6YobyGJcbRdyug8YZBuIjKMbvjEdFVPTjx6NXlqRBya1n2Oz4xdPd7ccNElPDlKcRWipDLljX",
+	"dUqbWBXvF56anK7N+PvMaDPOndHC5U7SxAynK6j8nDO3UuzsBufbZyq0ugUTVvGIsDR2gwRKxmwTU4SD",
+	"KgnSylTuy81sbzX7RJowvTkRhOQHKqbmU1vhFvWxNUml3j1SB9ChAu8Dn/LKp9NQ5yLc1Ypmn0vITUzD",
+	"pNvqe6YuY2QLrpdpPWl/DSu5gJKgrvlx1TV55sCViPMhzbEYq4Xl6FREDduAbwuOEIO/vpYVAxx2XctV",
+	"PCOucZV7hPX6JtPT1idZ4yoLZ/FxZMXorrQhT7e20aDsUR6VkYIRx0gTFGhyO0SiUvV0JwPeVd+PymNQ",
+	"iviAbLll5rAmA2mlpBvIX85iu0LCPZecn6HCs8T8WbT8SITxQBcK8tMkyHMnGrKIpI/hZVIDgmQC8Gk3",
+	"ZBSTqCYdJYeCaC7CYiC6Nb4eM9ouHhahno7LcyCBWkgFvLV/NAglb8+OPxA8ysL122ladhMFPcJ/3t/Y",
+	"frqLHeG+MCVxdM/F7JvVWXJpGQ2CPfygkRbNS9AKhVy83i9JRUh7IMuItnapiUwLh589nNlSUgKd9yIj",
+	"pbixEFZBw5ID1+OJFivJFBbXYlc0HsAjLSaiBNeSYx4oXgQBE2/rhV7vg5+/5Usnt+Z+UYPe3EKCu9CU",
+	"7k1PoZd516nNC7w6bvEo3HZ12l1MP+rypU3ZcOkpFiFBvmPHHcF+pmj/IoDvXkv6yhTL186AnF+V7zYy",
+	"v6XrvXsDMijo9RG+s+VbMPvPM5hjOm/p4btzmEDgItPcNI1ikr4G9iyDJCSMi06cLdmIXpQMA5jXMjR1",
+	"x9PMfZk+J0YVKOa5LRQwW29xLTDFxGXcHH5CoYEqV6KVRYRd09DEIyhL7V3eWMkTegBscGHFZIjjWlSx",
+	"xyiQYucwLiRibW4H52ZMhgFnZCSx3s50WuNbRsPOZxz2PQmRY9d9A0ESu7lMAkypFbBQn0xkDauOVclf",
+	"kguMc9AxSAnFhkYuylTdVGFcVGpJ3q361vRldriCPjZ3fo14+De6vrRTyzLUG1uzLLBg6G+CM92IfLuJ",
+	"iy8m331mPgI+Z1uWm1HZsr44d8TdJ05mUUhZEkiW8eWwa/BSIxFxfj7vgcbVXUgZMwpiQLZnyaKNmed3",
+	"AsERQIoXPp4xrCza4jp76M5ekdlDKeyUAbRvLZFSw8zhKEa1k6/GDH/cdEngDjpokCGwYhwqx1qnFySi",
+	"usjluCAZrlaMooXWydwiq0QKQknExMitVzCq4pFftk/7GxFuSMTBxLeCrRg1EEmsVmkiomIgyEAikjt0",
+	"TEiC4OKuHIoMH0suaAwa0i4hU61RRZ2i7pKKLElAMtgzi4aMG9w9lmJtK6wbQh5Bz/FAqg4V/AsI9GCN",
+	"VtJO7DL3Ge1h9lZ+r2goXwhzqxU5FEtgfLXSp8rZRWdWTDll7eWjE/zUNyNJLvSHR4Ww5/sz7WOE2gQ1",
+	"Gu8i9XUWzI+9MG3Ouwb2sb0uAO+vQJWITnIHsQDXHFO5Mte5Vd/eqZbrYIuxv3lDblxAw8RlOyy6jUib",
+	"DCyvDHZxG6WRQw9iNyWL9qGCqwi5ucHRFp6qz80bF/yiEgPzz+fnJwRr4dYKpQHmRyzwVXJNhkpaRTHJ",
+	"8S9UEJPgxvFRXktF+kz2Y+ZahNAeGvmh5yB2/ECVlOvJVWaskz40csI9HA/pSBPA6yKen4uinBHcnjw4",
+	"GUuEs1fxnNP9+tPLzlJ6a+/LDmmhoz5MbKTTYgOmWt2T0LWl1AXZT4yIU8OyknUeuxfuNQhs0n25eDRY",
+	"uqWD9ODyN1CKTCN0jPsBCO1J0SGQBaxJCAU1XD/LHo3YpAiVwbBJ5HCVrr/OdBThgyn8FsHqUkqMa4Lm",
+	"FIacvhDxVas4BWZFJig45fIxCibTuhLiLuzZEmrm9fzfri4ySSUS8PCyUBGhnwtlJ0EVwnLSUWfIicmj",
+	"KZH4c64VF8DNISQekCDj3Qkw5MjPEgDNC9xMQcaZ7RPFoUG6N9+nA03iyW2dT7WSWf7c5qyCGy2yak05",
+	"1+OU2o5RmoyvTLMeFYaHORNOhV2zcGBYi8ZxpVrAl9MyHlJkD7VKaNtArAoPuyn+GEm0kdCDgYlBz0LJ",
+	"+Axi1JKiBcEnLfvJ21pM+jV+zgBTSsam2KHGeL4vRIIQAii3B/T12jABi5VtIgdKL455+mZc1Yu7yzLX",
+	"MiAbPwASpEsOXMedPlVGk5i1DZEDoHFiELu8KV/RaMwKPE5l7463Zw5qIRafvPdtYfadjdsvTWSYw+FU",
+	"RAhh7OmKW4nX7OuNlCxoyVjIJVD7LYCd8Xgh8AYSinI0ZOCUeIEKDQ15/+Ps7cBTM02w+U6Td2SAwLNc",
+	"wO4w2V70rt1SbsnLe6VggLM+Cxd3NJQCGDk4fEfYdV+l5d8yJpWd+ovduVRxXBo+MGaV2X4+bmTrU2OY",
+	"stP/P4/+2N/4nW58qW+8aNUamxt/ft2qbm0///Y/hd/vfms0mz/+T7P54+P/VQT00OtzcS99x782HRvw",
+	"sTx/K8aHbMfRO8MHu7iFgEkO+ksA04L2tyJg+ZnR2BSkT/lk38lfYgph+a0i/goKOSV9LjrESHkJsYI9",
+	"HsccY4nzCSiRHGB6sFuVGPQuXNhfoph5iQlvWw5FoQTkOYJ/Wn+OuQFyKbXpKKY/xwXvFTMMN3cRNE0u",
+	"qwvHNwJI7CiKDbgHwn89c85EsUzOu2jeXDfByRvJFBado0xipkFA4fWh7gdJ3JYS2SFqZN9VnpkdWuIX",
+	"4yeZuZ+7xs78YS6ApW8//VJEtPuDi5iHmDF2+vqAPHu69ezxHgm8csYgiOr0bL9KglBdBVUSXLufRvDT",
+	"ycb20133I35/Dd8fRttPn269mFTVaNzJwuDp2fbT3Uq1cuj/jV6d7ReiSaiusi/CxPACTFSsWxRS6csS",
+	"yewSpbh0Zft2+INKtXL8y0nh+MVcYKDz6Mw7hS9fF748ms0+7DpxFzhXFc60CFTffvrljJnC4KH5tVkL",
+	"ObNkDRiwaAXvZKfDonLDxrLJSy6sTV86I9TUPKaqpepKXo8WTGia6vVfMGspicDiPeYzmLySvXQS0yzZ",
+	"vMymlyaLGCaqBYYXOFh/lr090DTlwJBEANT+KLlCc75eibVv7gyraRMgzGWjSBbJcLqh9dCHK3umXmC1",
+	"HPUZVoMkLp6duJcyNVJdF9dhV2pGeEQC+znAjqNc7xFqSE9mk30KwWbVSUxokAPYgASm5XKKJuNxqkVR",
+	"GWO5Q7w/B4G5V7VsjNbdQD8bg+DZ2nxqCZfSFN3SnZkmsLlrQUhgsZ0ghbq5YrhglPJp7/X63c5vcO3v",
+	"kwzOaZEfaZ5nMWNaKjokM2h1nnCRdKl3LQFPHNIiB+wzGxbTVC9kNFosq3mmVbLHTFdGOXn2+Oy8Uq2c",
+	"fLT/f3X47vD8sFBs7FNTlPo2CLuEahJs0j7fzOcOj0WEO7uxkOTzgKnRbBru1uqmLoKGD2yY0e8WOVnf",
+	"SmIu5e+lezoRiCY5lS8r66QtSzZ+0E4jrE1jeguGm81Kxf2omdrYt78XLmWP9OiIXDBMAK4RHwsAxRXT",
+	"BF6uSTgPl3XUcTz7tvCqZMR+cYH9E85NxQiFtBESUmGX12VxlHX9IJ+pVCvZgEBkLw7uDaO9Yn97enhp",
+	"E/BStyFFmQMiEcFclsk89+0mxzxjmVYf80o8Zfa6akVI07pgbakWkJ9uyOJKeVtBz/Q7orWZi1qAypa0",
+	"179rfpxd/PI8OVP1LlHok7gg5fpBFAF5Ggl4r6eQLuMD7d0olWVspFX70iYiJxex/pcY/wtt+ycSBy+N",
+	"tEk58oc3s42g04JqTtAEmbN+LsAdZzG5RF9Nm7L1/YxQGqNYKfTm05swNdRUzdicVrAYY20zeRcuZz7m",
+	"hX36J03IE5ZteTm39bpknqyNau7UU2DjGRuJPQmqL0lbqj1CxShb3ABMAE6L39olv2A95YmlOGvJpOHM",
+	"lHFwDpKE5dx7Bbph15dhgLh+/A0Nt0K6doqr1hX/LC4/l3oSJ+225fF0aNtzL+dD6FwUBSs2oSW8fhKu",
+	"UcC4GLnYl/QAi21xossUN1SEbFreLZSmsavNVtm1gxIj89/7KwGX/GIpt3KSO7k03wrKMCNmWlCkOOm7",
+	"FlUyp98CujP2DTTncLjIhWsD9+fM0ICicwXAq00TloqPL3dgs2lIWorGBRpQMzvaIGtemQvkk9SUB5B8",
+	"Mq+JJjfTtFO4a9EyNc/OL4H4d+5VoMralZcVpfwY91/QNA25vmlBU7+n2SVNbzFK/bYLlEKKyAOLT08O",
+	"fvEQjIeebPetGM6m5JzPYe50D/5ZOvY9kMIFUz1PHfOcGlAzZldZqNLcQlF9s8KY7GpfQYm4xSOqnLCV",
+	"p2ozxaJSSwwkteqFTAhgLJtZlGDyJDJrT+YtO507h7j0RhaEuvtlvfaUb8J2ZcyKbRcLwHvZHdqB7/10",
+	"bmrjsWNkcg+Wj+Yb81d6Pbe+vUPCLlU0NEzpqtU5P/6rXq/Xx8JF544AtAu+/djDEjo06zbSChizIvBT",
+	"ulSk0Xujd9Yq72uH9hiFYIxRkju4MGVLF/d0niyVzM7yR7e7M298Lhjodne+/c9/gQTyP/8FeaFSsOJo",
+	"3FNpqJkSQligBSt8xWq2A6V8KdJ+TEcl5tpbD0NEg4CQQyLFIiGJqW47T3Bi/qjunq/kLmoBwgOy4tya",
+	"uK9MNVP69CBeWj5tUUl2PO4NS1iBol1q2Ya37/oq8EAXvQHvGUzsqFPdfEV4BMPcKx90O1+eCSa3vaC1",
+	"fplyJwtCcin4lcLdEszRI0tZTv8Yr4ZtrgKxJjeQauoFZJaHmPzmHezOOAEp9WACnbRlx77f66TVEeQT",
+	"N8QeAS5NpMJQCeocLBAMKEb2X/QNJ221jEQzZY9e855FHTsA1ltznwszjYs5CBSwFOzatOCBpIxln3ZY",
+	"MrEzIkNlBYiS41J4mcDHwEKIZzGHKTlrZ02a9O0lqykr8GjPx63TPgyL9euRWLk9pnoOfpeZqhCoy4SA",
+	"pUNJQsUs01oocICJqKUSz8wc8x2KKI17ZSJK5isJ7OMxc92s4XXwEaCbgwkC7+eTUaYuNhcZMSFgitxE",
+	"TESacAHeqpBqNv80HSZYWpJ5EkYwQSYJ5UaxDCHHFfLfKoyxnY5DJRICj2LWWnzjDp3RAzTQLNojwsqm",
+	"Ljc6SEcM5j+YMjcuCog/aO/Phb4QzqdqcQW68wgS5WsJZCqhU21amjExfYO5k04imudffkn0yri7eI44",
+	"YBemlAGUoo4BHpFzmDm228kLzoH5FMLxMiUTk72HwlhqFo+ge4TDO4w6klmJPuv7ln0mvLOdBHbzoQka",
+	"Saf/JBxNZZ3niGNmz75ARURVlL7SFBdKDjVTpE17PB5BhY0+nJfoEMxygDq5eySQ7XbQSNpAQvFcaN+Y",
+	"BKrAcjArDKapVCuy3S6W28bpVHE1kxxBSuhQonWxK3nJ8r5GALuWYhAok9xuq8d1j5qwm4OHFu0yOul7",
+	"dJ8jFjPU6Xr0utVnqgUANXU3dyx0L6H4sPuPEcoqtcvKzMyF7vhIjEnnzxUrjldeVPMer+c47p+eQHlc",
+	"1D3BgjuRxY9SH1rsKkryH4zV559glPUiRpn6R4pr2liG75F7mEXu+dwpVbewKfeAO7qne3DHudA9GEtz",
+	"dVG8kaWrmRB5XQLZ+JylUnoOx1TBsGNjFB8uLvPuz9UdzxJHuoRSWnzm0yvGQC0ByxopSd9D9i0kFqVP",
+	"6tFrQslO/cUe9pAifcXa/Lpa/LBFlcyAA5FvrzQFAmZUuCFpGkYVu9iA2VcqkMgxTsn9kKRkud69inW4",
+	"NkyxKNnLvGVwztAd/XcKRnBb+lvHIiwch4DBC7cai3CWFmxcWaXKOapMLlU80qjBvdSOnF4z8jw7d37d",
+	"p68PyJMnT15YYvDx/MDl8fR4qGRhgYpSpS5/jemJnVtRvaTUaBKS6WV9LiCusOWSNMHfjd9glnbmC4gD",
+	"zHwGb1fa/ydigoNYj63uW0lxTdbrS0UVj0etbEf+wkx/+05rqhOyrN4mkvxSQBq7WL+4yQkLb9Oe6JFo",
+	"yyIojMnFwJAABdgAuwLm8jpxvUmR0/lFajootorgzbSKUtfnzLjPR5t3+BUTxMhaidlpzsr0qOlOcaXh",
+	"jBcslqJjtfE9QmPXUCakPcimliLNXjfS5cGh/bQ4ipeaOVfHdXHQyV+GTy75GPK6EbBx2YWzi4v2nLNr",
+	"7xgbNxTymFtQQCKg+zRkmlwwM2QlU+rBxZTk7rHL1X1GsdreHmGxZqmtmWoSJGBUfLQuSawwUAeMAcW5",
+	"8cVH58nNS0ZVibKPg45V3XC0xWcXKNZWTHcnDMslWD5FqQSUPmVtppgoCh5OrOQLFX4utXf76ezqi4Le",
+	"stuaXVm7BJoSRMuevs/jGGgsBQGC59A/6axTPTpqEDoLGBc5irKbmjiSZTqlJCudRWz0+O4bJICWOEGV",
+	"BIrRyP47VNww+we0S4c/oh5HgpNIvWMBEpNFtNPQkN2pDXpy0t5caKwRj+3yi3x2C5dJh4PXpQ0XS/xD",
+	"++Ttp3NXCaW++/xxNZv5sl3feT6lgIW36XJRbLC1DGEScLkmHSkjqN9VJBnNazAZw60x5VLKiEgRsj0S",
+	"dExXtTCLZjcb4GR3is1GByoupso3QMg5EG8GAZ5JXCfI4hSimhs8d3V+m8XILJcICx0zA8ylYk72i5jS",
+	"w24WuZbxRLhndk1lO71rIw2c7gIGGvv8vZqiccHL26Ht+3cRD7gyAJweGVhEhT/qosog09SBZZONFirN",
+	"kvhqZiQc2eXfNRrAkS0ARfb5k/wNr8YIvwzYLJjBjUubTY7G9ngfV5I94gVvZwkcTzEkscIW5fDuT5hW",
+	"8UXgvpH07tZiy9Hq0lw+cRHJ4YJbnBbw4EJLMF4Yghpq5P1AQ+YslqODovBBWvligRCHfLmMKRO7gtNa",
+	"kjZV845feD5SXbZjOfzoTeurQVBngF910SePlH74P2ft6K7RMX+ccyMjuG/DgeJmdGZHyuoD515uvgDp",
+	"8rW/iLefzicaE+znFX8MBxq34cBaAeFQXE3W0zWmn5q3fsHOuGOzfvx49Gpnct6MgatGPvb74AiNSCyH",
+	"TEH8E/TzSKwf9rHZK/kGCQNFRr831LCuHNhhoXiVJj9asgJ9kIDsRNL1Ze4yxf7zR/RGiVEmeApqtYfY",
+	"LKDWFE3x448HNI6Z0rUffySH0GDJBYx43xSeZADxRJoE+wPTlcpF9TYICv+kOajXn4QZe5+dOXMn8DsL",
+	"9gjNGgXB15QrernTFKCFyr5VQH2zaUh2B7tQjWBHmf2P5z+3Dt4dHX44b50evjk6Oz/dPz86/vCTfTGA",
+	"TcOduYG40UQOhYsoxKGIFPA9xDk2BajjWKuSBBDKY7X0SzbScIkcSueSixEJOsk1uK1gpFFQI/uwK4z6",
+	"SbWrR6W6f1OMK/+P9wijYTdzB9iBOV8KwBDBGEbaBdcbONMoqJGAihGYgsHQgu2y7IqQ+bj7Rj3cXndw",
+	"cnx2TjJ4AiZZPW5Ic07N9N7SGmDQDiTdKfAAu1Q4BqrRTk6JU/XccEY2RYeZNNrTbsyOWCPjmAwAkjMA",
+	"VElgRv0GoeZffw1N8BgriQJouol/0KQf05Dh/tEafjEwJGvbaArf3F/XyJHxOj8ZCMNje76OF1YRQtBa",
+	"xV1YA4T22u/zkOyCluyPLpKp4SpuGu9U3YJtNkXw6dOnDYtITBiLjSzBI3AM/NRMnB242koAL3JBnhAN",
+	"TVbxbtHlYeEuXSJc/RR7NrlgHSpqZL8p8tfizwCtEtm6E9CQiNAO5T7CMzkUO7e7VfB1A7BSEjhjU5Cx",
+	"BeMTQKc4QElTAPCTWDqHCow99JGH+KQmEQMRiho8WxfHtWePNRGqMn1pXLHZGkkji5O7dhatY3v0P+im",
+	"sOwdQWv32c6Lx4QLbRiNvPuCOTZadUVqoak9IhFWD0yJJgbR5eilp9GAK9Atxw1HHgWO3Vq8B49Z8LhK",
+	"glBGLCDs84DGPmYw695siiBhABunrs4pYLuZ3s0KF5KtRotNWiEolZIQ2pS7IPjsu0jHuKk1xZmF8wsa",
+	"XhJXbcQDV5dR2HK6svdcZFaHEfBiRCzlI4+olYxjH81bRe/ATr3+2CIa0eBYHVt2b2Cp8wWztyzjiKmG",
+	"C7y1oE+GFGDRQ5ffgCM8sMOtOtHJZTytP6mRT0mAtC89Dwg6tNCUFFXuSItnbamagrqQ6kfIdt7v/9o6",
+	"O99/d/jh8OzMUyALtZqOgCSnh3FmaMywrHRXDjH+39kU7Ya7kAvAhAOqd7zHDcDUvnAcQCq028mBqz3t",
+	"Dl5jHEeGAlnhA4f26zzdPz9svTt6f3SeLpJggRZCU+IDu5XtprBk30Wc2sF6XAxMsmn43+v9o3cfT5NB",
+	"xyoPIpHbfuF46CkzarSxb+/AwvkpNQw26Aq9J583TmTMw5GVDZrigpqwCyOmFAzZgo+FhZmMJpCNQbTh",
+	"cUw6zAAzdPkWib/RHTHSL2QEoGZ4JMYCyvbALbFIeK5OERnQdPNqyxEyOMLjPhNHr5LyyzmBiOyfHJGt",
+	"Wt2uxgsdlspUkyLYQPg8KWj45ndwdtv1epUMxKWAtzgDMcLKHh0hle+ebVdwIaORKwKN3TCRT54dfyCo",
+	"9bgN+ug1B1IZ4S+tHdQG0LIrs0orTcguCk5pyK4v5w2L6FLhyil6lp6pUpkEIafMwcXDA29pOHbkBtab",
+	"mG3pBUxuEHez1NNLCmPcxmnYGOjuWWxTYNnrAE4m8LAk23anigylinSDBDkGG5BHEKWVpKFYouoI6l4S",
+	"Im1PC4llZMm1W38LZAKQ5cajkwPyCFQRH8/tY7OlyhZhyyUS/KCJGwW7JGrE3CAbBx2QR3rQZ0qzyAFF",
+	"U/g1sutwoOEULWiZLmubx8gKMSdgKEmXXjEUZLIT5+7KyVwoabkHUNza8xSdUD3q9ZhRPGwKJBFvP523",
+	"9t+9OT49Ov/5PcjgAKchFQQEYEAIzTuCmoFFxREJNmtDFscbAPGbfw0vde0vDc3JrMAmRTzK0nr7FMgH",
+	"cJgoVSH+ZxMVpPDo/cEKIwD6GAjHNdmykLq7Yy852N/4ndCNL6S+8YK0SI1sBK4hJfP8/2LAY7NhKTpm",
+	"GjvKleQbgzqTCeXzE2xtP2+KoikaZBOmQanYFbjKjmBpPRMRcJHGj9Ag/YKR4EeYyWMmzLH9dNeVeZVt",
+	"8vH89cZzL5Q3RSiFUTJOXUmQKh8zCnBl8VhRHkNGQJ+GrOoLuFnpzU4Q1CzBrtWwQftmUCMnFHvF0R4D",
+	"z5SlShOFgSnRMdVdQnVTBP97+3VQI+8tGtiJAAvhUJ0AANEAIgIteUMzobnhV8xCYSK3puXsrRhUJdpV",
+	"KfbqAqEWo0Caz60F5kPy26emWwWIBnLC4GShYyAxVvNAdmBhSVm1yykR+ydHCUfWRv/4I7bllMqgBmj3",
+	"S0CihC30acfK+t4pGcTI5Syyk0fOWuhyApOSffVqHaQeT9GTrDdLPj1xgLDN4B0Xl4EXtJC1Khb/1IRc",
+	"N6sagAD7fPv588c18lJGVhGz603mIu/5S0ztiHnIBEY6YJpm5f3ReaVaGajYmR90Y3MTKD/E8NWk6my6",
+	"lzZ7HLuGcROzrDGiUq047b3SqNRrW7U6dgVkgvZ5pVF5UqvXnrj6z2DgySG9FUS+MLERStHmnUGaAtZh",
+	"Zmr9SnBVdjzTRwp08vHlu6OD1sfTd4Awjm4AIEWSIbew0yas2XOZnfpOrQKLxgUcRXaHzDgef5BbHMQ4",
+	"9qXQaK/arteTJqJoNczw2c2/XDYMu6a9PpYJcX7QtG1jyysomUuw51JzL9VC2UtFkc30xTQKLtvZc9nR",
+	"NDSNsrJYy4vBrVkDQdwdVWG3hQGgC06O724mwaNuLB9DutxoSQRqMp5vq7HUcD5u4puz3M20hhYCDZj1",
+	"ChKHmaFWCUmydOH80xYisFwLmoj/AHC/brjwlY2jV2VrcY9vuiePXuECduo7ZW8kMO3X/0EaiKu2G9/Z",
+	"ejL3e+dSvqMKI3qfIm7M9d6RMEwJGmMIadY4XGn88We1oge9HlUje3AsjnUif6MOpDP9LFJ9nypwCNCO",
+	"rjT+qLg3KmB5LhY9SinPPnn76Reimcl0ugLTURe6DFuVQ8sec1qTznAWK/E4Sxial0wijWVEWXyORZga",
+	"h6Ykb5oCq2VTAKH7+Qw6ZqGMm9hQsRxINVVFL1nfWFYlJAktY6sRpwv42B4QQTKmNo1yIdg7ERa5siQS",
+	"q8BaSTBoCgMHn4kQon2qDPKWCdr59tMvZzemldhr6g/X+Mv193LdvJLmXa4pV2Xr+u2zf1/8/vLzyyed",
+	"y98uf/s4env1YVhxvbmgD5frrwVttaCJVmVr6/Nv+7/9cn2g2v8+az07H33675+PO8+64dUJ7fP3sRoe",
+	"UXoS/vzxVKIDcT4i4JpnlaC93dYYVh/Ya9o4QNFtFlrDw/7Zb9WbkIS5UHQMN+1bcxCEj5mw62n4fNa1",
+	"ohKQv6ShnDcEOTiz8hfih8WCDE57FdchdSGXbHyFZojF4oQj7z9oLGqcqoup3eP3ww+ts48v3x4enLfO",
+	"fzs5PAtSuQ5bKz3GAs2o5o25ekH7Sn1qDruawk1cdZFa2OE/sfIgCwNzh+IRI9pIMC4LpsErYZH7ko2K",
+	"cM91WmZpD6SXrgXJIjKKPzknKNoDbLCIm/FUE8C8Z6kTC046H24Ij1ArR/5XXnRwrwx8gMV8qJV2kkYI",
+	"Tn2NrmP1zUhOJl0n7fy1k2v17uZZdLlpc6diquAn2PNWISPlGJWYtADPRverpKPUjSSH+Tn5Sxr5AFt4",
+	"c2vuNz+KjGGSoehRn1/0eC3VBY8iJm4is+xsv5j7vcSIiWu9gbgzJ0lNzylPWRNa+p46m4lrChfJLH1x",
+	"OrjH3/8sEo6qlcSlWGlUwHJTKaWtupy47guSPueMe0Mn68SMXllSODDkUeIrqmI2C9h/Ar9EtEE4nEQL",
+	"jRdIIHiaR/iEJVOB1ZiRejeF6bLe47SOupF9ErMrFtfIcca1xYU95pgZ5pJCnKse/E6CJ/2OQKxEUyta",
+	"FtyK0B9t9xFkDiWA6RNLBopoXHRilj2S1MzJImfXmEbO9+P49ih67kb/+DoHhf9WLXjq+cRTf9rtJJCS",
+	"VVM161GL6JVGxRK7lhQtcMW37Ke74iD6VljI+GnOzVLmehSCtxYQRScZkJ7FgTREv0sVMVUlg/5E04HU",
+	"fJxudc2p1pxqEU7lXOgOvLaq9Xo9A01WY45jksQyJG09l+FXeTPTVHUAQo4yJvlsnxwMGwI3RBWUa9pj",
+	"DeRpNHExuA4a9nfLJ+wz6G7PVQEAn6Znd01hORE6+cDz0XYBJqnWUCMntOMNu84yjLuy+oSjlLqIfWCS",
+	"OGaj65swkPsV+nEDLiX/Nmi2T7jPFqur5IoR/FHEOv9ccAe+TkIBAd7HGn2y7aQ1vaaoa4q6CEXFqpYO",
+	"eEhvUhNYXPxXjEYl1DRLD6aYV9Bu4R9OemtaKpBI81jA2llw0bEbZIvHWkHfVY9Fad8w2guABvMISSno",
+	"Ac6yklhPUrK6N0ZPCw0rNyWyvpeGvhvLy53R3rHmLPdGfYu5zp8L72MuGpxA7JoKr6nwIlT4WLhOcCnN",
+	"600zytyMCmewvpwIQwWpKYIsjxo+ZSmtBFX1gexpGSmdqSSVdA3AqJkhBIv5LVua3BQZopxsfWGSfNy2",
+	"ovOoz7IRxkJiNEymIY0l2sIH/2AiA6Ayx3h2DCaV7cT135M9JpzLzN6P3Sxps2GSyuTDOJBYwC7t+FXv",
+	"2vNuPOeMa4pc1WXvtktjJN0ynZUJI0rxRLNpDnbN5RzGVaa6RQbjCbErdr1Vry9u71+Oy+Srbt0vk5nJ",
+	"O/9cdFtz8ZxExFiznDXLWVjw99DjHZA3svtnWE6fb0KixtSorDaPk8hAtKFAdJ/sXXDB9giULYMffR2y",
+	"yXird1ybfTvR4ZU9AAgZ8xGHgJolZUuGXWfjZ/Y9rIQlsfE9tw9+HjA18i02Gj7jPMXeiXzR8ZnOXOBh",
+	"cHr87rB1cHq4f374KigbPw1mWmIGy2o3LS2WqnSCbHzTtCmK3s30g5mLevkG5qUDOjbUghLdC+wY7xjs",
+	"ez4VBcOueY+VbVxzMbbr+fJ/S+ZO+PiMaSFqZ6lpi042helNICIn9nNljqcPBkpL5R7/8+Ze7ohVGtv1",
+	"etVl+P6RSgaV94fvXx6env18dNLaf/Xq8BUWaJCq0qi8aD/fjerPt54/3wmfRbtPISnWUB5PpJBXtuvb",
+	"uxv1rY0nW+fbTxpPXzSevvjdF92v1LdevHjS3mUbz+nTJxvPoi268Tx8+nSjTrcutsMn0Q572sYC743K",
+	"1vazWr1Wr21VMj2Lc430ExjMD7y98Sx8wjZetOt0Ix12t54tU9mopGVTNyf4vsNFeCHxxlQrmn2uNLae",
+	"YTlG3OrTja2tje2t863txpOdxtPd2rPnL+pb27/7yvXFQkW2Cn4lHKh483ntaa0OF5yUrqwc/1LJVKTE",
+	"ugOZMpMF0z+r1etb9fr274uELXrSm6vhUuIpAlqrq0SwIdMmbRayMrHlHReXs56HZ+5AxFlCtllWqFlc",
+	"mllYjFlGfllRAFgisUBgfT5xEZNBi+AqJ61YQWRMVkHpJC+sbIIjyEX7lsgtqCWmUgOJGW0nBkq/rvdM",
+	"XcaMGMWYyxV9sbvtkmrSSbyTH2LUhDSMPDrYPjshJpadjfSxx8nwikGsv+ZfMBFCSWmssiihY8glY33I",
+	"hQqpcAU2+kpesaSkNK46cc0qBvmdLj2pShTryStMmIU/SmI04TgP0pNaOVf5WsneQyVJnXeXRMMea4on",
+	"TXGgP/5G+2/enMid6PJ952j/42fZ2/yV/vXXs+52++X2+5P9J39t/3X9efvoJ6vg/9//8/+SosHI/pcn",
+	"HRV3zJeTowP69Pjsuej/u9feej/6vPn06HfB3/f/9fvbgeqdvmLH8vQV2/l4+tuHZ4Onm793w9HV9uet",
+	"zpsvby4HL8S5/NeX0afDf12z9+H58f5v//38JzjDSzYq2ci/6k+eRKxO2b/2w50voYlonT1lX+i/fn47",
+	"unxxdn0Ydf+ln3y83nreNefn+6+eHw/2xXNoOy/t4SxyBpYf8C+s0njy7X4YRQo0szhFCgC1yoMnuPPE",
+	"xy8cGL9wRPyqqe0poy5d05FVR6cy5Guc6iWp+UsR3ySOpJT2osqapltb1TCWnQ5WoEe65iNwXx2dt14d",
+	"HhydHR1/OHPpcz6lGms4ljzbOj08P/xwfnT8IXBJkLLjWjL1IB6NNkWSajGk3DTABgdlnrkxTPiyC9Sn",
+	"VktFtITCjIyLDuTT+/Q5qDBB4ziTiOASkLCEAvaaU1L2mkImpkifgV51RuNgE5MqdUCg7A8aHrEygos0",
+	"w6mNjCNiJO5rce27gB9YnpxGCC2gfQProfqSRTfXvIveS6MxFtMxj4wL6raHwaMqllYZy1tskKAvtdl8",
+	"div6NiTxskLdONNVYbWq9asUqe5Du06nXyvYkwp2mRLtAcWXZruRkpxBmKx5/6aacrnxP6cc30wnvgfN",
+	"9x3wHQ+382i/mTjJtQL8kBTge1ZmU3kG9LQhS6SaFWi0fSVlezOUQnNtmAhHUw3yoK/KNgEFMzAywHTp",
+	"pKIGNemvbSV7QarcVq20A36D7dpWbfvxpKn+xOqiqAdkljOHyADzQekaS+KZyoigkB0fM6oNtvIs4hR2",
+	"oZVxv2Ah4yjriTDJr/LLQl1bWqnpYkR8lpc/rowInVVrihdrZGWxpf15C+o3nFhjq1rpUt1lAHEL6Zl/",
+	"Vu0+Gtv3pWam4DWLJgN6rFXMe6KBQBGy1bu8/kg6kkHxD0jFSUL8hlTfgAhyEcYDPatSRGLZswgJEdmM",
+	"Q4ZmkjWk2WenGSJ6QJGUNGkI7IEu90FJabLGO/ybGqQdk7SzKSzx3HoM4Ym4kqTmkpCuROGIJbUBX1Rd",
+	"ZSVMQLVKp9WlEtUzU5LPqlt9NRBpt7adIn0uJdJHyXHNQaJhrT9owqMywraoQpIdFfeNBQDhHEvVEfa5",
+	"skLK7qe7OVkHu9v9E/bl6bmF6kqj8rXpeu00K41mBSyxlWqzwiP4PI/qAc9bug9vTJH34UFQfuDJcfXH",
+	"/2yxxv6edbPDb14FgV8zLnL40WoS8AN8cv5B+MJxKPjeOSmblcbXb3aXfXgiUZqSkdAZBz+m7ji3CK87",
+	"4avuSxTYm5XGdrVZ0TTGd5983t54Ntwf+69Z+VbB82/Z61vC5gt+R2/7vS+mnJCTfyxLrs/hZjuQoh1z",
+	"LBzz/fFwKlL26aj1siZhqOlYHqB6SDH2BQymmCTrE2eHchBH5IKRkCrFGZQp9AZP5UuEtS1eu8rFUGEO",
+	"yqV6tg3lxvaSaoBZHYhD0ciIXVebAsP9g97AuNrYTxrk//6f/y9IjLu+ipnzsEGU6T7xz7t6zHBKeAy+",
+	"rIse3xM86aJCcTDtx6+6/GgXwOQr7/kyyr6KoD3OKgmpEBLq72PSc5EE8NL1SF8sVnQ+SgBjJ+g6d7Tm",
+	"LAoAg+pBbE7dl2vqsUQYwNbTeTavB/0+FLV7zyJOscHrdxRDcABEAasIZJNIEyT25QCMokKjfIFZpS6U",
+	"O0PHEFPG6BhUaU/pmMPWcpcWFqILQ9Y3DagvuAkkdEMbxWgvyFY1xmgB+B7MMOAo2oBWFxgBgfTD605A",
+	"r4ZZkgE6ipBDIkWjKaC8NJDrAB/AmsPg71AslCryJaOg2Bj3RZztL5nyoDgEto72paC7ScVn9wVFMsuj",
+	"KtHSletPKhGjE8tKYBrrRWN1vndUmw2ILdo4ehWQHof6fbkKOe4wMDlAJ+H3UHEzBMt8ADW/c0XCm8LN",
+	"aw+qmtYOd4433R0YTSI5FEnHVjHemBQrTMZSdJiCAuhlrrEDd/1zqFDpWYHrBQ/FSOQ+pXGj9tmcYpF0",
+	"mqkv2H5uUhV67TPt4JSrYzeaXyVUvt6zfNQetXPiBPBQ6iNDa3K6+twNT1ePZq38zp06Mygx3LuFgO+H",
+	"Jf3N48YylDBK6tgX1AjwKDs1th0rBkzNn4Lqv0lxrj5VGTLpUk0tyUsNR5DBBJ775KtEpk2iA7JpqlaU",
+	"w7SnGkkbNQETaAqofgZTLlENDAJ1bpIvxK6hYK5XKaf4Fmf7Ccu9fvMqoLCdVYudbtDvS+xcC4XT6l8V",
+	"9EPKEIY0zGVK+RBPGyYV2AIMu01VK53gVgD/u1S61tA/b00dgOGZ5XTmxQjI/dWbX+Hfb8guY2YKOvcd",
+	"GU1caoWVJQuZ0yt4940dq7IM/K5NBWtTwTx4gXCmk9z1xP6X5v5k3ZEAkLrEHFD12v9ENP3ycAxv/o3B",
+	"+G+rj2DpYgdWMyEIFY8JA8IMFRbGOnqV6rD9QQH8nQwy8Ld6GQTGhr6535zwsYbxNam+DasuNNPU2OrP",
+	"yhMXbH4EG7PY5oWV5GPY5XE0JruUyiUH9uG1cLKG+FuD+HNMRXGiiRw409JCEH8znjKHGdViwQQHGmtP",
+	"DAt07mOoxmMytXmwSW5UI/sk5CrE4jcQ+JQt7AMuWzoiVFkoK1IZ9qNojZdrvLyLcIiBSdGSCyNXxIac",
+	"zrH5daCZmpcNuVbxa3hfw/tt8yEwnT5MNvRRMzWDC+07hM11CMWoY50woSl8ZY1oa0S7G8biWqGvjK8o",
+	"GTO9+dX+My9XOZUxW4P6GtRvnadACdFc+dEfNKZUYIfkCQR4nzHM3g+vsbgxp80tQaPV290+cRHJ4dJG",
+	"tw8yYniUa1xd4+p0XH0DIdRJed9ynF0ITT2z6lLdSmNHnPKz+dWq/d8yIZV5BPuZ6pNs8YfFMD4jLc5G",
+	"93SemwSLeTfqOlTsgUaCuCbpafAV5AYuExuSqPGJwFUIwu+4Ng5LFgbgDAt6eHGRuKl1XOQDq6eXqfUO",
+	"Jc0xdzVmRMjhfIQ7Hx6ZqY7pafbs2I8AK2oHBDsGD7sMUlcMdLz240Eeq8ES8lc05hHGsyurstdKQkXS",
+	"Zf8z1Ja1ZLM6LSTBhCQm1xWkWkTnKMz8eClNl7Q5iyNNtO/1QHtsj8g4YippUW4xy+UnhFJEteJg3Zkw",
+	"ftO84VaKgz6qNy+dJRGFN8kuTav9zB3cm+58Wmbpp2JqkrZYEFFKT76rUvprvrjywC/JUrY4yRD/cz7s",
+	"d5LfreofYEjI2BtKkxEyII8NWoCcBUKaFubqBAQKqpEgrcYdVJPqgZRcWMXZ5SG4cof0QjNhauREasNF",
+	"h9AO5aIpFINyDZpcWAIH7+kS2/kY0Vo+12B2/fA7MZysDZxr0WJ+o0lCYRLisjK7SdZm4gz9qdFkQfnb",
+	"NxqCiozQqDSVwcsk7hvYX97YGVZjV1kL7v9wwT1Fg0xKHZrdPU6lkLao+D6CchdQNxexQipyMSKUDHkc",
+	"hVRhj8mBuBRyKBC/kfX6DOZiQR7MN8ujzz8Tc/7+omgCP2OA/Z/zwfKSwmiJfDkhyK3p/Vr8+o7ELwty",
+	"ExwiKdm3IH+YlLnKq33sJ8zB8QyuScy1YZGvkNGnxm62SrTv7gXp0j8GZRUmsgtcFPfuvCoCNTSWnQFb",
+	"c5YHZPwP/a00CMMWqBmkwEItRsqYRKzNBSZZOD+vVwigVn1SP8EPN91FkDS63fxqRv0ZvrBsk+yHDeJ+",
+	"pWsX1wOD8lwzeWwOnAHaFMBWkn3nh7Os0UNTGeBvfuXz5BWdpg0l1pLRWjK67ZTnJNTBVX7PmpChRwg3",
+	"86DPzPTnm4K1782/ToL+TpOgM41y7o4YV+d+qSCFetK7ciGjka+PB7VDk101XHVOaFJw5eoOujbvnEU1",
+	"EqS97ANIeaOG9KQ2ZGuX/MJfWmb19uz4Q2Gp7kEee1YfR+qHv1EK9z8ASdfcZ9VZ3IkTcTECMaaSF4pa",
+	"N8uA8FOvy8+sseFusyAyMtmdpT+shnVW7ynNYhJX16kWa4Lwt0u1KGSR88cKFDNJp+3NZZVbNlL9rm1z",
+	"KbKtrXMPzDo3ZlzI8DoMNRlhWzzXYXeRkPR70hbnwi4fHL+cCLpOOl+znHuXQZeIhn+YIuhCcbeLyZ8Z",
+	"RF0LoGtq8N0LoBC0ujr5U8askPfNFZ3Ks9GoZJ9cDHhsNrgLuEv7HeGwEXm0U3/xuCxs9Z9T2WKNECt2",
+	"l1loSwoEdzDAiIqopFawBbSVMcg8LypMAdkXhF1zTNPwkRsxaxuMOiJcV8nFwED7H+xInbycaT0BXg7X",
+	"ahTb7+SQTYP7AhCxKWhspe8RHEEWCbE2p0fD4qyQpQpjZPJBxjrFRdw3/4BWaJoMlcRzntMJImN2DKPp",
+	"f05iyJo+rNKhgfShOlaeNoOT+b5i06hDlmtmki/nqiiQDy3/7ioL3CCD9Y+vvuUUi7hp+ZHswtz3GGUJ",
+	"c99x/mp6I/aOZnZHTe+vSjTgxt5YUKl2NhOufDSpXmlC6zsuLmc9D8+sk1+/a5tcBtRc36q5Q6PHQj2B",
+	"nk1rul4gSFiRAUOja4Vxz0gk79/kfDOqNJ+sUoX+1Y562Vu+eyplj3se+gQX6CkTuRhBqZw1+VmTn8UD",
+	"dh2CT5WKCgjNHLaEc1dqA/IrXh2+Ozw/JOO2iKBGYEZXE1Z0mRXAIrR7cpPp/xnJIkXmlPXkFVvXylzb",
+	"5L5HE0RpuO7S8CzjdZju9xymC8Ze7e2tk47YKeT5hhatBaJu7f+8IasYC2YG5CadJmTbU30qwrTxhGte",
+	"XdR5Yo9oic/BQnwxcejhPM5B7JIiif2s0Q7gGvbn3+2y2FddCXQo+0wHTTGUgzjKMCAax3JIuCkLEr69",
+	"QrN26JsFB/+9ycKayd1mYHBeHZ3XauYFxE0kDlMtZpgp/OADm2CZ65imB6bAOOaTmE5mhTLNtKfchI9O",
+	"wYDNr6mlZ64eAFSYtU6zJvd30NuMiqTW/xJ1e27Ru/EG095nSKlBKEXE7YcA5cKDw3eEXfcVw+x6ecUU",
+	"CfTg4i8WmqBKAh9IYf+mIbxYJQGIatcmAAExEHIYVJM0sZ36i11yMTJM7xFKLmiUVOdrip16HQVJDUL8",
+	"EGMkPrmafva5hEwRGg/pSBMQBZkukSRT1L+NXqFUmBv2CqViTV3W1GW+6i90rPaL99H2merSviYDEUGU",
+	"U4LCSxWFQZ1t8+slF9G3UheIRUkS9KliwrTsow7V3Tc8CqrEdKV2emGXio5bn0VifKqsPswZrGDxOmIw",
+	"6C9cRPM3Q4BXFgi5vGsxGY5iLSY/MDEZUQTFZAv7GTxzsLsSYTgDyn8WYmdBHY4CrwEu1mJnWlDkgqH9",
+	"BS04WEMnW2Na2H32qqQjCY2l6BShKsrWsOG1bL3mfnfgLwBQRocBjWPkLFb2S8B5JiLO9BYsD87w5tpf",
+	"8P36C7S7+lsm5bPFBph4ZhWPfUGk6lDBvwAAg4jlZUB0RktL3klfSaureekw/5Z9wDDaS2RH93SN7Dsh",
+	"DbEsb/dvCuda2CnRulIsWr3WBWPfSOv6u2Pqmu+s0oRfJYqh60wq0pNXbH5aMU2zWkFhD5h0XdVjjQd3",
+	"nVGJctidlfS4AfO8ozoeq2nN7RnnuvjHmm78rYt/jHPP+TMvC1joPGU/AK3WNT/Whr9V1/xATnjXBT9u",
+	"ok3OxqTlSnxkUGwtja65yn1Jo7de3ONWhdFbqOgxjpdrkXKN/H+/ch43kChZ2gCltJBHKAciqePRlUPS",
+	"o2KEwS9Q4MOX9qBi5CyniKSJCuh6alUhaHtEpCIdfsUEMUOeBmrXqxAFTgUJ2HXI+nZG+/6Q6qaA2gdy",
+	"YMjFiPS4NvSSEYyqZgIjaNxOiJES1jfFZ8fK0qkn3Ydw1EPw5PujsjPWKtU0UbBCYx6y/3Kfa6HsVaoV",
+	"bkf4PGBqVKn6lGVHnS0V4opFPvUvpTM9ev2OiY7pVhrbT3erlR4X/vNWtQIdEBoVbRQXHXuFRQvmETpm",
+	"k+NwV5ArHlErWSCee2X5JS3n5XcHeygiFv2NBf5/BI06FJEG92SCLgCOFvShnIL96QKD2bIGZLZMR7/z",
+	"NMKGKkZifsX20D8aMAtLP1n8CnwgjpQ+GOeKEfjdrgd70UaYyqEY0YbHMQFyVZzGfFPqYScZQixibTqZ",
+	"WBlZSDppS8jPdntPFmSkLKUH9sncUiLWpoPYVBptGmuWTH4hZcyowNkfWhARS2o1rK0JDymMiPmqGLIN",
+	"HBywRSogGHE8B3VIzAeFJZQC3ndReXbgFu0wK8RgySOLkbKdNPT9QZOIXfGQVcFa7X7J6AQ1su/CbYlg",
+	"w4S5YiwGfMUhE80jvLN7NwUNDb9Kc9Fq5BM2r3edyimU/rDiSoZAaBLsfzz/uXV2eHZ2dPyh9X7/19bJ",
+	"4Wnr49nhaYC5Y7oKK5RxxBChCwOA0YXnTu8mBZo4ViV4UqvXtrae1J5VqkikikWf9Lgrjcp7+YXHMd18",
+	"WquTR79ube2Rd1wMrsn1893W7s4eUVeNrZ16rf6YvGHhpdzcrm/V61v1LfKaK9aW15vw6/xlDz6wod+w",
+	"08iywtakijYHRh9pPWCRG3VdEuofJtAc95nQGYEadJQU0S0K/zXQhvSVvGIRfAfWUKoWEHDG1bFNJQ1F",
+	"XaykPhwx8pIJS1j0oM+UZhFW7+BG28XVSIBDRAHp0QgTBwS7NlgLLggHSgE9dEm10MUcRkwLzGFOrp1i",
+	"JAeQt2q6VDRFnjqdHp/vnx+29l+fH54GdlrWj+nIzttJmqa72dwMdlzMZQBpTJMLxkR2G1oSxUImTDxq",
+	"ikf56Y7/fXj6bv8keIyvW0khjllMHG3TnplcKDnU0Ay9H1MuINhTemGMCj1kimjGepDtCyJhRxoSS21q",
+	"TdEU+2SnvoX03Y7mOEJbDhQZShVpwq2aakEME0UurG6aHOKeVYWxIkz+1zDm9hwu2cjV48NV/qBJKOUl",
+	"Z0n2cVP4+pe0bSDnBCGjBSJZUCXBBRcRF51Wj+seNWHX8TqYv6XYQNsroLG97qJiFwAcy7KGOetkKaaZ",
+	"FXQXIshz5SADZN8hRU6mattzXSuMt2DRdgD+g/Z0yCpkgKc6bWkHZEOSPkIWWr2FHJJcsseitPaKKd4e",
+	"ldPagy4VHZa2gcdMrysGmA96EJC0YZcaBvlhRaQ8cOYqBSCEgecWARw/wT17e1eGGDaF3bylNoVksAi3",
+	"/w37+U5x2413ZqgZ6LUx6DvH7Vzl50kcR5S4YMTQS3YTFJ6VCTK9FnXMr1hturH4H+HUXQNxuUXTw+4S",
+	"RsvJLIsbwNT3p4auMy3GMy3mhqTl4mPcaAVBL8wYLjrlwWIAm+6Z5YATX15D5/cKnWiYTUAgBVD3VRmA",
+	"FgUCf7LSbFKHPl+9C8TmGvnkK26hVdTVoHdBw38Nog54ZtiwLF44C6y3kGvjhvfpNisScP/2OLK2PK4E",
+	"I0995awFkZJGPS5SIRlE7XLt1lcXCXAAaGudWgPBQ+GTTe3XlwxaStTIsbfg+W9jGl5qi7sBF1c05lEL",
+	"wlKCPRLAigLCe1CrxA5YI/tpHRVXoc+hfeoySQZyyB2Aae68ywiF2smpDbQjZQSaNGrJbz+dt/YPDg7P",
+	"zlrnx78cfmgd/npydHrYen/04eP54VmA3hPF2orpbsYqmb59evj69PDs5/zrr/Z/s+9eSNNtCl/PZSAM",
+	"j8eMe86rPMUpcy5R4VnaJZPcloWEsMvCSwsG7kQLHTNzu1BgbQmpWTKuDQZZnMhl585Z2+bx0yC0HMA1",
+	"LEBX0hkXpjHZlzP0Zm4y405pCWIDb54xdcXUYvQGp5ygOiwcKCAff3ytICD/wuynP7/9WRCCJvIY6Opg",
+	"TuBTHisypAsXMUG4xGiMbG1yYZTUfYDpUl+IJqevD8iz3d1toFfcuEgyXCKWfsgsTXtzfkjjGIzvhgkq",
+	"TI2MWfoaVlhP3RL5/eWoFdjzmiLNExYReGLatMfjEfG9rtIYtYkR4Jk9ohkbtx+iebLQ0neUnM6N6Ynj",
+	"EpWO6arWwcWvF92Lt/T1X9fx9ofPg51XP79/ff3vzx8Hb3YOetHWz6/rv130+Ovrs7P/fjJ6ffVX/2n/",
+	"xfXZTl1fv706iQ4XpjVtppgIERSzC73eGA6HG22pehsDFTMRysgKX1+XHX1eEW6+c4M3uPPx27+vaDxA",
+	"6uy+AjEXpl1gwUeiLYuq9XthGYKTPAzDvY2V6z+gYZdtHEgLHfGsKvrwsH/2Dirwryn8w6bw4zbbnIyF",
+	"fgtfkJnrZUi6I6Pl9Px8QjYr83LjcuwH101DqhJpsFyeI7RDubDybDwaY1heLkUrsQtZliSkwk5OuKml",
+	"IioU5QOPUOIHcvQdz00qJPZiRHpSsYbnMcCxQuA7kZ1eYGM3DGpsisy2U4EcA/hS/lIjx22i7Zw04whP",
+	"nNfwIhQglCJkbiVVDJq2x8YiZJLgYMMuJgw/NoWbwMrdWM4669bPyQBtNrTw4sVSvJpMdIFjhUkIMjlJ",
+	"LFZpCKc9IiRv9hPvCKmKk4VPET5uzPYcnLXumf0BQtwS83Njr8Z6sRbr/55E36eV5ciuxeAU2330UDUb",
+	"9pglAcsxgyt5yWbL9vX6CyfbN7LUhIlIpxWxLEUsFfqrZNjlYRcoM8pOPeArTEC5n4wD3tFtl7ICYZzA",
+	"UTzthjB2gdE9qDn8oDHCc7tetwRuyOK4Rj51JUzWlTE4kHAGL7bBe6RHR05XqPnQHTPqs1aXO2ZiFyKY",
+	"pf/FVNCe3lr2X6nsPymM5NS1HChUCW9bfgYXPaR6LYivafKqaLLzOwPw/eBFvUVprIzL+/hZoidjoFwi",
+	"G+wO9I30ZDTwfU0i1uaC6WyDwbLqtecw5UMvMmFXuU4IeWAJIcaBjgfwA2poLDsDNr2HHLy2+dX+MzUG",
+	"6E3S3WG8V6bX8hDMI6INnZI+amFnXeNh7fe7g4qvQJ+9iQOgkxuXezgTSWZGIS0Nx/bFdYTH9xt/ZPDi",
+	"5ySzi7JyCx0zK8RlK/mD7cerUxbgvbSRJM0VB38k8Lv6wA879I1qrP7NUWRN6G+xSxrgQJLxUC6nLMIF",
+	"vKwEqZmZIV2xq1IV4ZCGXbAa7xE61rQeikpAu2+06Wrfu75GfMEQ7uU6Q+OqrwNJ+rTDftDFyfVQASjT",
+	"q2NR4rNQBaEH1VrcfjWwr25XK5kLgk37bPyIm5afwq7YfX/F2TD9/s9vd95qfOzWZnUcz2zP9x1f9xtf",
+	"64sL6YtDH3kGibg9OiKRdIZpIZNOH9D0Nduf5BUL+ZRI6xyZdAUAxwlkMdE6db3PvytyNf0K1kU4H26X",
+	"/TTyEutIgItByOEiZTezwJ6F8zL7ySnrWHavsG6OkKZGTpOOOvn1yKFgEWZVCwmfFOYxD6mK9B46jwcR",
+	"N8QoymMwuOhyi8tHva6quRbE78Li4iOdaQavMjhlAXHxdK+lwRcYy9rQ8v224E8p5lhh1kJAWs7ekpEh",
+	"yuwtnnJz0bE6mYTvabyXrWPivJuZJXPtQlNrJOgrC9WYHEAVS5qZbu2SX/hLItvk7dnxhxJDzUd9a8VX",
+	"7dA3MtT8zVFszR9WlImDWKGzlQxDFyw+HA/LzZc2nMYzvAgGkSmocLRCKja/Wr2l3CrzckSoIOyahsbZ",
+	"YqQiF6OMicZVlxnw2Gxw4WRGH2CHVptJA8wnuwpQZA6oWLz/aKLVf58GmD++VqBjdZI/VU2+YBE3Fo7+",
+	"vHPLir2ND7QHPVBnmVXgktcGlbVquQrV0kq+Y/bnxc0oSNZAv5yHrB0Lu4ShndKVuBYRrKmEVAFl/W5J",
+	"1dr48h1iCMByKYYQIYcY934xwmhTAN8lEEeqy3Ysh2Cb8Q1JQipaaiA2v/pfy62SB1ScDsQn99ztmiX9",
+	"LDeBdn8sa1i/d1h/T0epHU8NoBM28RD3nxlQ9vc+AcqYjFwMy7oYeov7DWTdh1auVlD3dh43ol8byt6L",
+	"gv8YRH+vjsQtK6265mCpcIuHJdW0Er734UPMXdksURdAyYu6mMlUKjispeA13VuWx/foaIIGzmbypZQx",
+	"w+QHprvZluAPKaWDr6UiosPFNXkU2BeSMhiPq+RcUdbml+TRaxxkf2C6j2FVBzSKRuRR4EZv2TftG7hU",
+	"7TL7iIM+Hw7rhoYsdHLB2lKxpoA6xn2qIWVPCjQqjNfwC2WPadcDzlexDVqtn6U2G+7ZwOVpauJqEjdI",
+	"cMbMxgE8HUD/etHRhAsj0TcEdT+b/qOrklsjx1CyL5kxsLuWyjXzbpCXjCqm0tmkiEcE0ue5JRNYpFPC",
+	"GcCWNORyAkOhl+MlkqFQe1NcSNOFGTOnRoDCQkaRT/VEeVDvJZFsQNcgfF64dXkTayzlJYsINTVyPpTu",
+	"yJKLsCoSWGqwUGiUljyJIgWpVt7T5osJcE26zMqiEjkmNfn6BmCsumBdLiKXEHt++vHs/PBV6+T0+Nej",
+	"w7MgKa3KBQl+3XAgxSL7F9Zc+QRNNTBpKVseRrYzlY5dTpO9Zly768XhU2ThlQA7dMiBqbrVvD4+/bR/",
+	"+qp1fvhh/8N5QDQdaVen2ZVroACMFLNYIf+YKZbL1dLMVGElST4WVf4OXQ1rfCS7CWpIxNttiwW+BVFm",
+	"s6lYH2QCDQbaEBprVzKamwaRAhohgR80wBrThVEIC3VGaoqi1khJ0WwoWlnaESlmJs0CNl0lB51ukWne",
+	"Yw9zFz5PRxNsL5TJYBvrbgKYUQXk7Hhu6zOqY65NQDQ4R7jJt1B6Hr3YfcFYe5eFNHoSbr+gT+ju9ovt",
+	"53W2+3w3bJc0KMFFrLZZSi6wxN73BcOmC5CDTSKZX3kkw0GPCdMA6l68zJwRZc4Cu8krZ9PXitAdYaI3",
+	"nvz5byeHjaNXwR7pSObyI7PwjIS8zZW2xDSWgkT8ikfMeeZ5BIwPFNyeVKxkv/0YTC9F+/WQX3YxT7ee",
+	"5C7mydydpIoqBSDnsku2vGqVKXgpk5r1pqu56B4GCdCi14Yv9Vm49JSVcjDYljcGmwBbP/45IkBx2iJi",
+	"aBHDkO094jIqPesGeMfWYEusA3x8jbIeSGmhP0usrUh9ETOyf3ZwdIQUPfjfQdX+3GcqZMJs+LU9+nj+",
+	"euP549nt1hZb8oMTzh0FvoGMbl/Pi+oPXPJOsyBzWY/7ruQ7JcpKVpqRvpLXo6QgiZHA32iC947BFVZT",
+	"BVm7y2hsuuXWhoh1FI2gUQajIiNgWX36gibtIjRW5tCWE2ArDKjlGkpR4Et7w8zPOO9NFXy/Cvt3TA0T",
+	"4ajV05VGvVZ/Xq1oqJNeaVSgZb6H9c+xC0lJfsZDGM2vj7vVlyjgGrJhoRJKJCH426pHY6T3Bnh2I0Bc",
+	"7myTo4rkUKRn2ZfadBTTn+PceQ7Eik80AbakhhhC3diZnjKjRhv7bYPkdvqRGjXCJ29C9Kbg6nnSENSk",
+	"MJGkqyXYk2+EM9KG9RxqxvyKfZlWjfidFYaZXq4a8YmSFyxrUl4GqmZuPyEXfSWh9IQa5BL0chvuMaN4",
+	"WJ6SfSTIiZI9S+oGGgrTXRsr+veoIfVavbZTIx9c3SDoaQOqBSSNAK+v+ogeyOCGLjOozICi9f7w/PTo",
+	"4Ky1/+rV6eHZWZAoRuoKaw8pX8cOq/EC/LGI7NR3itSHN8y8d9uZSePsPjahEU8OAyv/QX4+fHdCElWh",
+	"FXkHSSuWnQ6zSqOhMUn8Jk7/yXSaJ85I4N8ksezUmuI/iJWCZ48MCgtTTTHzya3tJzvNvAA/LlsUYra7",
+	"89URx4XDgFYM9xjeNkzFSsB7qGMFh+lMLSkgl2FD355aGfaf2B9vyjxTI/bJ8Yc389PqE1l+nwmdA6Hg",
+	"fnneHIIUbLzkAqDc9pdSavRBWv2exywvDnFN6JCOqkSAQc3/7s7FUpTuACoTk6iwi+obZk4Zjfj9EvYV",
+	"y635snmZ89Bd3+QEWhZ5w0zhlUyvDlL9WsHqRljwxxcMgWnQXjNQcaVR2QS3kht9/E7h7LA+UoYwOb3d",
+	"rWTS0vCB9qBlLNZPgJiz7HuY/TL5WlpyIZfGKDHSJDNANudvchgYHo2cFyNnn3fEJ7H3KSlNZsBs9sPk",
+	"gOjk5BqZZSThw3+mb6du+sl3j1WHCmdyxjacXFne/xcLjat6h98ZRnu5ww1lv/CUQDd2uwrB0J45WZ9h",
+	"UfDeR3xFRKSj5KCfjUtwkTyyA+CYGe8NPFm2iGwUIywo8yb6Uoubjk8kqWbIsitcwDJDpdmqJeugGVuy",
+	"Za6hwR562dP0xc+LbleMkuhMLtBsqqjQNIRerukgL6kJuyV7wgFIm2EwnV86Dlt6G9gS8ooRzTuCRYSL",
+	"BCS8NdsLjFy5prMa7iy3t1JU2M/UW3NDaWMnwDZimRLk+AWS50enrw/I7rOdF1WopFbFWsn2tRf1XTSv",
+	"uKldUaHiIznuM3H0iuwPTPf3ww8k530h+ydHZKtWJ4+6xvR1Y3NT9pngUU0ws6n7LNTg9Eqe36B9vrHV",
+	"qte6phdnV+BGL1jCyTiUWW4dDWIWgfYJjoeBIAMRMVUj+6nHDqzo2TAd2suCY+qvKwJHmVTntBKPd0BI",
+	"Z4M3lnrYH3I7iDgk4v7/AQAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -75,6 +75,33 @@ func (q SQLite) AnythingSealable(ctx context.Context) (int64, error) {
 	return q.Queries.AnythingSealable(ctx)
 }
 
+func (q SQLite) AuditCheckpoint(ctx context.Context, arg postgres.AuditCheckpointParams) (postgres.AuditCheckpointRow, error) {
+	row, err := q.Queries.AuditCheckpoint(ctx, sqlite.AuditCheckpointParams(arg))
+	return postgres.AuditCheckpointRow(row), err
+}
+
+func (q SQLite) AuditCheckpoints(ctx context.Context, arg postgres.AuditCheckpointsParams) ([]postgres.AuditCheckpointsRow, error) {
+	rows, err := q.Queries.AuditCheckpoints(ctx, sqlite.AuditCheckpointsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditCheckpointsRow, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditCheckpointsRow(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEvent(ctx context.Context, arg postgres.AuditEventParams) (postgres.AuditEvent, error) {
+	row, err := q.Queries.AuditEvent(ctx, sqlite.AuditEventParams(arg))
+	return postgres.AuditEvent(row), err
+}
+
+func (q SQLite) AuditEventAt(ctx context.Context, arg postgres.AuditEventAtParams) (postgres.AuditEvent, error) {
+	row, err := q.Queries.AuditEventAt(ctx, sqlite.AuditEventAtParams(arg))
+	return postgres.AuditEvent(row), err
+}
+
 func (q SQLite) AuditEvents(ctx context.Context, arg postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
 	rows, err := q.Queries.AuditEvents(ctx, sqlite.AuditEventsParams(arg))
 	if err != nil {
@@ -97,6 +124,75 @@ func (q SQLite) AuditEventsBehind(ctx context.Context, arg postgres.AuditEventsB
 		items[i] = postgres.AuditEvent(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) AuditEventsOfAction(ctx context.Context, arg postgres.AuditEventsOfActionParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfAction(ctx, sqlite.AuditEventsOfActionParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfRequest(ctx context.Context, arg postgres.AuditEventsOfRequestParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfRequest(ctx, sqlite.AuditEventsOfRequestParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfResource(ctx context.Context, arg postgres.AuditEventsOfResourceParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfResource(ctx, sqlite.AuditEventsOfResourceParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsOfSubject(ctx context.Context, arg postgres.AuditEventsOfSubjectParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsOfSubject(ctx, sqlite.AuditEventsOfSubjectParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditEventsRefused(ctx context.Context, arg postgres.AuditEventsRefusedParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.AuditEventsRefused(ctx, sqlite.AuditEventsRefusedParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) AuditHead(ctx context.Context, arg postgres.AuditHeadParams) (postgres.AuditHead, error) {
+	row, err := q.Queries.AuditHead(ctx, sqlite.AuditHeadParams(arg))
+	return postgres.AuditHead(row), err
+}
+
+func (q SQLite) AuditTile(ctx context.Context, arg postgres.AuditTileParams) ([]byte, error) {
+	return q.Queries.AuditTile(ctx, sqlite.AuditTileParams(arg))
 }
 
 func (q SQLite) AwaitEventWriters(ctx context.Context) error {
@@ -189,6 +285,10 @@ func (q SQLite) CountUnsealedTenants(ctx context.Context, arg postgres.CountUnse
 	return q.Queries.CountUnsealedTenants(ctx, sqlite.CountUnsealedTenantsParams(arg))
 }
 
+func (q SQLite) CreateAuditCheckpoint(ctx context.Context, arg postgres.CreateAuditCheckpointParams) error {
+	return q.Queries.CreateAuditCheckpoint(ctx, sqlite.CreateAuditCheckpointParams(arg))
+}
+
 func (q SQLite) CreateAuditEvent(ctx context.Context, arg postgres.CreateAuditEventParams) error {
 	return q.Queries.CreateAuditEvent(ctx, sqlite.CreateAuditEventParams(arg))
 }
@@ -211,6 +311,10 @@ func (q SQLite) CreateEncryptionKey(ctx context.Context, arg postgres.CreateEncr
 
 func (q SQLite) CreateGroup(ctx context.Context, arg postgres.CreateGroupParams) (int64, error) {
 	return q.Queries.CreateGroup(ctx, sqlite.CreateGroupParams(arg))
+}
+
+func (q SQLite) CreateLease(ctx context.Context, arg postgres.CreateLeaseParams) (int64, error) {
+	return q.Queries.CreateLease(ctx, sqlite.CreateLeaseParams(arg))
 }
 
 func (q SQLite) CreateMembership(ctx context.Context, arg postgres.CreateMembershipParams) (int64, error) {
@@ -323,6 +427,14 @@ func (q SQLite) DecisionsOnResource(ctx context.Context, arg postgres.DecisionsO
 
 func (q SQLite) DefiningTool(ctx context.Context, arg postgres.DefiningToolParams) (string, error) {
 	return q.Queries.DefiningTool(ctx, sqlite.DefiningToolParams(arg))
+}
+
+func (q SQLite) DeleteAuditCheckpoint(ctx context.Context, arg postgres.DeleteAuditCheckpointParams) error {
+	return q.Queries.DeleteAuditCheckpoint(ctx, sqlite.DeleteAuditCheckpointParams(arg))
+}
+
+func (q SQLite) DeleteAuditEvents(ctx context.Context, arg postgres.DeleteAuditEventsParams) (int64, error) {
+	return q.Queries.DeleteAuditEvents(ctx, sqlite.DeleteAuditEventsParams(arg))
 }
 
 func (q SQLite) DeleteChildrenOfRole(ctx context.Context, arg postgres.DeleteChildrenOfRoleParams) (int64, error) {
@@ -442,6 +554,10 @@ func (q SQLite) EncryptionKeys(ctx context.Context) ([]postgres.EncryptionKey, e
 	return items, nil
 }
 
+func (q SQLite) EndLease(ctx context.Context, arg postgres.EndLeaseParams) (int64, error) {
+	return q.Queries.EndLease(ctx, sqlite.EndLeaseParams(arg))
+}
+
 func (q SQLite) EndOldestSessions(ctx context.Context, arg postgres.EndOldestSessionsParams) ([]postgres.Session, error) {
 	rows, err := q.Queries.EndOldestSessions(ctx, sqlite.EndOldestSessionsParams(arg))
 	if err != nil {
@@ -484,6 +600,10 @@ func (q SQLite) EndTokenFamiliesOfUser(ctx context.Context, arg postgres.EndToke
 
 func (q SQLite) EndTokenFamily(ctx context.Context, arg postgres.EndTokenFamilyParams) (int64, error) {
 	return q.Queries.EndTokenFamily(ctx, sqlite.EndTokenFamilyParams(arg))
+}
+
+func (q SQLite) FirstAuditPlace(ctx context.Context, arg postgres.FirstAuditPlaceParams) (int64, error) {
+	return q.Queries.FirstAuditPlace(ctx, sqlite.FirstAuditPlaceParams(arg))
 }
 
 func (q SQLite) Grant(ctx context.Context, arg postgres.GrantParams) (postgres.GrantRow, error) {
@@ -630,6 +750,11 @@ func (q SQLite) LiveSessionsOfUser(ctx context.Context, arg postgres.LiveSession
 	return items, nil
 }
 
+func (q SQLite) LockAuditHead(ctx context.Context, arg postgres.LockAuditHeadParams) (postgres.AuditHead, error) {
+	row, err := q.Queries.LockAuditHead(ctx, sqlite.LockAuditHeadParams(arg))
+	return postgres.AuditHead(row), err
+}
+
 func (q SQLite) LockEncryption(ctx context.Context) (postgres.LockEncryptionRow, error) {
 	row, err := q.Queries.LockEncryption(ctx)
 	return postgres.LockEncryptionRow(row), err
@@ -712,6 +837,11 @@ func (q SQLite) MoveSession(ctx context.Context, arg postgres.MoveSessionParams)
 	return q.Queries.MoveSession(ctx, sqlite.MoveSessionParams(arg))
 }
 
+func (q SQLite) NextAuditTenant(ctx context.Context, arg postgres.NextAuditTenantParams) (postgres.NextAuditTenantRow, error) {
+	row, err := q.Queries.NextAuditTenant(ctx, sqlite.NextAuditTenantParams(arg))
+	return postgres.NextAuditTenantRow(row), err
+}
+
 func (q SQLite) Node(ctx context.Context, arg postgres.NodeParams) (postgres.Node, error) {
 	row, err := q.Queries.Node(ctx, sqlite.NodeParams(arg))
 	return postgres.Node(row), err
@@ -791,6 +921,26 @@ func (q SQLite) NodesUnder(ctx context.Context, arg postgres.NodesUnderParams) (
 
 func (q SQLite) NodesWithin(ctx context.Context, arg postgres.NodesWithinParams) ([]string, error) {
 	return q.Queries.NodesWithin(ctx, sqlite.NodesWithinParams(arg))
+}
+
+func (q SQLite) OldestAuditPlace(ctx context.Context, arg postgres.OldestAuditPlaceParams) (int64, error) {
+	return q.Queries.OldestAuditPlace(ctx, sqlite.OldestAuditPlaceParams(arg))
+}
+
+func (q SQLite) PendingAuditEvents(ctx context.Context, arg postgres.PendingAuditEventsParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.PendingAuditEvents(ctx, sqlite.PendingAuditEventsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) PendingAuditTenant(ctx context.Context, arg postgres.PendingAuditTenantParams) (string, error) {
+	return q.Queries.PendingAuditTenant(ctx, sqlite.PendingAuditTenantParams(arg))
 }
 
 func (q SQLite) PostponeSweep(ctx context.Context, arg postgres.PostponeSweepParams) error {
@@ -1125,6 +1275,22 @@ func (q SQLite) SealedUsersInGroups(ctx context.Context, arg postgres.SealedUser
 	return items, nil
 }
 
+func (q SQLite) SequenceAuditEvent(ctx context.Context, arg postgres.SequenceAuditEventParams) error {
+	return q.Queries.SequenceAuditEvent(ctx, sqlite.SequenceAuditEventParams(arg))
+}
+
+func (q SQLite) SequencedAuditEvents(ctx context.Context, arg postgres.SequencedAuditEventsParams) ([]postgres.AuditEvent, error) {
+	rows, err := q.Queries.SequencedAuditEvents(ctx, sqlite.SequencedAuditEventsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditEvent, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditEvent(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) Session(ctx context.Context, arg postgres.SessionParams) (postgres.SessionRow, error) {
 	row, err := q.Queries.Session(ctx, sqlite.SessionParams(arg))
 	return postgres.SessionRow(row), err
@@ -1181,6 +1347,26 @@ func (q SQLite) SessionsOfUser(ctx context.Context, arg postgres.SessionsOfUserP
 		items[i] = postgres.Session(row)
 	}
 	return items, nil
+}
+
+func (q SQLite) SetAuditCheckpointed(ctx context.Context, arg postgres.SetAuditCheckpointedParams) error {
+	return q.Queries.SetAuditCheckpointed(ctx, sqlite.SetAuditCheckpointedParams(arg))
+}
+
+func (q SQLite) SetAuditFiled(ctx context.Context, arg postgres.SetAuditFiledParams) error {
+	return q.Queries.SetAuditFiled(ctx, sqlite.SetAuditFiledParams(arg))
+}
+
+func (q SQLite) SetAuditPruned(ctx context.Context, arg postgres.SetAuditPrunedParams) error {
+	return q.Queries.SetAuditPruned(ctx, sqlite.SetAuditPrunedParams(arg))
+}
+
+func (q SQLite) SetAuditSize(ctx context.Context, arg postgres.SetAuditSizeParams) error {
+	return q.Queries.SetAuditSize(ctx, sqlite.SetAuditSizeParams(arg))
+}
+
+func (q SQLite) SetAuditTile(ctx context.Context, arg postgres.SetAuditTileParams) error {
+	return q.Queries.SetAuditTile(ctx, sqlite.SetAuditTileParams(arg))
 }
 
 func (q SQLite) SetClientKeyExpiry(ctx context.Context, arg postgres.SetClientKeyExpiryParams) (int64, error) {
@@ -1276,6 +1462,10 @@ func (q SQLite) StaleSessions(ctx context.Context, arg postgres.StaleSessionsPar
 	return items, nil
 }
 
+func (q SQLite) TakeLease(ctx context.Context, arg postgres.TakeLeaseParams) (int64, error) {
+	return q.Queries.TakeLease(ctx, sqlite.TakeLeaseParams(arg))
+}
+
 func (q SQLite) TenantSealing(ctx context.Context, arg postgres.TenantSealingParams) (postgres.TenantSealingRow, error) {
 	row, err := q.Queries.TenantSealing(ctx, sqlite.TenantSealingParams(arg))
 	return postgres.TenantSealingRow(row), err
@@ -1339,12 +1529,28 @@ func (q SQLite) ToolsBehind(ctx context.Context, arg postgres.ToolsBehindParams)
 	return items, nil
 }
 
+func (q SQLite) UnfiledAuditCheckpoints(ctx context.Context, arg postgres.UnfiledAuditCheckpointsParams) ([]postgres.AuditCheckpoint, error) {
+	rows, err := q.Queries.UnfiledAuditCheckpoints(ctx, sqlite.UnfiledAuditCheckpointsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.AuditCheckpoint, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.AuditCheckpoint(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) UnknownTenants(ctx context.Context, arg postgres.UnknownTenantsParams) ([]string, error) {
 	return q.Queries.UnknownTenants(ctx, sqlite.UnknownTenantsParams(arg))
 }
 
 func (q SQLite) UnsealedTenants(ctx context.Context, arg postgres.UnsealedTenantsParams) ([]string, error) {
 	return q.Queries.UnsealedTenants(ctx, sqlite.UnsealedTenantsParams(arg))
+}
+
+func (q SQLite) UnsignedAuditTenant(ctx context.Context, arg postgres.UnsignedAuditTenantParams) (string, error) {
+	return q.Queries.UnsignedAuditTenant(ctx, sqlite.UnsignedAuditTenantParams(arg))
 }
 
 func (q SQLite) User(ctx context.Context, arg postgres.UserParams) (postgres.UserRow, error) {

@@ -9,82 +9,9 @@ import (
 	"context"
 )
 
-const auditEvents = `-- name: AuditEvents :many
-SELECT tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, seal FROM audit_events
-WHERE tenant = $1 AND id < $2
-  AND occurred_at >= $3 AND occurred_at < $4
-  AND (CAST($5 AS text) = '' OR subject = $5)
-  AND (CAST($6 AS text) = '' OR action = $6)
-  AND (CAST($7 AS text) = '' OR resource = $7)
-  AND (CAST($8 AS text) = '' OR outcome = $8)
-  AND (CAST($9 AS text) = '' OR request_id = $9)
-ORDER BY id DESC
-LIMIT CAST($10 AS bigint)
-`
-
-type AuditEventsParams struct {
-	Tenant    string
-	Before    string
-	Since     int64
-	Until     int64
-	Subject   string
-	Action    string
-	Resource  string
-	Outcome   string
-	RequestID string
-	MaxRows   int64
-}
-
-// Newest first. An empty filter matches everything.
-func (q *Queries) AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error) {
-	rows, err := q.db.Query(ctx, auditEvents,
-		arg.Tenant,
-		arg.Before,
-		arg.Since,
-		arg.Until,
-		arg.Subject,
-		arg.Action,
-		arg.Resource,
-		arg.Outcome,
-		arg.RequestID,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []AuditEvent{}
-	for rows.Next() {
-		var i AuditEvent
-		if err := rows.Scan(
-			&i.Tenant,
-			&i.ID,
-			&i.OccurredAt,
-			&i.Actor,
-			&i.Action,
-			&i.Resource,
-			&i.Subject,
-			&i.Outcome,
-			&i.Details,
-			&i.Ip,
-			&i.UserAgent,
-			&i.RequestID,
-			&i.Revision,
-			&i.Seal,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const createAuditEvent = `-- name: CreateAuditEvent :exec
-INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, seal)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+INSERT INTO audit_events (tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, salt, seal)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 `
 
 type CreateAuditEventParams struct {
@@ -101,6 +28,7 @@ type CreateAuditEventParams struct {
 	UserAgent  string
 	RequestID  string
 	Revision   int64
+	Salt       string
 	Seal       string
 }
 
@@ -119,6 +47,7 @@ func (q *Queries) CreateAuditEvent(ctx context.Context, arg CreateAuditEventPara
 		arg.UserAgent,
 		arg.RequestID,
 		arg.Revision,
+		arg.Salt,
 		arg.Seal,
 	)
 	return err

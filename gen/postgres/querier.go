@@ -17,9 +17,24 @@ type Querier interface {
 	AllSealedRows(ctx context.Context) ([]AllSealedRowsRow, error)
 	AllSigningKeys(ctx context.Context) ([]SigningKey, error)
 	AnythingSealable(ctx context.Context) (int64, error)
-	// Newest first. An empty filter matches everything.
+	// The newest.
+	AuditCheckpoint(ctx context.Context, arg AuditCheckpointParams) (AuditCheckpointRow, error)
+	AuditCheckpoints(ctx context.Context, arg AuditCheckpointsParams) ([]AuditCheckpointsRow, error)
+	AuditEvent(ctx context.Context, arg AuditEventParams) (AuditEvent, error)
+	AuditEventAt(ctx context.Context, arg AuditEventAtParams) (AuditEvent, error)
+	// SQLite has to be told which index to use: it would rather read a tenant's events in the order of
+	// their ids. PostgreSQL knows how many there are.
+	// Newest first. An empty filter matches everything. Those below are the same for one
+	// filter that is not empty, and so can use its index.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
 	AuditEventsBehind(ctx context.Context, arg AuditEventsBehindParams) ([]AuditEvent, error)
+	AuditEventsOfAction(ctx context.Context, arg AuditEventsOfActionParams) ([]AuditEvent, error)
+	AuditEventsOfRequest(ctx context.Context, arg AuditEventsOfRequestParams) ([]AuditEvent, error)
+	AuditEventsOfResource(ctx context.Context, arg AuditEventsOfResourceParams) ([]AuditEvent, error)
+	AuditEventsOfSubject(ctx context.Context, arg AuditEventsOfSubjectParams) ([]AuditEvent, error)
+	AuditEventsRefused(ctx context.Context, arg AuditEventsRefusedParams) ([]AuditEvent, error)
+	AuditHead(ctx context.Context, arg AuditHeadParams) (AuditHead, error)
+	AuditTile(ctx context.Context, arg AuditTileParams) ([]byte, error)
 	AwaitEventWriters(ctx context.Context) error
 	AwaitSessionUserWriters(ctx context.Context) error
 	AwaitSessionWriters(ctx context.Context) error
@@ -40,6 +55,7 @@ type Querier interface {
 	CountMembers(ctx context.Context, arg CountMembersParams) (int64, error)
 	CountReplay(ctx context.Context, arg CountReplayParams) (int64, error)
 	CountUnsealedTenants(ctx context.Context, arg CountUnsealedTenantsParams) (int64, error)
+	CreateAuditCheckpoint(ctx context.Context, arg CreateAuditCheckpointParams) error
 	CreateAuditEvent(ctx context.Context, arg CreateAuditEventParams) error
 	CreateChange(ctx context.Context, arg CreateChangeParams) error
 	CreateClientKey(ctx context.Context, arg CreateClientKeyParams) (int64, error)
@@ -50,6 +66,7 @@ type Querier interface {
 	CreateDecision(ctx context.Context, arg CreateDecisionParams) error
 	CreateEncryptionKey(ctx context.Context, arg CreateEncryptionKeyParams) error
 	CreateGroup(ctx context.Context, arg CreateGroupParams) (int64, error)
+	CreateLease(ctx context.Context, arg CreateLeaseParams) (int64, error)
 	CreateMembership(ctx context.Context, arg CreateMembershipParams) (int64, error)
 	CreateRole(ctx context.Context, arg CreateRoleParams) (int64, error)
 	CreateRoleParent(ctx context.Context, arg CreateRoleParentParams) (int64, error)
@@ -74,6 +91,8 @@ type Querier interface {
 	DecisionsOfUser(ctx context.Context, arg DecisionsOfUserParams) ([]Decision, error)
 	DecisionsOnResource(ctx context.Context, arg DecisionsOnResourceParams) ([]Decision, error)
 	DefiningTool(ctx context.Context, arg DefiningToolParams) (string, error)
+	DeleteAuditCheckpoint(ctx context.Context, arg DeleteAuditCheckpointParams) error
+	DeleteAuditEvents(ctx context.Context, arg DeleteAuditEventsParams) (int64, error)
 	DeleteChildrenOfRole(ctx context.Context, arg DeleteChildrenOfRoleParams) (int64, error)
 	DeleteDecision(ctx context.Context, arg DeleteDecisionParams) error
 	DeleteGrant(ctx context.Context, arg DeleteGrantParams) (int64, error)
@@ -104,11 +123,14 @@ type Querier interface {
 	DueSessions(ctx context.Context, arg DueSessionsParams) ([]Session, error)
 	Encryption(ctx context.Context) (EncryptionRow, error)
 	EncryptionKeys(ctx context.Context) ([]EncryptionKey, error)
+	EndLease(ctx context.Context, arg EndLeaseParams) (int64, error)
 	EndOldestSessions(ctx context.Context, arg EndOldestSessionsParams) ([]Session, error)
 	EndSession(ctx context.Context, arg EndSessionParams) (int64, error)
 	EndSessionsOfUser(ctx context.Context, arg EndSessionsOfUserParams) ([]Session, error)
 	EndTokenFamiliesOfUser(ctx context.Context, arg EndTokenFamiliesOfUserParams) ([]TokenFamily, error)
 	EndTokenFamily(ctx context.Context, arg EndTokenFamilyParams) (int64, error)
+	// The first place from which on there is an event at or after a time; -1 for none.
+	FirstAuditPlace(ctx context.Context, arg FirstAuditPlaceParams) (int64, error)
 	Grant(ctx context.Context, arg GrantParams) (GrantRow, error)
 	Grants(ctx context.Context, arg GrantsParams) ([]GrantsRow, error)
 	GrantsBehind(ctx context.Context, arg GrantsBehindParams) ([]Grant, error)
@@ -144,6 +166,8 @@ type Querier interface {
 	KnownUsers(ctx context.Context, arg KnownUsersParams) ([]string, error)
 	LeaveGroups(ctx context.Context, arg LeaveGroupsParams) (int64, error)
 	LiveSessionsOfUser(ctx context.Context, arg LiveSessionsOfUserParams) ([]Session, error)
+	// Locks the tenant's head until the transaction ends; makes it where there is none.
+	LockAuditHead(ctx context.Context, arg LockAuditHeadParams) (AuditHead, error)
 	LockEncryption(ctx context.Context) (LockEncryptionRow, error)
 	LockNumber(ctx context.Context, arg LockNumberParams) error
 	// PostgreSQL locks rows, and a user's sessions by a number: the user's row may be sealed
@@ -169,6 +193,8 @@ type Querier interface {
 	Memberships(ctx context.Context, arg MembershipsParams) ([]MembershipsRow, error)
 	MembershipsBehind(ctx context.Context, arg MembershipsBehindParams) ([]Membership, error)
 	MoveSession(ctx context.Context, arg MoveSessionParams) (int64, error)
+	// The next tenant in each table that has one: of what was tampered with, any may be empty.
+	NextAuditTenant(ctx context.Context, arg NextAuditTenantParams) (NextAuditTenantRow, error)
 	Node(ctx context.Context, arg NodeParams) (Node, error)
 	NodeTypeBehind(ctx context.Context, arg NodeTypeBehindParams) (string, error)
 	Nodes(ctx context.Context, arg NodesParams) ([]Node, error)
@@ -181,6 +207,10 @@ type Querier interface {
 	NodesUnder(ctx context.Context, arg NodesUnderParams) ([]Node, error)
 	// The nodes of a type that lie below some scopes of one kind, at any depth.
 	NodesWithin(ctx context.Context, arg NodesWithinParams) ([]string, error)
+	OldestAuditPlace(ctx context.Context, arg OldestAuditPlaceParams) (int64, error)
+	PendingAuditEvents(ctx context.Context, arg PendingAuditEventsParams) ([]AuditEvent, error)
+	// The next tenant that has events without a place in its tree.
+	PendingAuditTenant(ctx context.Context, arg PendingAuditTenantParams) (string, error)
 	PostponeSweep(ctx context.Context, arg PostponeSweepParams) error
 	// Locks the tenant's row until the transaction ends; revision 1 means that this
 	// transaction created the tenant.
@@ -249,6 +279,9 @@ type Querier interface {
 	SealedToolPermission(ctx context.Context, arg SealedToolPermissionParams) (ToolPermission, error)
 	SealedToolPermissions(ctx context.Context, arg SealedToolPermissionsParams) ([]ToolPermission, error)
 	SealedUsersInGroups(ctx context.Context, arg SealedUsersInGroupsParams) ([]GroupMember, error)
+	SequenceAuditEvent(ctx context.Context, arg SequenceAuditEventParams) error
+	// In the order of the tree. Two of one place, which the index forbids, would both be found.
+	SequencedAuditEvents(ctx context.Context, arg SequencedAuditEventsParams) ([]AuditEvent, error)
 	// PostgreSQL has a clock, which all servers share, and locks rows one by one: two sweeps
 	// at once take different ones. SQLite has neither.
 	Session(ctx context.Context, arg SessionParams) (SessionRow, error)
@@ -258,6 +291,11 @@ type Querier interface {
 	SessionsBehind(ctx context.Context, arg SessionsBehindParams) ([]Session, error)
 	// Apart from SQLite's, which must be told the index.
 	SessionsOfUser(ctx context.Context, arg SessionsOfUserParams) ([]Session, error)
+	SetAuditCheckpointed(ctx context.Context, arg SetAuditCheckpointedParams) error
+	SetAuditFiled(ctx context.Context, arg SetAuditFiledParams) error
+	SetAuditPruned(ctx context.Context, arg SetAuditPrunedParams) error
+	SetAuditSize(ctx context.Context, arg SetAuditSizeParams) error
+	SetAuditTile(ctx context.Context, arg SetAuditTileParams) error
 	SetClientKeyExpiry(ctx context.Context, arg SetClientKeyExpiryParams) (int64, error)
 	SetEncryption(ctx context.Context, arg SetEncryptionParams) error
 	SetGrant(ctx context.Context, arg SetGrantParams) (int64, error)
@@ -279,6 +317,8 @@ type Querier interface {
 	// PostgreSQL locks rows one by one: two sweeps at once take different ones.
 	StaleDecisions(ctx context.Context, arg StaleDecisionsParams) ([]StaleDecisionsRow, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
+	// Takes a lease that has expired, or keeps one.
+	TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error)
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
 	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
 	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)
@@ -288,11 +328,14 @@ type Querier interface {
 	// The rows of each tool are as in Tool; max_rows counts tools.
 	Tools(ctx context.Context, arg ToolsParams) ([]ToolsRow, error)
 	ToolsBehind(ctx context.Context, arg ToolsBehindParams) ([]Tool, error)
+	UnfiledAuditCheckpoints(ctx context.Context, arg UnfiledAuditCheckpointsParams) ([]AuditCheckpoint, error)
 	// Those that something is kept of and that have no row. Each table is asked for the next
 	// tenant behind an id.
 	UnknownTenants(ctx context.Context, arg UnknownTenantsParams) ([]string, error)
 	// Those whose values are not all sealed as they are to be, from behind an id.
 	UnsealedTenants(ctx context.Context, arg UnsealedTenantsParams) ([]string, error)
+	// The next tenant whose tree has grown beyond its newest checkpoint.
+	UnsignedAuditTenant(ctx context.Context, arg UnsignedAuditTenantParams) (string, error)
 	User(ctx context.Context, arg UserParams) (UserRow, error)
 	UserGroupsBehind(ctx context.Context, arg UserGroupsBehindParams) ([]UserGroup, error)
 	Users(ctx context.Context, arg UsersParams) ([]UsersRow, error)

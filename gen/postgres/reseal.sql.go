@@ -43,7 +43,7 @@ func (q *Queries) AllSigningKeys(ctx context.Context) ([]SigningKey, error) {
 }
 
 const auditEventsBehind = `-- name: AuditEventsBehind :many
-SELECT tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, seal FROM audit_events
+SELECT tenant, id, occurred_at, actor, action, resource, subject, outcome, details, ip, user_agent, request_id, revision, salt, seq, seal FROM audit_events
 WHERE tenant = $1 AND id > $2
 ORDER BY id
 LIMIT CAST($3 AS bigint)
@@ -78,6 +78,8 @@ func (q *Queries) AuditEventsBehind(ctx context.Context, arg AuditEventsBehindPa
 			&i.UserAgent,
 			&i.RequestID,
 			&i.Revision,
+			&i.Salt,
+			&i.Seq,
 			&i.Seal,
 		); err != nil {
 			return nil, err
@@ -356,8 +358,8 @@ func (q *Queries) NodesBehind(ctx context.Context, arg NodesBehindParams) ([]Nod
 }
 
 const resealAuditEvent = `-- name: ResealAuditEvent :execrows
-UPDATE audit_events SET subject = $1, resource = $2, details = $3, ip = $4, user_agent = $5, seal = $6
-WHERE tenant = $7 AND id = $8 AND seal = $9
+UPDATE audit_events SET subject = $1, resource = $2, details = $3, ip = $4, user_agent = $5, salt = $6, seal = $7
+WHERE tenant = $8 AND id = $9 AND seal = $10
 `
 
 type ResealAuditEventParams struct {
@@ -366,6 +368,7 @@ type ResealAuditEventParams struct {
 	Details   string
 	Ip        string
 	UserAgent string
+	Salt      string
 	Seal      string
 	Tenant    string
 	ID        string
@@ -379,6 +382,7 @@ func (q *Queries) ResealAuditEvent(ctx context.Context, arg ResealAuditEventPara
 		arg.Details,
 		arg.Ip,
 		arg.UserAgent,
+		arg.Salt,
 		arg.Seal,
 		arg.Tenant,
 		arg.ID,

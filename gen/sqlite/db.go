@@ -45,11 +45,44 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.anythingSealableStmt, err = db.PrepareContext(ctx, anythingSealable); err != nil {
 		return nil, fmt.Errorf("error preparing query AnythingSealable: %w", err)
 	}
+	if q.auditCheckpointStmt, err = db.PrepareContext(ctx, auditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditCheckpoint: %w", err)
+	}
+	if q.auditCheckpointsStmt, err = db.PrepareContext(ctx, auditCheckpoints); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditCheckpoints: %w", err)
+	}
+	if q.auditEventStmt, err = db.PrepareContext(ctx, auditEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEvent: %w", err)
+	}
+	if q.auditEventAtStmt, err = db.PrepareContext(ctx, auditEventAt); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventAt: %w", err)
+	}
 	if q.auditEventsStmt, err = db.PrepareContext(ctx, auditEvents); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEvents: %w", err)
 	}
 	if q.auditEventsBehindStmt, err = db.PrepareContext(ctx, auditEventsBehind); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEventsBehind: %w", err)
+	}
+	if q.auditEventsOfActionStmt, err = db.PrepareContext(ctx, auditEventsOfAction); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfAction: %w", err)
+	}
+	if q.auditEventsOfRequestStmt, err = db.PrepareContext(ctx, auditEventsOfRequest); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfRequest: %w", err)
+	}
+	if q.auditEventsOfResourceStmt, err = db.PrepareContext(ctx, auditEventsOfResource); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfResource: %w", err)
+	}
+	if q.auditEventsOfSubjectStmt, err = db.PrepareContext(ctx, auditEventsOfSubject); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsOfSubject: %w", err)
+	}
+	if q.auditEventsRefusedStmt, err = db.PrepareContext(ctx, auditEventsRefused); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditEventsRefused: %w", err)
+	}
+	if q.auditHeadStmt, err = db.PrepareContext(ctx, auditHead); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditHead: %w", err)
+	}
+	if q.auditTileStmt, err = db.PrepareContext(ctx, auditTile); err != nil {
+		return nil, fmt.Errorf("error preparing query AuditTile: %w", err)
 	}
 	if q.awaitEventWritersStmt, err = db.PrepareContext(ctx, awaitEventWriters); err != nil {
 		return nil, fmt.Errorf("error preparing query AwaitEventWriters: %w", err)
@@ -93,6 +126,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.countUnsealedTenantsStmt, err = db.PrepareContext(ctx, countUnsealedTenants); err != nil {
 		return nil, fmt.Errorf("error preparing query CountUnsealedTenants: %w", err)
 	}
+	if q.createAuditCheckpointStmt, err = db.PrepareContext(ctx, createAuditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateAuditCheckpoint: %w", err)
+	}
 	if q.createAuditEventStmt, err = db.PrepareContext(ctx, createAuditEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateAuditEvent: %w", err)
 	}
@@ -110,6 +146,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.createGroupStmt, err = db.PrepareContext(ctx, createGroup); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateGroup: %w", err)
+	}
+	if q.createLeaseStmt, err = db.PrepareContext(ctx, createLease); err != nil {
+		return nil, fmt.Errorf("error preparing query CreateLease: %w", err)
 	}
 	if q.createMembershipStmt, err = db.PrepareContext(ctx, createMembership); err != nil {
 		return nil, fmt.Errorf("error preparing query CreateMembership: %w", err)
@@ -158,6 +197,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.definingToolStmt, err = db.PrepareContext(ctx, definingTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DefiningTool: %w", err)
+	}
+	if q.deleteAuditCheckpointStmt, err = db.PrepareContext(ctx, deleteAuditCheckpoint); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteAuditCheckpoint: %w", err)
+	}
+	if q.deleteAuditEventsStmt, err = db.PrepareContext(ctx, deleteAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteAuditEvents: %w", err)
 	}
 	if q.deleteChildrenOfRoleStmt, err = db.PrepareContext(ctx, deleteChildrenOfRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteChildrenOfRole: %w", err)
@@ -234,6 +279,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.encryptionKeysStmt, err = db.PrepareContext(ctx, encryptionKeys); err != nil {
 		return nil, fmt.Errorf("error preparing query EncryptionKeys: %w", err)
 	}
+	if q.endLeaseStmt, err = db.PrepareContext(ctx, endLease); err != nil {
+		return nil, fmt.Errorf("error preparing query EndLease: %w", err)
+	}
 	if q.endOldestSessionsStmt, err = db.PrepareContext(ctx, endOldestSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query EndOldestSessions: %w", err)
 	}
@@ -248,6 +296,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.endTokenFamilyStmt, err = db.PrepareContext(ctx, endTokenFamily); err != nil {
 		return nil, fmt.Errorf("error preparing query EndTokenFamily: %w", err)
+	}
+	if q.firstAuditPlaceStmt, err = db.PrepareContext(ctx, firstAuditPlace); err != nil {
+		return nil, fmt.Errorf("error preparing query FirstAuditPlace: %w", err)
 	}
 	if q.grantStmt, err = db.PrepareContext(ctx, grant); err != nil {
 		return nil, fmt.Errorf("error preparing query Grant: %w", err)
@@ -300,6 +351,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.liveSessionsOfUserStmt, err = db.PrepareContext(ctx, liveSessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query LiveSessionsOfUser: %w", err)
 	}
+	if q.lockAuditHeadStmt, err = db.PrepareContext(ctx, lockAuditHead); err != nil {
+		return nil, fmt.Errorf("error preparing query LockAuditHead: %w", err)
+	}
 	if q.lockEncryptionStmt, err = db.PrepareContext(ctx, lockEncryption); err != nil {
 		return nil, fmt.Errorf("error preparing query LockEncryption: %w", err)
 	}
@@ -339,6 +393,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.moveSessionStmt, err = db.PrepareContext(ctx, moveSession); err != nil {
 		return nil, fmt.Errorf("error preparing query MoveSession: %w", err)
 	}
+	if q.nextAuditTenantStmt, err = db.PrepareContext(ctx, nextAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query NextAuditTenant: %w", err)
+	}
 	if q.nodeStmt, err = db.PrepareContext(ctx, node); err != nil {
 		return nil, fmt.Errorf("error preparing query Node: %w", err)
 	}
@@ -368,6 +425,15 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.nodesWithinStmt, err = db.PrepareContext(ctx, nodesWithin); err != nil {
 		return nil, fmt.Errorf("error preparing query NodesWithin: %w", err)
+	}
+	if q.oldestAuditPlaceStmt, err = db.PrepareContext(ctx, oldestAuditPlace); err != nil {
+		return nil, fmt.Errorf("error preparing query OldestAuditPlace: %w", err)
+	}
+	if q.pendingAuditEventsStmt, err = db.PrepareContext(ctx, pendingAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query PendingAuditEvents: %w", err)
+	}
+	if q.pendingAuditTenantStmt, err = db.PrepareContext(ctx, pendingAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query PendingAuditTenant: %w", err)
 	}
 	if q.postponeSweepStmt, err = db.PrepareContext(ctx, postponeSweep); err != nil {
 		return nil, fmt.Errorf("error preparing query PostponeSweep: %w", err)
@@ -507,6 +573,12 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sealedUsersInGroupsStmt, err = db.PrepareContext(ctx, sealedUsersInGroups); err != nil {
 		return nil, fmt.Errorf("error preparing query SealedUsersInGroups: %w", err)
 	}
+	if q.sequenceAuditEventStmt, err = db.PrepareContext(ctx, sequenceAuditEvent); err != nil {
+		return nil, fmt.Errorf("error preparing query SequenceAuditEvent: %w", err)
+	}
+	if q.sequencedAuditEventsStmt, err = db.PrepareContext(ctx, sequencedAuditEvents); err != nil {
+		return nil, fmt.Errorf("error preparing query SequencedAuditEvents: %w", err)
+	}
 	if q.sessionStmt, err = db.PrepareContext(ctx, session); err != nil {
 		return nil, fmt.Errorf("error preparing query Session: %w", err)
 	}
@@ -524,6 +596,21 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.sessionsOfUserStmt, err = db.PrepareContext(ctx, sessionsOfUser); err != nil {
 		return nil, fmt.Errorf("error preparing query SessionsOfUser: %w", err)
+	}
+	if q.setAuditCheckpointedStmt, err = db.PrepareContext(ctx, setAuditCheckpointed); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditCheckpointed: %w", err)
+	}
+	if q.setAuditFiledStmt, err = db.PrepareContext(ctx, setAuditFiled); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditFiled: %w", err)
+	}
+	if q.setAuditPrunedStmt, err = db.PrepareContext(ctx, setAuditPruned); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditPruned: %w", err)
+	}
+	if q.setAuditSizeStmt, err = db.PrepareContext(ctx, setAuditSize); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditSize: %w", err)
+	}
+	if q.setAuditTileStmt, err = db.PrepareContext(ctx, setAuditTile); err != nil {
+		return nil, fmt.Errorf("error preparing query SetAuditTile: %w", err)
 	}
 	if q.setClientKeyExpiryStmt, err = db.PrepareContext(ctx, setClientKeyExpiry); err != nil {
 		return nil, fmt.Errorf("error preparing query SetClientKeyExpiry: %w", err)
@@ -576,6 +663,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.staleSessionsStmt, err = db.PrepareContext(ctx, staleSessions); err != nil {
 		return nil, fmt.Errorf("error preparing query StaleSessions: %w", err)
 	}
+	if q.takeLeaseStmt, err = db.PrepareContext(ctx, takeLease); err != nil {
+		return nil, fmt.Errorf("error preparing query TakeLease: %w", err)
+	}
 	if q.tenantSealingStmt, err = db.PrepareContext(ctx, tenantSealing); err != nil {
 		return nil, fmt.Errorf("error preparing query TenantSealing: %w", err)
 	}
@@ -597,11 +687,17 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.toolsBehindStmt, err = db.PrepareContext(ctx, toolsBehind); err != nil {
 		return nil, fmt.Errorf("error preparing query ToolsBehind: %w", err)
 	}
+	if q.unfiledAuditCheckpointsStmt, err = db.PrepareContext(ctx, unfiledAuditCheckpoints); err != nil {
+		return nil, fmt.Errorf("error preparing query UnfiledAuditCheckpoints: %w", err)
+	}
 	if q.unknownTenantsStmt, err = db.PrepareContext(ctx, unknownTenants); err != nil {
 		return nil, fmt.Errorf("error preparing query UnknownTenants: %w", err)
 	}
 	if q.unsealedTenantsStmt, err = db.PrepareContext(ctx, unsealedTenants); err != nil {
 		return nil, fmt.Errorf("error preparing query UnsealedTenants: %w", err)
+	}
+	if q.unsignedAuditTenantStmt, err = db.PrepareContext(ctx, unsignedAuditTenant); err != nil {
+		return nil, fmt.Errorf("error preparing query UnsignedAuditTenant: %w", err)
 	}
 	if q.userStmt, err = db.PrepareContext(ctx, user); err != nil {
 		return nil, fmt.Errorf("error preparing query User: %w", err)
@@ -661,6 +757,26 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing anythingSealableStmt: %w", cerr)
 		}
 	}
+	if q.auditCheckpointStmt != nil {
+		if cerr := q.auditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditCheckpointStmt: %w", cerr)
+		}
+	}
+	if q.auditCheckpointsStmt != nil {
+		if cerr := q.auditCheckpointsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditCheckpointsStmt: %w", cerr)
+		}
+	}
+	if q.auditEventStmt != nil {
+		if cerr := q.auditEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventStmt: %w", cerr)
+		}
+	}
+	if q.auditEventAtStmt != nil {
+		if cerr := q.auditEventAtStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventAtStmt: %w", cerr)
+		}
+	}
 	if q.auditEventsStmt != nil {
 		if cerr := q.auditEventsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditEventsStmt: %w", cerr)
@@ -669,6 +785,41 @@ func (q *Queries) Close() error {
 	if q.auditEventsBehindStmt != nil {
 		if cerr := q.auditEventsBehindStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing auditEventsBehindStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfActionStmt != nil {
+		if cerr := q.auditEventsOfActionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfActionStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfRequestStmt != nil {
+		if cerr := q.auditEventsOfRequestStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfRequestStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfResourceStmt != nil {
+		if cerr := q.auditEventsOfResourceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfResourceStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsOfSubjectStmt != nil {
+		if cerr := q.auditEventsOfSubjectStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsOfSubjectStmt: %w", cerr)
+		}
+	}
+	if q.auditEventsRefusedStmt != nil {
+		if cerr := q.auditEventsRefusedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditEventsRefusedStmt: %w", cerr)
+		}
+	}
+	if q.auditHeadStmt != nil {
+		if cerr := q.auditHeadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditHeadStmt: %w", cerr)
+		}
+	}
+	if q.auditTileStmt != nil {
+		if cerr := q.auditTileStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing auditTileStmt: %w", cerr)
 		}
 	}
 	if q.awaitEventWritersStmt != nil {
@@ -741,6 +892,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing countUnsealedTenantsStmt: %w", cerr)
 		}
 	}
+	if q.createAuditCheckpointStmt != nil {
+		if cerr := q.createAuditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createAuditCheckpointStmt: %w", cerr)
+		}
+	}
 	if q.createAuditEventStmt != nil {
 		if cerr := q.createAuditEventStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createAuditEventStmt: %w", cerr)
@@ -769,6 +925,11 @@ func (q *Queries) Close() error {
 	if q.createGroupStmt != nil {
 		if cerr := q.createGroupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing createGroupStmt: %w", cerr)
+		}
+	}
+	if q.createLeaseStmt != nil {
+		if cerr := q.createLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing createLeaseStmt: %w", cerr)
 		}
 	}
 	if q.createMembershipStmt != nil {
@@ -849,6 +1010,16 @@ func (q *Queries) Close() error {
 	if q.definingToolStmt != nil {
 		if cerr := q.definingToolStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing definingToolStmt: %w", cerr)
+		}
+	}
+	if q.deleteAuditCheckpointStmt != nil {
+		if cerr := q.deleteAuditCheckpointStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteAuditCheckpointStmt: %w", cerr)
+		}
+	}
+	if q.deleteAuditEventsStmt != nil {
+		if cerr := q.deleteAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteAuditEventsStmt: %w", cerr)
 		}
 	}
 	if q.deleteChildrenOfRoleStmt != nil {
@@ -976,6 +1147,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing encryptionKeysStmt: %w", cerr)
 		}
 	}
+	if q.endLeaseStmt != nil {
+		if cerr := q.endLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing endLeaseStmt: %w", cerr)
+		}
+	}
 	if q.endOldestSessionsStmt != nil {
 		if cerr := q.endOldestSessionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endOldestSessionsStmt: %w", cerr)
@@ -999,6 +1175,11 @@ func (q *Queries) Close() error {
 	if q.endTokenFamilyStmt != nil {
 		if cerr := q.endTokenFamilyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing endTokenFamilyStmt: %w", cerr)
+		}
+	}
+	if q.firstAuditPlaceStmt != nil {
+		if cerr := q.firstAuditPlaceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing firstAuditPlaceStmt: %w", cerr)
 		}
 	}
 	if q.grantStmt != nil {
@@ -1086,6 +1267,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing liveSessionsOfUserStmt: %w", cerr)
 		}
 	}
+	if q.lockAuditHeadStmt != nil {
+		if cerr := q.lockAuditHeadStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing lockAuditHeadStmt: %w", cerr)
+		}
+	}
 	if q.lockEncryptionStmt != nil {
 		if cerr := q.lockEncryptionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing lockEncryptionStmt: %w", cerr)
@@ -1151,6 +1337,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing moveSessionStmt: %w", cerr)
 		}
 	}
+	if q.nextAuditTenantStmt != nil {
+		if cerr := q.nextAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nextAuditTenantStmt: %w", cerr)
+		}
+	}
 	if q.nodeStmt != nil {
 		if cerr := q.nodeStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nodeStmt: %w", cerr)
@@ -1199,6 +1390,21 @@ func (q *Queries) Close() error {
 	if q.nodesWithinStmt != nil {
 		if cerr := q.nodesWithinStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing nodesWithinStmt: %w", cerr)
+		}
+	}
+	if q.oldestAuditPlaceStmt != nil {
+		if cerr := q.oldestAuditPlaceStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldestAuditPlaceStmt: %w", cerr)
+		}
+	}
+	if q.pendingAuditEventsStmt != nil {
+		if cerr := q.pendingAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pendingAuditEventsStmt: %w", cerr)
+		}
+	}
+	if q.pendingAuditTenantStmt != nil {
+		if cerr := q.pendingAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing pendingAuditTenantStmt: %w", cerr)
 		}
 	}
 	if q.postponeSweepStmt != nil {
@@ -1431,6 +1637,16 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sealedUsersInGroupsStmt: %w", cerr)
 		}
 	}
+	if q.sequenceAuditEventStmt != nil {
+		if cerr := q.sequenceAuditEventStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sequenceAuditEventStmt: %w", cerr)
+		}
+	}
+	if q.sequencedAuditEventsStmt != nil {
+		if cerr := q.sequencedAuditEventsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sequencedAuditEventsStmt: %w", cerr)
+		}
+	}
 	if q.sessionStmt != nil {
 		if cerr := q.sessionStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionStmt: %w", cerr)
@@ -1459,6 +1675,31 @@ func (q *Queries) Close() error {
 	if q.sessionsOfUserStmt != nil {
 		if cerr := q.sessionsOfUserStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sessionsOfUserStmt: %w", cerr)
+		}
+	}
+	if q.setAuditCheckpointedStmt != nil {
+		if cerr := q.setAuditCheckpointedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditCheckpointedStmt: %w", cerr)
+		}
+	}
+	if q.setAuditFiledStmt != nil {
+		if cerr := q.setAuditFiledStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditFiledStmt: %w", cerr)
+		}
+	}
+	if q.setAuditPrunedStmt != nil {
+		if cerr := q.setAuditPrunedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditPrunedStmt: %w", cerr)
+		}
+	}
+	if q.setAuditSizeStmt != nil {
+		if cerr := q.setAuditSizeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditSizeStmt: %w", cerr)
+		}
+	}
+	if q.setAuditTileStmt != nil {
+		if cerr := q.setAuditTileStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setAuditTileStmt: %w", cerr)
 		}
 	}
 	if q.setClientKeyExpiryStmt != nil {
@@ -1546,6 +1787,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing staleSessionsStmt: %w", cerr)
 		}
 	}
+	if q.takeLeaseStmt != nil {
+		if cerr := q.takeLeaseStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing takeLeaseStmt: %w", cerr)
+		}
+	}
 	if q.tenantSealingStmt != nil {
 		if cerr := q.tenantSealingStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tenantSealingStmt: %w", cerr)
@@ -1581,6 +1827,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing toolsBehindStmt: %w", cerr)
 		}
 	}
+	if q.unfiledAuditCheckpointsStmt != nil {
+		if cerr := q.unfiledAuditCheckpointsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unfiledAuditCheckpointsStmt: %w", cerr)
+		}
+	}
 	if q.unknownTenantsStmt != nil {
 		if cerr := q.unknownTenantsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unknownTenantsStmt: %w", cerr)
@@ -1589,6 +1840,11 @@ func (q *Queries) Close() error {
 	if q.unsealedTenantsStmt != nil {
 		if cerr := q.unsealedTenantsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing unsealedTenantsStmt: %w", cerr)
+		}
+	}
+	if q.unsignedAuditTenantStmt != nil {
+		if cerr := q.unsignedAuditTenantStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing unsignedAuditTenantStmt: %w", cerr)
 		}
 	}
 	if q.userStmt != nil {
@@ -1667,8 +1923,19 @@ type Queries struct {
 	allSealedRowsStmt              *sql.Stmt
 	allSigningKeysStmt             *sql.Stmt
 	anythingSealableStmt           *sql.Stmt
+	auditCheckpointStmt            *sql.Stmt
+	auditCheckpointsStmt           *sql.Stmt
+	auditEventStmt                 *sql.Stmt
+	auditEventAtStmt               *sql.Stmt
 	auditEventsStmt                *sql.Stmt
 	auditEventsBehindStmt          *sql.Stmt
+	auditEventsOfActionStmt        *sql.Stmt
+	auditEventsOfRequestStmt       *sql.Stmt
+	auditEventsOfResourceStmt      *sql.Stmt
+	auditEventsOfSubjectStmt       *sql.Stmt
+	auditEventsRefusedStmt         *sql.Stmt
+	auditHeadStmt                  *sql.Stmt
+	auditTileStmt                  *sql.Stmt
 	awaitEventWritersStmt          *sql.Stmt
 	awaitSessionUserWritersStmt    *sql.Stmt
 	awaitSessionWritersStmt        *sql.Stmt
@@ -1683,12 +1950,14 @@ type Queries struct {
 	countMembersStmt               *sql.Stmt
 	countReplayStmt                *sql.Stmt
 	countUnsealedTenantsStmt       *sql.Stmt
+	createAuditCheckpointStmt      *sql.Stmt
 	createAuditEventStmt           *sql.Stmt
 	createChangeStmt               *sql.Stmt
 	createClientKeyStmt            *sql.Stmt
 	createDecisionStmt             *sql.Stmt
 	createEncryptionKeyStmt        *sql.Stmt
 	createGroupStmt                *sql.Stmt
+	createLeaseStmt                *sql.Stmt
 	createMembershipStmt           *sql.Stmt
 	createRoleStmt                 *sql.Stmt
 	createRoleParentStmt           *sql.Stmt
@@ -1705,6 +1974,8 @@ type Queries struct {
 	decisionsOfUserStmt            *sql.Stmt
 	decisionsOnResourceStmt        *sql.Stmt
 	definingToolStmt               *sql.Stmt
+	deleteAuditCheckpointStmt      *sql.Stmt
+	deleteAuditEventsStmt          *sql.Stmt
 	deleteChildrenOfRoleStmt       *sql.Stmt
 	deleteDecisionStmt             *sql.Stmt
 	deleteGrantStmt                *sql.Stmt
@@ -1730,11 +2001,13 @@ type Queries struct {
 	dueSessionsStmt                *sql.Stmt
 	encryptionStmt                 *sql.Stmt
 	encryptionKeysStmt             *sql.Stmt
+	endLeaseStmt                   *sql.Stmt
 	endOldestSessionsStmt          *sql.Stmt
 	endSessionStmt                 *sql.Stmt
 	endSessionsOfUserStmt          *sql.Stmt
 	endTokenFamiliesOfUserStmt     *sql.Stmt
 	endTokenFamilyStmt             *sql.Stmt
+	firstAuditPlaceStmt            *sql.Stmt
 	grantStmt                      *sql.Stmt
 	grantsStmt                     *sql.Stmt
 	grantsBehindStmt               *sql.Stmt
@@ -1752,6 +2025,7 @@ type Queries struct {
 	knownUsersStmt                 *sql.Stmt
 	leaveGroupsStmt                *sql.Stmt
 	liveSessionsOfUserStmt         *sql.Stmt
+	lockAuditHeadStmt              *sql.Stmt
 	lockEncryptionStmt             *sql.Stmt
 	lockNumberStmt                 *sql.Stmt
 	lockSessionStmt                *sql.Stmt
@@ -1765,6 +2039,7 @@ type Queries struct {
 	membershipsStmt                *sql.Stmt
 	membershipsBehindStmt          *sql.Stmt
 	moveSessionStmt                *sql.Stmt
+	nextAuditTenantStmt            *sql.Stmt
 	nodeStmt                       *sql.Stmt
 	nodeTypeBehindStmt             *sql.Stmt
 	nodesStmt                      *sql.Stmt
@@ -1775,6 +2050,9 @@ type Queries struct {
 	nodesOwnedStmt                 *sql.Stmt
 	nodesUnderStmt                 *sql.Stmt
 	nodesWithinStmt                *sql.Stmt
+	oldestAuditPlaceStmt           *sql.Stmt
+	pendingAuditEventsStmt         *sql.Stmt
+	pendingAuditTenantStmt         *sql.Stmt
 	postponeSweepStmt              *sql.Stmt
 	raiseRevisionStmt              *sql.Stmt
 	raiseSessionEpochStmt          *sql.Stmt
@@ -1821,12 +2099,19 @@ type Queries struct {
 	sealedToolPermissionStmt       *sql.Stmt
 	sealedToolPermissionsStmt      *sql.Stmt
 	sealedUsersInGroupsStmt        *sql.Stmt
+	sequenceAuditEventStmt         *sql.Stmt
+	sequencedAuditEventsStmt       *sql.Stmt
 	sessionStmt                    *sql.Stmt
 	sessionUserStmt                *sql.Stmt
 	sessionUsersBehindStmt         *sql.Stmt
 	sessionsStmt                   *sql.Stmt
 	sessionsBehindStmt             *sql.Stmt
 	sessionsOfUserStmt             *sql.Stmt
+	setAuditCheckpointedStmt       *sql.Stmt
+	setAuditFiledStmt              *sql.Stmt
+	setAuditPrunedStmt             *sql.Stmt
+	setAuditSizeStmt               *sql.Stmt
+	setAuditTileStmt               *sql.Stmt
 	setClientKeyExpiryStmt         *sql.Stmt
 	setEncryptionStmt              *sql.Stmt
 	setGrantStmt                   *sql.Stmt
@@ -1844,6 +2129,7 @@ type Queries struct {
 	signingKeysStmt                *sql.Stmt
 	staleDecisionsStmt             *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
+	takeLeaseStmt                  *sql.Stmt
 	tenantSealingStmt              *sql.Stmt
 	tokenFamilyStmt                *sql.Stmt
 	tokenFamilyByHandleStmt        *sql.Stmt
@@ -1851,8 +2137,10 @@ type Queries struct {
 	toolPermissionsBehindStmt      *sql.Stmt
 	toolsStmt                      *sql.Stmt
 	toolsBehindStmt                *sql.Stmt
+	unfiledAuditCheckpointsStmt    *sql.Stmt
 	unknownTenantsStmt             *sql.Stmt
 	unsealedTenantsStmt            *sql.Stmt
+	unsignedAuditTenantStmt        *sql.Stmt
 	userStmt                       *sql.Stmt
 	userGroupsBehindStmt           *sql.Stmt
 	usersStmt                      *sql.Stmt
@@ -1872,8 +2160,19 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		allSealedRowsStmt:              q.allSealedRowsStmt,
 		allSigningKeysStmt:             q.allSigningKeysStmt,
 		anythingSealableStmt:           q.anythingSealableStmt,
+		auditCheckpointStmt:            q.auditCheckpointStmt,
+		auditCheckpointsStmt:           q.auditCheckpointsStmt,
+		auditEventStmt:                 q.auditEventStmt,
+		auditEventAtStmt:               q.auditEventAtStmt,
 		auditEventsStmt:                q.auditEventsStmt,
 		auditEventsBehindStmt:          q.auditEventsBehindStmt,
+		auditEventsOfActionStmt:        q.auditEventsOfActionStmt,
+		auditEventsOfRequestStmt:       q.auditEventsOfRequestStmt,
+		auditEventsOfResourceStmt:      q.auditEventsOfResourceStmt,
+		auditEventsOfSubjectStmt:       q.auditEventsOfSubjectStmt,
+		auditEventsRefusedStmt:         q.auditEventsRefusedStmt,
+		auditHeadStmt:                  q.auditHeadStmt,
+		auditTileStmt:                  q.auditTileStmt,
 		awaitEventWritersStmt:          q.awaitEventWritersStmt,
 		awaitSessionUserWritersStmt:    q.awaitSessionUserWritersStmt,
 		awaitSessionWritersStmt:        q.awaitSessionWritersStmt,
@@ -1888,12 +2187,14 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		countMembersStmt:               q.countMembersStmt,
 		countReplayStmt:                q.countReplayStmt,
 		countUnsealedTenantsStmt:       q.countUnsealedTenantsStmt,
+		createAuditCheckpointStmt:      q.createAuditCheckpointStmt,
 		createAuditEventStmt:           q.createAuditEventStmt,
 		createChangeStmt:               q.createChangeStmt,
 		createClientKeyStmt:            q.createClientKeyStmt,
 		createDecisionStmt:             q.createDecisionStmt,
 		createEncryptionKeyStmt:        q.createEncryptionKeyStmt,
 		createGroupStmt:                q.createGroupStmt,
+		createLeaseStmt:                q.createLeaseStmt,
 		createMembershipStmt:           q.createMembershipStmt,
 		createRoleStmt:                 q.createRoleStmt,
 		createRoleParentStmt:           q.createRoleParentStmt,
@@ -1910,6 +2211,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		decisionsOfUserStmt:            q.decisionsOfUserStmt,
 		decisionsOnResourceStmt:        q.decisionsOnResourceStmt,
 		definingToolStmt:               q.definingToolStmt,
+		deleteAuditCheckpointStmt:      q.deleteAuditCheckpointStmt,
+		deleteAuditEventsStmt:          q.deleteAuditEventsStmt,
 		deleteChildrenOfRoleStmt:       q.deleteChildrenOfRoleStmt,
 		deleteDecisionStmt:             q.deleteDecisionStmt,
 		deleteGrantStmt:                q.deleteGrantStmt,
@@ -1935,11 +2238,13 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		dueSessionsStmt:                q.dueSessionsStmt,
 		encryptionStmt:                 q.encryptionStmt,
 		encryptionKeysStmt:             q.encryptionKeysStmt,
+		endLeaseStmt:                   q.endLeaseStmt,
 		endOldestSessionsStmt:          q.endOldestSessionsStmt,
 		endSessionStmt:                 q.endSessionStmt,
 		endSessionsOfUserStmt:          q.endSessionsOfUserStmt,
 		endTokenFamiliesOfUserStmt:     q.endTokenFamiliesOfUserStmt,
 		endTokenFamilyStmt:             q.endTokenFamilyStmt,
+		firstAuditPlaceStmt:            q.firstAuditPlaceStmt,
 		grantStmt:                      q.grantStmt,
 		grantsStmt:                     q.grantsStmt,
 		grantsBehindStmt:               q.grantsBehindStmt,
@@ -1957,6 +2262,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		knownUsersStmt:                 q.knownUsersStmt,
 		leaveGroupsStmt:                q.leaveGroupsStmt,
 		liveSessionsOfUserStmt:         q.liveSessionsOfUserStmt,
+		lockAuditHeadStmt:              q.lockAuditHeadStmt,
 		lockEncryptionStmt:             q.lockEncryptionStmt,
 		lockNumberStmt:                 q.lockNumberStmt,
 		lockSessionStmt:                q.lockSessionStmt,
@@ -1970,6 +2276,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		membershipsStmt:                q.membershipsStmt,
 		membershipsBehindStmt:          q.membershipsBehindStmt,
 		moveSessionStmt:                q.moveSessionStmt,
+		nextAuditTenantStmt:            q.nextAuditTenantStmt,
 		nodeStmt:                       q.nodeStmt,
 		nodeTypeBehindStmt:             q.nodeTypeBehindStmt,
 		nodesStmt:                      q.nodesStmt,
@@ -1980,6 +2287,9 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		nodesOwnedStmt:                 q.nodesOwnedStmt,
 		nodesUnderStmt:                 q.nodesUnderStmt,
 		nodesWithinStmt:                q.nodesWithinStmt,
+		oldestAuditPlaceStmt:           q.oldestAuditPlaceStmt,
+		pendingAuditEventsStmt:         q.pendingAuditEventsStmt,
+		pendingAuditTenantStmt:         q.pendingAuditTenantStmt,
 		postponeSweepStmt:              q.postponeSweepStmt,
 		raiseRevisionStmt:              q.raiseRevisionStmt,
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
@@ -2026,12 +2336,19 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sealedToolPermissionStmt:       q.sealedToolPermissionStmt,
 		sealedToolPermissionsStmt:      q.sealedToolPermissionsStmt,
 		sealedUsersInGroupsStmt:        q.sealedUsersInGroupsStmt,
+		sequenceAuditEventStmt:         q.sequenceAuditEventStmt,
+		sequencedAuditEventsStmt:       q.sequencedAuditEventsStmt,
 		sessionStmt:                    q.sessionStmt,
 		sessionUserStmt:                q.sessionUserStmt,
 		sessionUsersBehindStmt:         q.sessionUsersBehindStmt,
 		sessionsStmt:                   q.sessionsStmt,
 		sessionsBehindStmt:             q.sessionsBehindStmt,
 		sessionsOfUserStmt:             q.sessionsOfUserStmt,
+		setAuditCheckpointedStmt:       q.setAuditCheckpointedStmt,
+		setAuditFiledStmt:              q.setAuditFiledStmt,
+		setAuditPrunedStmt:             q.setAuditPrunedStmt,
+		setAuditSizeStmt:               q.setAuditSizeStmt,
+		setAuditTileStmt:               q.setAuditTileStmt,
 		setClientKeyExpiryStmt:         q.setClientKeyExpiryStmt,
 		setEncryptionStmt:              q.setEncryptionStmt,
 		setGrantStmt:                   q.setGrantStmt,
@@ -2049,6 +2366,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		signingKeysStmt:                q.signingKeysStmt,
 		staleDecisionsStmt:             q.staleDecisionsStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
+		takeLeaseStmt:                  q.takeLeaseStmt,
 		tenantSealingStmt:              q.tenantSealingStmt,
 		tokenFamilyStmt:                q.tokenFamilyStmt,
 		tokenFamilyByHandleStmt:        q.tokenFamilyByHandleStmt,
@@ -2056,8 +2374,10 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		toolPermissionsBehindStmt:      q.toolPermissionsBehindStmt,
 		toolsStmt:                      q.toolsStmt,
 		toolsBehindStmt:                q.toolsBehindStmt,
+		unfiledAuditCheckpointsStmt:    q.unfiledAuditCheckpointsStmt,
 		unknownTenantsStmt:             q.unknownTenantsStmt,
 		unsealedTenantsStmt:            q.unsealedTenantsStmt,
+		unsignedAuditTenantStmt:        q.unsignedAuditTenantStmt,
 		userStmt:                       q.userStmt,
 		userGroupsBehindStmt:           q.userGroupsBehindStmt,
 		usersStmt:                      q.usersStmt,

@@ -4,6 +4,13 @@
 
 package sqlite
 
+type AuditCheckpoint struct {
+	Tenant    string
+	Size      int64
+	Note      string
+	CreatedAt int64
+}
+
 type AuditEvent struct {
 	Tenant     string
 	ID         string
@@ -18,7 +25,24 @@ type AuditEvent struct {
 	UserAgent  string
 	RequestID  string
 	Revision   int64
+	Salt       string
+	Seq        int64
 	Seal       string
+}
+
+type AuditHead struct {
+	Tenant       string
+	Size         int64
+	Pruned       int64
+	Checkpointed int64
+	Filed        int64
+}
+
+type AuditTile struct {
+	Tenant string
+	Level  int64
+	Number int64
+	Hashes []byte
 }
 
 type Change struct {
@@ -89,6 +113,12 @@ type GroupMember struct {
 	Member     string
 	GroupName  string
 	Seal       string
+}
+
+type Lease struct {
+	Name      string
+	Holder    string
+	ExpiresAt int64
 }
 
 type Membership struct {

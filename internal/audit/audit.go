@@ -1,5 +1,10 @@
-// Package audit defines the events that tell who changed what. It is pure: the
-// engine makes events, the store keeps each in the transaction of its effect.
+// Package audit defines the events that tell who changed what, and the log that
+// proves itself: each event becomes a leaf of its tenant's Merkle tree (RFC 6962),
+// whose size and root a signed checkpoint (C2SP tlog-checkpoint) holds fast.
+//
+// It is pure: the engine makes events, the store keeps each in the transaction of
+// its effect and its leaf in the tree. Start at [Record], [Tree] and [Checkpoint];
+// [VerifyLog] and [VerifyExport] find what was tampered with.
 package audit
 
 import "time"
@@ -75,7 +80,14 @@ const (
 	// AuthenticationFailed is a request with a client key or an access token that is not
 	// good any more. One with an unknown key belongs to no tenant and is only logged.
 	AuthenticationFailed = "AUTHENTICATION_FAILED"
+
+	// AuditPruned is the deletion of the oldest events: those whose places in the tree
+	// are below the size in its details.
+	AuditPruned = "AUDIT_PRUNED"
 )
+
+// PrunedSize is the detail of an AuditPruned event that says how far.
+const PrunedSize = "size"
 
 // Event is one entry of a tenant's audit log.
 type Event struct {
@@ -97,6 +109,9 @@ type Event struct {
 	RequestID string
 	// Revision holds the change; 0 for an event that changed nothing.
 	Revision int64
+	// Seq is the event's place in the tenant's tree, from 0; nil until it has one. The
+	// store gives it.
+	Seq *int64
 }
 
 // Filter selects events. A zero field selects all.

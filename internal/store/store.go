@@ -24,8 +24,10 @@ var ErrRetry = errors.New("the transaction must be run again")
 // unreachable database is fault.CodeUnavailable.
 type Store interface {
 	Sessions
+	Audit
 	Decisions
 	Tokens
+	Leases
 
 	// View runs fn in a read-only transaction: its Reader sees one snapshot.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
@@ -45,10 +47,6 @@ type Store interface {
 	// ctx ends, and returns its error. It is a hint: a call may come late, for nothing
 	// or not at all. changed must not block.
 	Watch(ctx context.Context, changed func()) error
-
-	// AppendEvent keeps an event that has no effect to share a transaction with,
-	// such as a refusal.
-	AppendEvent(ctx context.Context, tenant string, event audit.Event) error
 
 	// ClientKeyByHash finds a key, revoked or not, by ClientKey.Hash;
 	// fault.CodeNotFound where there is none.
@@ -72,6 +70,8 @@ type Store interface {
 // behind after, and hold at most limit items. A tenant that is not there reads as
 // an empty one at revision 0.
 type Reader interface {
+	AuditReader
+
 	Revision(ctx context.Context) (int64, error)
 
 	// What decisions are made of.
@@ -146,9 +146,6 @@ type Reader interface {
 
 	// Changes lists the change feed in order, from behind revision after.
 	Changes(ctx context.Context, after int64, limit int) ([]authz.Change, error)
-	// AuditEvents lists events newest first, from behind the ID before; an empty
-	// one starts at the newest.
-	AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error)
 	// LoggedDecisions lists decisions newest first, from behind the ID before; an empty
 	// one starts at the newest.
 	LoggedDecisions(ctx context.Context, filter authz.DecisionFilter, before string, limit int) ([]authz.LoggedDecision, error)

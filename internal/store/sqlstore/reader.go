@@ -3,15 +3,9 @@ package sqlstore
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"strings"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/postgres"
-	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
@@ -201,34 +195,6 @@ func (r reader) Changes(ctx context.Context, after int64, limit int) ([]authz.Ch
 	return changes, nil
 }
 
-func (r reader) AuditEvents(ctx context.Context, filter audit.Filter, before string, limit int) ([]audit.Event, error) {
-	if before == "" {
-		before = behindAll
-	}
-	rows, err := r.queries.AuditEvents(ctx, postgres.AuditEventsParams{
-		Tenant:    r.tenant,
-		Before:    before,
-		Since:     micros(filter.Since),
-		Until:     endMicros(filter.Until),
-		Subject:   filter.User,
-		Action:    filter.Action,
-		Resource:  filter.Resource,
-		Outcome:   filter.Outcome,
-		RequestID: filter.RequestID,
-		MaxRows:   maxRows(limit),
-	})
-	if err != nil {
-		return nil, classify(ctx, err, "read the audit log")
-	}
-	events := make([]audit.Event, len(rows))
-	for i, row := range rows {
-		if events[i], err = eventOf(row); err != nil {
-			return nil, err
-		}
-	}
-	return events, nil
-}
-
 // jsonList is how a list travels in one argument.
 func jsonList(items []string) string {
 	if len(items) == 0 {
@@ -237,65 +203,4 @@ func jsonList(items []string) string {
 	// A list of strings always encodes.
 	text, _ := json.Marshal(items)
 	return string(text)
-}
-
-// behindAll sorts behind every event's id.
-const behindAll = "~"
-
-func eventRow(tenant string, revision int64, event audit.Event) (postgres.CreateAuditEventParams, error) {
-	details := []byte("{}")
-	if len(event.Details) > 0 {
-		var err error
-		if details, err = json.Marshal(event.Details); err != nil {
-			return postgres.CreateAuditEventParams{}, fmt.Errorf("encode an audit event's details: %w", err)
-		}
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return postgres.CreateAuditEventParams{}, fmt.Errorf("draw an audit event's id: %w", err)
-	}
-	return postgres.CreateAuditEventParams{
-		Tenant:     tenant,
-		ID:         id.String(),
-		OccurredAt: micros(event.Time),
-		Actor:      storable(event.Actor),
-		Action:     storable(event.Action),
-		Resource:   storable(event.Resource),
-		Subject:    storable(event.User),
-		Outcome:    storable(event.Outcome),
-		Details:    string(details),
-		Ip:         storable(event.IP),
-		UserAgent:  storable(event.UserAgent),
-		RequestID:  storable(event.RequestID),
-		Revision:   revision,
-	}, nil
-}
-
-// storable replaces what PostgreSQL's text cannot hold and SQLite's can: bytes
-// that are not UTF-8, and NUL. A User-Agent may hold either, and must not keep
-// its event from being written.
-func storable(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-}
-
-func eventOf(row postgres.AuditEvent) (audit.Event, error) {
-	event := audit.Event{
-		ID:        row.ID,
-		Time:      time.UnixMicro(row.OccurredAt).UTC(),
-		Actor:     row.Actor,
-		Action:    row.Action,
-		Resource:  row.Resource,
-		User:      row.Subject,
-		Outcome:   row.Outcome,
-		IP:        row.Ip,
-		UserAgent: row.UserAgent,
-		RequestID: row.RequestID,
-		Revision:  row.Revision,
-	}
-	if row.Details != "{}" {
-		if err := json.Unmarshal([]byte(row.Details), &event.Details); err != nil {
-			return audit.Event{}, fmt.Errorf("decode the details of audit event %s: %w", row.ID, err)
-		}
-	}
-	return event, nil
 }

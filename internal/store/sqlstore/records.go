@@ -117,3 +117,10 @@ func flag(set bool) int64 {
 	}
 	return 0
 }
+
+// storable replaces what PostgreSQL's text cannot hold and SQLite's can: bytes
+// that are not UTF-8, and NUL. A User-Agent may hold either, and must not keep
+// its event from being written.
+func storable(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -56,7 +56,7 @@ var resealables = []resealable{
 		write: func(ctx context.Context, q postgres.Querier, stored, row postgres.AuditEvent) (int64, error) {
 			return q.ResealAuditEvent(ctx, postgres.ResealAuditEventParams{
 				Tenant: stored.Tenant, ID: stored.ID, OldSeal: stored.Seal, Subject: row.Subject, Resource: row.Resource,
-				Details: row.Details, Ip: row.Ip, UserAgent: row.UserAgent, Seal: row.Seal,
+				Details: row.Details, Ip: row.Ip, UserAgent: row.UserAgent, Salt: row.Salt, Seal: row.Seal,
 			})
 		},
 	},

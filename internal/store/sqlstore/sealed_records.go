@@ -24,6 +24,8 @@ type auditContent struct {
 	Details   string `json:"details"`
 	IP        string `json:"ip"`
 	UserAgent string `json:"user_agent"`
+	// Salt keeps what the tree shows of the event from telling whether a guess is right.
+	Salt string `json:"salt"`
 }
 
 func auditIdentity(row postgres.AuditEvent) []string {
@@ -42,23 +44,23 @@ func (q *sealed) openAuditEvent(row postgres.AuditEvent) (postgres.AuditEvent, e
 	if row.Resource, err = q.openSome(auditResource, row.Resource, row.Seal); err != nil {
 		return postgres.AuditEvent{}, err
 	}
-	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent}
+	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent, Salt: row.Salt}
 	if err := q.openRow(auditSubject.Table, auditIdentity(row), row.Seal, &content); err != nil {
 		return postgres.AuditEvent{}, err
 	}
-	row.Details, row.Ip, row.UserAgent, row.Seal = content.Details, content.IP, content.UserAgent, ""
+	row.Details, row.Ip, row.UserAgent, row.Salt, row.Seal = content.Details, content.IP, content.UserAgent, content.Salt, ""
 	return row, nil
 }
 
 // sealAuditEvent is a row of audit_events as it is written.
 func (q *sealed) sealAuditEvent(row postgres.AuditEvent) (postgres.AuditEvent, error) {
 	var err error
-	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent}
+	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent, Salt: row.Salt}
 	if row.Seal, err = q.rowSeal(auditSubject.Table, auditIdentity(row), content); err != nil {
 		return postgres.AuditEvent{}, err
 	}
 	if row.Seal != "" {
-		row.Details, row.Ip, row.UserAgent = "", "", ""
+		row.Details, row.Ip, row.UserAgent, row.Salt = "", "", "", ""
 	}
 	if row.Subject, err = q.someName(auditSubject, row.Subject); err != nil {
 		return postgres.AuditEvent{}, err
@@ -84,15 +86,66 @@ func (q *sealed) openSome(column seal.Column, value, rowSeal string) (string, er
 }
 
 func (q *sealed) CreateAuditEvent(ctx context.Context, event postgres.CreateAuditEventParams) error {
-	row, err := q.sealAuditEvent(postgres.AuditEvent(event))
+	event, err := q.sealedEvent(event)
 	if err != nil {
 		return err
 	}
-	return q.Querier.CreateAuditEvent(ctx, postgres.CreateAuditEventParams(row))
+	return q.Querier.CreateAuditEvent(ctx, event)
 }
 
-// AuditEvents asks for each form of the filter's names.
+// sealedEvent is sealAuditEvent for a row that is to be created.
+func (q *sealed) sealedEvent(event postgres.CreateAuditEventParams) (postgres.CreateAuditEventParams, error) {
+	row, err := q.sealAuditEvent(postgres.AuditEvent{
+		Tenant: event.Tenant, ID: event.ID, OccurredAt: event.OccurredAt, Actor: event.Actor, Action: event.Action,
+		Resource: event.Resource, Subject: event.Subject, Outcome: event.Outcome, Details: event.Details, Ip: event.Ip,
+		UserAgent: event.UserAgent, RequestID: event.RequestID, Revision: event.Revision, Salt: event.Salt,
+	})
+	if err != nil {
+		return postgres.CreateAuditEventParams{}, err
+	}
+	event.Resource, event.Subject, event.Seal = row.Resource, row.Subject, row.Seal
+	event.Details, event.Ip, event.UserAgent, event.Salt = row.Details, row.Ip, row.UserAgent, row.Salt
+	return event, nil
+}
+
 func (q *sealed) AuditEvents(ctx context.Context, page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(page, func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEvents(ctx, page)
+	})
+}
+
+func (q *sealed) AuditEventsOfSubject(ctx context.Context, page postgres.AuditEventsOfSubjectParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(postgres.AuditEventsParams(page), func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEventsOfSubject(ctx, postgres.AuditEventsOfSubjectParams(page))
+	})
+}
+
+func (q *sealed) AuditEventsOfResource(ctx context.Context, page postgres.AuditEventsOfResourceParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(postgres.AuditEventsParams(page), func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEventsOfResource(ctx, postgres.AuditEventsOfResourceParams(page))
+	})
+}
+
+func (q *sealed) AuditEventsOfAction(ctx context.Context, page postgres.AuditEventsOfActionParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(postgres.AuditEventsParams(page), func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEventsOfAction(ctx, postgres.AuditEventsOfActionParams(page))
+	})
+}
+
+func (q *sealed) AuditEventsOfRequest(ctx context.Context, page postgres.AuditEventsOfRequestParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(postgres.AuditEventsParams(page), func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEventsOfRequest(ctx, postgres.AuditEventsOfRequestParams(page))
+	})
+}
+
+func (q *sealed) AuditEventsRefused(ctx context.Context, page postgres.AuditEventsRefusedParams) ([]postgres.AuditEvent, error) {
+	return q.auditPage(postgres.AuditEventsParams(page), func(page postgres.AuditEventsParams) ([]postgres.AuditEvent, error) {
+		return q.Querier.AuditEventsRefused(ctx, postgres.AuditEventsRefusedParams(page))
+	})
+}
+
+// auditPage asks for each form of the filter's names.
+func (q *sealed) auditPage(page postgres.AuditEventsParams, ask func(postgres.AuditEventsParams) ([]postgres.AuditEvent, error)) ([]postgres.AuditEvent, error) {
 	subjects, resources := []string{""}, []string{""}
 	var err error
 	if page.Subject != "" {
@@ -108,20 +161,51 @@ func (q *sealed) AuditEvents(ctx context.Context, page postgres.AuditEventsParam
 	all := []postgres.AuditEvent{}
 	for _, page.Subject = range subjects {
 		for _, page.Resource = range resources {
-			rows, err := q.Querier.AuditEvents(ctx, page)
+			rows, err := q.auditRows(ask(page))
 			if err != nil {
 				return nil, err
 			}
-			for _, row := range rows {
-				if row, err = q.openAuditEvent(row); err != nil {
-					return nil, err
-				}
-				all = append(all, row)
-			}
+			all = append(all, rows...)
 		}
 	}
 	slices.SortFunc(all, func(a, b postgres.AuditEvent) int { return strings.Compare(b.ID, a.ID) })
 	return all[:min(int64(len(all)), page.MaxRows)], nil
+}
+
+// auditRows opens what a query has found.
+func (q *sealed) auditRows(rows []postgres.AuditEvent, err error) ([]postgres.AuditEvent, error) {
+	if err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		if rows[i], err = q.openAuditEvent(row); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func (q *sealed) PendingAuditEvents(ctx context.Context, pending postgres.PendingAuditEventsParams) ([]postgres.AuditEvent, error) {
+	return q.auditRows(q.Querier.PendingAuditEvents(ctx, pending))
+}
+
+func (q *sealed) SequencedAuditEvents(ctx context.Context, page postgres.SequencedAuditEventsParams) ([]postgres.AuditEvent, error) {
+	return q.auditRows(q.Querier.SequencedAuditEvents(ctx, page))
+}
+
+func (q *sealed) AuditEvent(ctx context.Context, event postgres.AuditEventParams) (postgres.AuditEvent, error) {
+	return q.auditRow(q.Querier.AuditEvent(ctx, event))
+}
+
+func (q *sealed) AuditEventAt(ctx context.Context, event postgres.AuditEventAtParams) (postgres.AuditEvent, error) {
+	return q.auditRow(q.Querier.AuditEventAt(ctx, event))
+}
+
+func (q *sealed) auditRow(row postgres.AuditEvent, err error) (postgres.AuditEvent, error) {
+	if err != nil {
+		return postgres.AuditEvent{}, err
+	}
+	return q.openAuditEvent(row)
 }
 
 // signingContent is what is only read back of a signing key.

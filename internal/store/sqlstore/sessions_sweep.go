@@ -87,12 +87,11 @@ func (s *Store) expiry(ctx context.Context, tx transaction, held map[string]tran
 	if err != nil {
 		return none, err
 	}
-	event, err := eventRow(row.Tenant, 0, made(ended))
+	event, err := s.events.row(row.Tenant, 0, made(ended))
 	if err != nil || !isSealed {
 		return event, err
 	}
-	sealedEvent, err := q.sealAuditEvent(postgres.AuditEvent(event))
-	return postgres.CreateAuditEventParams(sealedEvent), err
+	return q.sealedEvent(event)
 }
 
 // settle writes what became of sessions that were due.

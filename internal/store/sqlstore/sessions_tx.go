@@ -26,7 +26,7 @@ func (s *Store) updateUnrevised(ctx context.Context, tenant, begin string, fn fu
 		if err != nil {
 			return false, err
 		}
-		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}}}
+		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}, ids: &s.events}}
 		if err := fn(w); err != nil {
 			return false, err
 		}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
-	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
@@ -48,6 +47,8 @@ type Store struct {
 	grace time.Duration
 	// decisions counts those that were given an id.
 	decisions atomic.Uint32
+	// events makes rows of audit events.
+	events eventRows
 }
 
 var _ store.Store = (*Store)(nil)
@@ -175,26 +176,6 @@ func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int
 		revisions[row.ID] = row.Revision
 	}
 	return revisions, nil
-}
-
-// AppendEvent implements store.Store.
-func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Event) error {
-	row, err := eventRow(tenant, 0, event)
-	if err != nil {
-		return err
-	}
-	const doing = "append an audit event"
-	if !s.vault.opens() {
-		_, err := s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return 1, q.CreateAuditEvent(ctx, row) })
-		return err
-	}
-	return s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
-		tx, err := s.vault.hold(ctx, tx, tenant)
-		if err != nil {
-			return false, err
-		}
-		return true, classify(ctx, tx.CreateAuditEvent(ctx, row), doing)
-	})
 }
 
 // ClientKeyByHash implements store.Store.

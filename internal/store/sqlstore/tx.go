@@ -8,7 +8,6 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/gen/postgres"
-	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
@@ -25,6 +24,8 @@ type writer struct {
 	failed  error
 	changes []postgres.CreateChangeParams
 	events  []postgres.CreateAuditEventParams
+	// ids are the store's.
+	ids *eventRows
 }
 
 var _ store.Tx = (*writer)(nil)
@@ -265,15 +266,6 @@ func (w *writer) AppendChange(_ context.Context, kind, key string) error {
 		Kind:     kind,
 		Key:      key,
 	})
-	return nil
-}
-
-func (w *writer) AppendEvent(_ context.Context, event audit.Event) error {
-	row, err := eventRow(w.tenant, w.revision, event)
-	if err != nil {
-		return err
-	}
-	w.events = append(w.events, row)
 	return nil
 }
 

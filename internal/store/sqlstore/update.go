@@ -61,7 +61,7 @@ func (s *Store) updateOnce(ctx context.Context, tenant string, fn func(store.Tx)
 		}
 	}
 
-	w := &writer{reader: reader{queries: tx, tenant: tenant}, revision: revision}
+	w := &writer{reader: reader{queries: tx, tenant: tenant}, revision: revision, ids: &s.events}
 	if err := fn(w); err != nil {
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
@@ -176,4 +177,36 @@ func (r viewing) LoggedDecisions(ctx context.Context, filter authz.DecisionFilte
 	return read(ctx, r, func(reader store.Reader) ([]authz.LoggedDecision, error) {
 		return reader.LoggedDecisions(ctx, filter, before, limit)
 	})
+}
+
+func (r viewing) AuditHead(ctx context.Context) (store.AuditHead, error) {
+	return read(ctx, r, func(reader store.Reader) (store.AuditHead, error) { return reader.AuditHead(ctx) })
+}
+
+func (r viewing) AuditRecord(ctx context.Context, id string) (audit.Record, bool, error) {
+	return find(ctx, r, func(reader store.Reader) (audit.Record, bool, error) { return reader.AuditRecord(ctx, id) })
+}
+
+func (r viewing) AuditRecordAt(ctx context.Context, seq int64) (audit.Record, bool, error) {
+	return find(ctx, r, func(reader store.Reader) (audit.Record, bool, error) { return reader.AuditRecordAt(ctx, seq) })
+}
+
+func (r viewing) AuditRecords(ctx context.Context, after audit.Record, limit int) ([]audit.Record, error) {
+	return read(ctx, r, func(reader store.Reader) ([]audit.Record, error) { return reader.AuditRecords(ctx, after, limit) })
+}
+
+func (r viewing) FirstAuditPlace(ctx context.Context, since time.Time) (int64, error) {
+	return read(ctx, r, func(reader store.Reader) (int64, error) { return reader.FirstAuditPlace(ctx, since) })
+}
+
+func (r viewing) AuditTile(ctx context.Context, level int, number int64) ([]byte, error) {
+	return read(ctx, r, func(reader store.Reader) ([]byte, error) { return reader.AuditTile(ctx, level, number) })
+}
+
+func (r viewing) AuditCheckpoint(ctx context.Context) (audit.SizedNote, bool, error) {
+	return find(ctx, r, func(reader store.Reader) (audit.SizedNote, bool, error) { return reader.AuditCheckpoint(ctx) })
+}
+
+func (r viewing) AuditCheckpoints(ctx context.Context, after int64, limit int) ([]audit.SizedNote, error) {
+	return read(ctx, r, func(reader store.Reader) ([]audit.SizedNote, error) { return reader.AuditCheckpoints(ctx, after, limit) })
 }

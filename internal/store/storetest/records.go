@@ -158,11 +158,11 @@ func testAuditEvents(t *testing.T, f fixture) {
 		must(t, tx.AppendEvent(ctx, change))
 		must(t, tx.AppendEvent(ctx, change))
 	})
-	// It happened earlier and was appended later: the log's order is that of appending.
+	// It was appended later and happened earlier: the log's order is that of time.
 	must(t, f.AppendEvent(ctx, f.tenant, refusal))
 
 	change.Revision = 1
-	want := []audit.Event{refusal, change, change}
+	want := []audit.Event{change, change, refusal}
 	got := get(f.reader().AuditEvents(ctx, audit.Filter{}, "", 10))(t)
 	if len(got) != len(want) {
 		t.Fatalf("got %d events, want %d", len(got), len(want))
