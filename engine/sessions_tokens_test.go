@@ -260,11 +260,33 @@ func unchanged(t *testing.T, database string, do func()) {
 	if strings.HasPrefix(database, "postgres") {
 		read = postgresState
 	}
+	sequencedAll(t, database)
 	state := read(t, database)
 	before := state()
 	do()
 	if after := state(); after != before {
 		t.Errorf("the database is\n%s\nwant\n%s", after, before)
+	}
+}
+
+// sequencedAll waits until the audit log has no more work of its own to do.
+func sequencedAll(t *testing.T, database string) {
+	t.Helper()
+	driver := "pgx"
+	if !strings.HasPrefix(database, "postgres") {
+		driver, database = "sqlite", "file:"+(&url.URL{Path: database}).EscapedPath()+"?mode=ro"
+	}
+	db, err := sql.Open(driver, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for left := 1; left > 0; {
+		err := db.QueryRowContext(t.Context(), `SELECT (SELECT count(*) FROM audit_events WHERE seq < 0)
+			+ (SELECT count(*) FROM audit_heads WHERE checkpointed < size)`).Scan(&left)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -59,7 +59,9 @@ var requests = map[engine.Ability][]string{
 		`POST /api/token {}`, `POST /api/token/introspect {"token":"$refresh"}`, `POST /api/token/refresh {"refresh_token":"$refresh"}`,
 		`POST /api/token/revoke {"token":"$refresh"}`,
 	},
-	engine.AbilityAudit: {"GET /api/audit", "GET /api/audit/decisions"},
+	engine.AbilityAudit: {
+		"GET /api/audit", "GET /api/audit/decisions", "GET /api/audit/checkpoint", "GET /api/audit/proof/inclusion?seq=0", "GET /api/audit/proof/consistency?from=1",
+	},
 	engine.AbilityAdmin: {"PUT /api/settings {}"},
 }
 
@@ -79,6 +81,9 @@ func TestAbilities(t *testing.T) {
 	}
 	keeper := &caller{t: t, s: s, key: key}
 	id, token := keeper.signIn("kept", "203.0.113.7", "")
+	if err := s.engine.SequenceAudit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	all := []engine.Ability{engine.AbilityCheck, engine.AbilityRead, engine.AbilityWrite, engine.AbilityAudit, engine.AbilityAdmin}
 	for i, ability := range append(all, all...) {
 		// First with a key that has the ability, then with an access token that has it, of a
