@@ -3,7 +3,8 @@
 // against a bare net/http handler that writes the same bytes; acknowledged writes, and
 // rotations of session tokens, against the databases' own durable transactions of one
 // row; requests behind the middleware against those of a bare handler; and writes with
-// the audit log against those without, with its sequencing and verification.
+// the audit log against those without, with its sequencing and verification; and checks
+// and writes on a sealed database against those on a plain one.
 //
 // What is compared takes turns, round after round, and medians are shown, so that
 // what else the machine does falls on all alike. Servers, databases and callers
@@ -42,7 +43,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", time.Second, "how long each measurement of a round takes")
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds there are")
 	flag.IntVar(&o.connections, "connections", 8, "how many connections ask at once, in the sections check and deep")
-	flag.StringVar(&only, "only", "", "the sections to run, comma-separated: check, deep, write, sessions, audit, load (default all but load)")
+	flag.StringVar(&only, "only", "", "the sections to run, comma-separated: check, deep, write, sessions, audit, encryption, load (default all but load)")
 	flag.BoolVar(&load, "load", false, "run the section load, too: 100,000 memberships on both databases")
 	flag.StringVar(&o.profile, "cpuprofile", "", "a file for the CPU profile of the checks on SQLite")
 	flag.Parse()
@@ -69,10 +70,10 @@ type section struct {
 	run  func(context.Context, options, *databases) error
 }
 
-var allSections = []section{{"check", checks}, {"deep", deepChecks}, {"write", writes}, {"sessions", sessions}, {"audit", auditing}, {"load", bigLoad}}
+var allSections = []section{{"check", checks}, {"deep", deepChecks}, {"write", writes}, {"sessions", sessions}, {"audit", auditing}, {"encryption", encryption}, {"load", bigLoad}}
 
 func chosen(only string, load bool) ([]section, error) {
-	names := []string{"check", "deep", "write", "sessions", "audit"}
+	names := []string{"check", "deep", "write", "sessions", "audit", "encryption"}
 	if only != "" {
 		names = strings.Split(only, ",")
 	}
