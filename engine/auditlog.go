@@ -285,7 +285,7 @@ func (t *Tenant) VerifyAudit(ctx context.Context, key audit.Key, known []audit.C
 			return err
 		}
 		verified, err = audit.VerifyLog(audit.Log{
-			Tenant: t.id, Size: head.Size, Pruned: head.Pruned,
+			Tenant: t.id, Size: head.Size, Pruned: head.Pruned, Checkpointed: head.Checkpointed,
 			Records: auditRecords(ctx, r, 0),
 			Notes:   auditNotes(ctx, r),
 			Tile:    func(level int, number int64) ([]byte, error) { return r.AuditTile(ctx, level, number) },
@@ -313,14 +313,14 @@ func inPages[T any](behind T, read func(T) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for {
 			page, err := read(behind)
-			if err != nil {
-				yield(behind, err)
-				return
-			}
 			for _, item := range page {
 				if !yield(item, nil) {
 					return
 				}
+			}
+			if err != nil {
+				yield(behind, err)
+				return
 			}
 			if len(page) < auditPage {
 				return

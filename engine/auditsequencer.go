@@ -34,6 +34,8 @@ const (
 	checkpointFileEvery = time.Minute
 	checkpointFileBatch = 1000
 	filedTimeout        = 5 * time.Second
+	// finishTimeout bounds what is done after the end.
+	finishTimeout = 2 * time.Second
 )
 
 // sequencer makes leaves of events, for all tenants, while it holds the lease.
@@ -64,7 +66,7 @@ func (s *sequencer) run(ctx context.Context, e *Engine) {
 		var err error
 		select {
 		case <-ctx.Done():
-			s.release(ctx)
+			s.finish(ctx)
 			return
 		case <-looks.C:
 			err = s.look(ctx)
@@ -116,15 +118,18 @@ func (s *sequencer) hold(ctx context.Context) (bool, error) {
 	return held, err
 }
 
-// release lets go of the lease, so that another server need not wait.
-func (s *sequencer) release(ctx context.Context) {
-	if s.heldUntil.IsZero() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+// finish does what is left, writes the file and lets go of the lease, so that another
+// server need not wait. Where that fails, another does it, or this one the next time.
+func (s *sequencer) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	// Where that fails, the lease ends by itself.
-	_ = s.store.EndLease(ctx, auditLease, s.holder)
+	s.signedAt = time.Time{}
+	if err := s.look(ctx); err == nil {
+		_ = s.writeFile(ctx)
+	}
+	if !s.heldUntil.IsZero() {
+		_ = s.store.EndLease(ctx, auditLease, s.holder)
+	}
 }
 
 // sequenceAll sequences what is pending of a tenant and those behind it, for as long as

@@ -91,6 +91,6 @@ func (c EncryptionConfig) forStore() (sqlstore.Encryption, error) {
 
 func warnOfSecret(log *slog.Logger, secret string) {
 	if secret != "" && len(secret) < weakSecret {
-		log.Warn("the encryption secret is short, and so easily guessed", "advised_bytes", 2*weakSecret)
+		log.Warn("the encryption secret is short, and so easily guessed", "advised_bytes", weakSecret)
 	}
 }

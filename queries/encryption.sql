@@ -15,7 +15,12 @@ VALUES (@number, @iterations, @check_value, @created_at, 0);
 UPDATE encryption_keys SET retired_at = @retired_at WHERE retired_at = 0 AND number <> @except_number;
 
 -- name: TenantSealing :one
-SELECT sealed_with, sealed_also FROM tenants WHERE id = @tenant;
+-- The tenant's, which is the installation's where there is no tenant, and the
+-- installation's.
+SELECT CAST(coalesce(t.sealed_with, e.sealed_with) AS text) AS sealed_with, CAST(coalesce(t.sealed_also, e.sealed_also) AS text) AS sealed_also,
+    e.sealed_with AS installation_with, e.sealed_also AS installation_also
+FROM encryption e LEFT JOIN tenants t ON t.id = @tenant
+WHERE e.id = 1;
 
 -- name: SetTenantSealing :exec
 UPDATE tenants SET sealed_with = @sealed_with, sealed_also = @sealed_also WHERE id = @tenant;

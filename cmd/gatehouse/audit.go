@@ -170,7 +170,7 @@ func (c verifyCommand) Run(ctx context.Context, p *program) error {
 	})
 }
 
-func (verifyCommand) verifyTenant(ctx context.Context, p *program, t *engine.Tenant, name string, key audit.Key, known []audit.Checkpoint) error {
+func (c verifyCommand) verifyTenant(ctx context.Context, p *program, t *engine.Tenant, name string, key audit.Key, known []audit.Checkpoint) error {
 	size, err := t.AuditSize(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the audit log of tenant %q: %w", name, err)
@@ -180,6 +180,9 @@ func (verifyCommand) verifyTenant(ctx context.Context, p *program, t *engine.Ten
 	done()
 	if err != nil {
 		return err
+	}
+	if c.Tenant != "" && verified.To == 0 {
+		return fmt.Errorf("tenant %q has no audit log", name)
 	}
 	return p.printVerified(verified)
 }
@@ -280,6 +283,7 @@ func (c exportAuditCommand) Run(ctx context.Context, p *program) error {
 		if err := e.SequenceAudit(ctx); err != nil {
 			return fmt.Errorf("signing checkpoints: %w", err)
 		}
+		var exported audit.ExportTotal
 		for _, tenant := range tenants {
 			t := e.Tenant(tenant)
 			size, err := t.AuditSize(ctx)
@@ -289,11 +293,19 @@ func (c exportAuditCommand) Run(ctx context.Context, p *program) error {
 			move, done := p.steps(size, "exporting "+printable(tenant))
 			err = t.ExportAudit(ctx, p.stdout, c.Since.Time, c.Until.Time, move)
 			done()
-			if err != nil && !(c.Tenant == "" && errors.Is(err, engine.ErrNotFound)) {
+			if c.Tenant == "" && errors.Is(err, engine.ErrNotFound) {
+				continue
+			}
+			if err != nil {
 				return fmt.Errorf("exporting the audit log: %w", err)
 			}
+			exported++
 		}
-		return nil
+		line, err := exported.Line()
+		if err == nil {
+			_, err = p.stdout.Write(line)
+		}
+		return err
 	})
 }
 

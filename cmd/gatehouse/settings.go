@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -122,7 +123,7 @@ func loadSettings(environ []string, dir string) (settings, error) {
 // check refuses settings that do not go together.
 func (s settings) check() error {
 	switch {
-	case s.EnableEncryption && s.EncryptionKey == "":
+	case s.EnableEncryption && strings.TrimSpace(s.EncryptionKey) == "":
 		return usagef("AUTH_ENCRYPTION_KEY: must be set, for AUTH_ENABLE_ENCRYPTION is true")
 	case s.TLSCertFile != "" && s.TLSKeyFile == "":
 		return usagef("AUTH_TLS_KEY_FILE: must be set, for AUTH_TLS_CERT_FILE is")

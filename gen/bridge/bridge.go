@@ -1145,6 +1145,18 @@ func (q SQLite) SealedGroupsOf(ctx context.Context, arg postgres.SealedGroupsOfP
 	return items, nil
 }
 
+func (q SQLite) SealedInactiveUsers(ctx context.Context, arg postgres.SealedInactiveUsersParams) ([]postgres.User, error) {
+	rows, err := q.Queries.SealedInactiveUsers(ctx, sqlite.SealedInactiveUsersParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.User, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.User(row)
+	}
+	return items, nil
+}
+
 func (q SQLite) SealedMembersOfGroup(ctx context.Context, arg postgres.SealedMembersOfGroupParams) ([]postgres.GroupMember, error) {
 	rows, err := q.Queries.SealedMembersOfGroup(ctx, sqlite.SealedMembersOfGroupParams(arg))
 	if err != nil {

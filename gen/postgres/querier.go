@@ -265,6 +265,7 @@ type Querier interface {
 	// as a list of its type and one form.
 	// The groups that some users or groups are in themselves.
 	SealedGroupsOf(ctx context.Context, arg SealedGroupsOfParams) ([]GroupMember, error)
+	SealedInactiveUsers(ctx context.Context, arg SealedInactiveUsersParams) ([]User, error)
 	SealedMembersOfGroup(ctx context.Context, arg SealedMembersOfGroupParams) ([]GroupMember, error)
 	// What is asked of sealed memberships: a subject is one sealed form.
 	SealedMembership(ctx context.Context, arg SealedMembershipParams) (Membership, error)
@@ -319,6 +320,8 @@ type Querier interface {
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
 	// Takes a lease that has expired, or keeps one.
 	TakeLease(ctx context.Context, arg TakeLeaseParams) (int64, error)
+	// The tenant's, which is the installation's where there is no tenant, and the
+	// installation's.
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
 	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
 	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)

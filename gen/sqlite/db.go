@@ -537,6 +537,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.sealedGroupsOfStmt, err = db.PrepareContext(ctx, sealedGroupsOf); err != nil {
 		return nil, fmt.Errorf("error preparing query SealedGroupsOf: %w", err)
 	}
+	if q.sealedInactiveUsersStmt, err = db.PrepareContext(ctx, sealedInactiveUsers); err != nil {
+		return nil, fmt.Errorf("error preparing query SealedInactiveUsers: %w", err)
+	}
 	if q.sealedMembersOfGroupStmt, err = db.PrepareContext(ctx, sealedMembersOfGroup); err != nil {
 		return nil, fmt.Errorf("error preparing query SealedMembersOfGroup: %w", err)
 	}
@@ -1577,6 +1580,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing sealedGroupsOfStmt: %w", cerr)
 		}
 	}
+	if q.sealedInactiveUsersStmt != nil {
+		if cerr := q.sealedInactiveUsersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing sealedInactiveUsersStmt: %w", cerr)
+		}
+	}
 	if q.sealedMembersOfGroupStmt != nil {
 		if cerr := q.sealedMembersOfGroupStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing sealedMembersOfGroupStmt: %w", cerr)
@@ -2087,6 +2095,7 @@ type Queries struct {
 	sealedGroupMemberStmt          *sql.Stmt
 	sealedGroupsInStmt             *sql.Stmt
 	sealedGroupsOfStmt             *sql.Stmt
+	sealedInactiveUsersStmt        *sql.Stmt
 	sealedMembersOfGroupStmt       *sql.Stmt
 	sealedMembershipStmt           *sql.Stmt
 	sealedMembershipsAtStmt        *sql.Stmt
@@ -2324,6 +2333,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		sealedGroupMemberStmt:          q.sealedGroupMemberStmt,
 		sealedGroupsInStmt:             q.sealedGroupsInStmt,
 		sealedGroupsOfStmt:             q.sealedGroupsOfStmt,
+		sealedInactiveUsersStmt:        q.sealedInactiveUsersStmt,
 		sealedMembersOfGroupStmt:       q.sealedMembersOfGroupStmt,
 		sealedMembershipStmt:           q.sealedMembershipStmt,
 		sealedMembershipsAtStmt:        q.sealedMembershipsAtStmt,

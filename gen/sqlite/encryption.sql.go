@@ -187,7 +187,10 @@ func (q *Queries) SetTenantSealing(ctx context.Context, arg SetTenantSealingPara
 }
 
 const tenantSealing = `-- name: TenantSealing :one
-SELECT sealed_with, sealed_also FROM tenants WHERE id = ?1
+SELECT CAST(coalesce(t.sealed_with, e.sealed_with) AS text) AS sealed_with, CAST(coalesce(t.sealed_also, e.sealed_also) AS text) AS sealed_also,
+    e.sealed_with AS installation_with, e.sealed_also AS installation_also
+FROM encryption e LEFT JOIN tenants t ON t.id = ?1
+WHERE e.id = 1
 `
 
 type TenantSealingParams struct {
@@ -195,13 +198,22 @@ type TenantSealingParams struct {
 }
 
 type TenantSealingRow struct {
-	SealedWith string
-	SealedAlso string
+	SealedWith       string
+	SealedAlso       string
+	InstallationWith string
+	InstallationAlso string
 }
 
+// The tenant's, which is the installation's where there is no tenant, and the
+// installation's.
 func (q *Queries) TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error) {
 	row := q.queryRow(ctx, q.tenantSealingStmt, tenantSealing, arg.Tenant)
 	var i TenantSealingRow
-	err := row.Scan(&i.SealedWith, &i.SealedAlso)
+	err := row.Scan(
+		&i.SealedWith,
+		&i.SealedAlso,
+		&i.InstallationWith,
+		&i.InstallationAlso,
+	)
 	return i, err
 }

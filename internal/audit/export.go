@@ -12,7 +12,8 @@ import (
 )
 
 // An export is JSON lines: of each tenant an ExportStart, events in the order of the
-// tree without a gap, and an ExportEnd, whose checkpoint holds them fast.
+// tree without a gap, and an ExportEnd, whose checkpoint holds them fast; last of all an
+// ExportTotal.
 
 // ExportStart is the first line of a tenant's events.
 type ExportStart struct {
@@ -32,10 +33,16 @@ type ExportEnd struct {
 	Consistency []Hash `json:"consistency"`
 }
 
+// ExportTotal is the last line, without which an export is cut off: how many tenants it
+// is of.
+type ExportTotal int
+
 // exportLine is any line of an export.
 type exportLine struct {
 	Start *ExportStart `json:"start,omitempty"`
 	End   *ExportEnd   `json:"end,omitempty"`
+
+	Tenants *ExportTotal `json:"tenants,omitempty"`
 
 	Seq  *int64          `json:"seq,omitempty"`
 	Hash *Hash           `json:"hash,omitempty"`
@@ -48,6 +55,26 @@ func (s ExportStart) Line() ([]byte, error) { return writeLine(exportLine{Start:
 // Line returns the line with its end.
 func (e ExportEnd) Line() ([]byte, error) { return writeLine(exportLine{End: &e}) }
 
+// Line returns the line with its end.
+func (t ExportTotal) Line() ([]byte, error) { return writeLine(exportLine{Tenants: &t}) }
+
+// rewritten is a line as it is written, so that none is taken that others may read
+// otherwise, such as one that names something twice.
+func (l exportLine) rewritten() ([]byte, error) {
+	switch {
+	case l.Start != nil:
+		return l.Start.Line()
+	case l.End != nil:
+		return l.End.Line()
+	case l.Tenants != nil:
+		return l.Tenants.Line()
+	case l.Seq != nil && l.Hash != nil && l.Leaf != nil:
+		return appendLeafLine(nil, *l.Seq, *l.Hash, l.Leaf), nil
+	default:
+		return nil, nil
+	}
+}
+
 func writeLine(line exportLine) ([]byte, error) {
 	b, err := json.Marshal(line)
 	return append(b, '\n'), err
@@ -56,9 +83,11 @@ func writeLine(line exportLine) ([]byte, error) {
 // AppendExport appends the record's line with its end. The leaf stands in it byte for
 // byte.
 func (r Record) AppendExport(b []byte) []byte {
-	leaf := r.Leaf()
-	hash := r.LeafHash()
-	b = fmt.Appendf(b, `{"seq":%d,"hash":"%s","leaf":`, r.Seq, hash)
+	return appendLeafLine(b, r.Seq, r.LeafHash(), r.Leaf())
+}
+
+func appendLeafLine(b []byte, seq int64, hash Hash, leaf []byte) []byte {
+	b = fmt.Appendf(b, `{"seq":%d,"hash":"%s","leaf":`, seq, hash)
 	return append(append(b, leaf...), "}\n"...)
 }
 
@@ -84,19 +113,22 @@ func VerifyExport(r io.Reader, key *Key, known []Checkpoint, progress func(leave
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			return nil, fmt.Errorf("line %d of the export, %s, is not JSON", n, x.where())
 		}
-		var err error
+		written, err := line.rewritten()
+		if err != nil || x.ended || string(written) != lines.Text()+"\n" {
+			return nil, fmt.Errorf("line %d, %s, is none of an export", n, x.where())
+		}
 		switch {
 		case line.Start != nil:
 			err = x.begin(*line.Start)
-		case line.Seq != nil && line.Hash != nil && line.Leaf != nil:
+		case line.Tenants != nil:
+			err = x.total(*line.Tenants)
+		case line.End != nil:
+			err = x.end(*line.End)
+		default:
 			if err = x.leaf(*line.Seq, *line.Hash, line.Leaf); leaves%progressEvery == 0 {
 				progress(leaves)
 			}
 			leaves++
-		case line.End != nil:
-			err = x.end(*line.End)
-		default:
-			err = fmt.Errorf("line %d, %s, is none of an export", n, x.where())
 		}
 		if err != nil {
 			return nil, err
@@ -105,11 +137,8 @@ func VerifyExport(r io.Reader, key *Key, known []Checkpoint, progress func(leave
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("read the export: %w", err)
 	}
-	if x.started {
+	if !x.ended {
 		return nil, fmt.Errorf("the export is cut off %s", x.where())
-	}
-	if len(x.done) == 0 {
-		return nil, errors.New("the export is empty")
 	}
 	progress(leaves)
 	return x.done, nil
@@ -120,7 +149,9 @@ type exportVerifier struct {
 	known map[place][]Checkpoint
 	done  []Verified
 
+	// started is between a tenant's start and end, and ended behind the last line.
 	started  bool
+	ended    bool
 	tree     Tree
 	current  Verified
 	embedded Key
@@ -215,6 +246,14 @@ func (x *exportVerifier) end(end ExportEnd) error {
 	x.current.Newest = c.Size
 	x.done = append(x.done, x.current)
 	x.started = false
+	return nil
+}
+
+func (x *exportVerifier) total(tenants ExportTotal) error {
+	if x.started || int(tenants) != len(x.done) {
+		return fmt.Errorf("the export is cut off %s: it was of %d tenants", x.where(), tenants)
+	}
+	x.ended = true
 	return nil
 }
 

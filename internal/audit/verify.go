@@ -48,8 +48,8 @@ type Verified struct {
 type Log struct {
 	Tenant string
 	// Size is how many leaves the tree has; Pruned, of how many of them the events have
-	// been deleted.
-	Size, Pruned int64
+	// been deleted. Checkpointed is the size of the newest checkpoint.
+	Size, Pruned, Checkpointed int64
 	// Records are those with a Seq, by Seq and ID.
 	Records iter.Seq2[Record, error]
 	// Notes are the signed checkpoints by size.
@@ -104,6 +104,7 @@ type verifier struct {
 
 	nextNote func() (SizedNote, error, bool)
 	stored   *Checkpoint // the next of the log's own; nil behind the last
+	newest   int64       // the size of the last of those that were read
 	known    []Checkpoint
 
 	// lost are the runs of places whose events are missing, and pruned is how many places
@@ -155,6 +156,12 @@ func (v *verifier) end() error {
 			return &Finding{Tenant: v.log.Tenant, Seq: max(lost.from, v.pruned), Problem: "is missing, and no event says that it was pruned"}
 		}
 	}
+	if v.log.Pruned > v.pruned {
+		return &Finding{Tenant: v.log.Tenant, Seq: v.pruned, Problem: "is called pruned, and no event says that it was"}
+	}
+	if v.newest < v.log.Checkpointed {
+		return v.broken(Checkpoint{Size: v.log.Checkpointed}, "it is kept no more")
+	}
 	for level, n := 0, v.log.Size; ; level, n = level+1, n>>TileHeight {
 		data, err := v.tile(level, n/TileWidth)
 		if err != nil {
@@ -183,6 +190,9 @@ func (v *verifier) leaf(seq int64) error {
 	data, err := v.tile(0, seq/TileWidth)
 	if err != nil {
 		return err
+	}
+	if len(data) > TileWidth*tlog.HashSize {
+		return &Finding{Tenant: v.log.Tenant, Seq: seq, Problem: fmt.Sprintf("is in tile %d, which is too long", seq/TileWidth)}
 	}
 	var hash Hash
 	in := hash[:copy(hash[:], data[min(int64(len(data)), seq%TileWidth*tlog.HashSize):])]
@@ -310,7 +320,7 @@ func (v *verifier) readNote() error {
 	if c.Tenant != v.log.Tenant || c.Size != kept.Size {
 		return v.broken(Checkpoint{Size: kept.Size}, "it is kept in the place of another")
 	}
-	v.stored = &c
+	v.stored, v.newest = &c, c.Size
 	return nil
 }
 

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -84,6 +85,9 @@ type Live struct {
 	subjects *otter.Cache[subjectKey, *authz.Subject]
 	nodes    *otter.Cache[nodeKey, *store.NodeRecord]
 
+	// sealed is why the database's values cannot be read; nil where they can.
+	sealed atomic.Pointer[error]
+
 	hints chan struct{}
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -141,8 +145,12 @@ type Basis struct {
 // Ask lets ask gather the parts of an answer about a tenant, all at one revision,
 // which is least or later. It may call ask again, so ask must begin anew each time.
 // Where least is not reached within 10 s, or the database has been away for longer
-// than MaxStaleness, the error is fault.CodeUnavailable.
+// than MaxStaleness, the error is fault.CodeUnavailable; at once where the database is
+// sealed against this process, which is also store.ErrSealed.
 func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) error) (Basis, error) {
+	if sealed := l.sealed.Load(); sealed != nil {
+		return Basis{}, *sealed
+	}
 	t, err := l.tenant(ctx, id)
 	if err != nil {
 		return Basis{}, err
@@ -267,6 +275,12 @@ func (l *Live) pollOnce(ctx context.Context) {
 	readCtx, cancel := context.WithTimeout(ctx, min(fillTimeout, max(l.pollEvery, minPollTimeout)))
 	defer cancel()
 	revisions, err := l.source.Revisions(readCtx, ids)
+	switch {
+	case err == nil:
+		l.sealed.Store(nil)
+	case errors.Is(err, store.ErrSealed):
+		l.sealed.Store(&err)
+	}
 	var behind errgroup.Group
 	behind.SetLimit(maxCatchUps)
 	for i, t := range loaded {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -258,7 +259,8 @@ func (t *tenant) read(ctx context.Context, what string, get func(context.Context
 		for range maxReadings {
 			revision, err := t.sync(ctx, func(r store.Reader) error { return get(ctx, r) })
 			if err != nil {
-				return fmt.Errorf("read %s: %w", what, err)
+				kind, _, _ := strings.Cut(what, " ") // behind it is a name, which is none of the log's
+				return fmt.Errorf("read the %s: %w", kind, err)
 			}
 			if t.keep(revision, changedAt, put) {
 				return nil

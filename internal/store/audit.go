@@ -55,7 +55,8 @@ type AuditReader interface {
 	// AuditRecord finds an event by its ID, and AuditRecordAt by its place.
 	AuditRecord(ctx context.Context, id string) (audit.Record, bool, error)
 	AuditRecordAt(ctx context.Context, seq int64) (audit.Record, bool, error)
-	// AuditRecords lists those that have a place, by it and ID, from behind one.
+	// AuditRecords lists those that have a place, by it and ID, from behind one. Where one
+	// is sealed and does not open, the error is an *audit.Finding, beside those before it.
 	AuditRecords(ctx context.Context, after audit.Record, limit int) ([]audit.Record, error)
 	// FirstAuditPlace finds the first place with an event at or after a time; the tree's
 	// size where there is none.
@@ -72,6 +73,8 @@ type AuditReader interface {
 type AuditHead struct {
 	// Size is how many leaves it has; below the place Pruned, events have been let go.
 	Size, Pruned int64
+	// Checkpointed is the size of the newest checkpoint.
+	Checkpointed int64
 }
 
 // FiledCheckpoint is a signed checkpoint of a tenant.

@@ -20,6 +20,10 @@ import (
 // failure, a deadlock or a busy database. Update runs its function again for it.
 var ErrRetry = errors.New("the transaction must be run again")
 
+// ErrSealed marks an error of a database that is sealed with a key of which this process
+// was given no secret. It is no outage: what is in memory must not stand in for an answer.
+var ErrSealed = errors.New("no secret of AUTH_ENCRYPTION_KEY and AUTH_ENCRYPTION_PREVIOUS_KEYS is that of the database's key")
+
 // Store keeps every tenant. Its methods return errors with a fault code: an
 // unreachable database is fault.CodeUnavailable.
 type Store interface {

@@ -47,10 +47,14 @@ ALTER TABLE session_users ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE signing_keys ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE audit_events ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 
+-- Sealed, those are looked through where a name is not found.
+CREATE INDEX inactive_users ON users (tenant, name) WHERE active = 0;
+
 -- Sealed, a group's name differs between the two columns.
 ALTER TABLE group_members DROP CONSTRAINT group_members_tenant_group_name_fkey;
 
 -- +goose Down
+DROP INDEX inactive_users;
 ALTER TABLE group_members ADD CONSTRAINT group_members_tenant_group_name_fkey
     FOREIGN KEY (tenant, group_name) REFERENCES user_groups (tenant, name);
 ALTER TABLE audit_events DROP COLUMN seal;

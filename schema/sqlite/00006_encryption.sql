@@ -46,6 +46,9 @@ ALTER TABLE session_users ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE signing_keys ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE audit_events ADD COLUMN seal text NOT NULL DEFAULT '';
 
+-- Sealed, those are looked through where a name is not found.
+CREATE INDEX inactive_users ON users (tenant, name) WHERE active = 0;
+
 -- Sealed, a group's name differs between the two columns.
 CREATE TABLE group_members_new (
     tenant      text NOT NULL,
@@ -64,6 +67,7 @@ ALTER TABLE group_members_new RENAME TO group_members;
 CREATE INDEX group_members_by_group ON group_members (tenant, group_name, member_type, member);
 
 -- +goose Down
+DROP INDEX inactive_users;
 CREATE TABLE group_members_old (
     tenant      text NOT NULL,
     member_type text NOT NULL CHECK (member_type IN ('user', 'group')),

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -280,7 +281,7 @@ func (s *Store) CheckpointFiled(ctx context.Context, tenant string, size int64) 
 // AuditHead implements store.AuditReader.
 func (r reader) AuditHead(ctx context.Context) (store.AuditHead, error) {
 	row, err := r.queries.AuditHead(ctx, postgres.AuditHeadParams{Tenant: r.tenant})
-	return store.AuditHead{Size: row.Size, Pruned: row.Pruned}, unlessNoRows(ctx, err, "read how far the audit log goes")
+	return store.AuditHead{Size: row.Size, Pruned: row.Pruned, Checkpointed: row.Checkpointed}, unlessNoRows(ctx, err, "read how far the audit log goes")
 }
 
 // AuditRecord implements store.AuditReader.
@@ -300,12 +301,19 @@ func (r reader) AuditRecords(ctx context.Context, after audit.Record, limit int)
 	rows, err := r.queries.SequencedAuditEvents(ctx, postgres.SequencedAuditEventsParams{
 		Tenant: r.tenant, AfterSeq: after.Seq, AfterID: after.ID, MaxRows: maxRows(limit),
 	})
-	if err != nil {
+	found, damaged := errors.AsType[*audit.Finding](err)
+	if err != nil && !damaged {
 		return nil, classify(ctx, err, "read the audit log in order")
 	}
 	records := make([]audit.Record, len(rows))
 	for i, row := range rows {
+		if row.Seal != "" {
+			return records[:i], &audit.Finding{Tenant: row.Tenant, Seq: row.Seq, ID: row.ID, Problem: "was changed: it is sealed, and nothing else is"}
+		}
 		records[i] = recordOf(row)
+	}
+	if damaged {
+		return records, found
 	}
 	return records, nil
 }

@@ -250,19 +250,19 @@ func (t rows[R]) reseal(ctx context.Context, r *resealing, tenant string) (writt
 // hold locks a tenant, as a change of its policy does or as others do, and returns what
 // opens and seals its rows.
 func (r *resealing) hold(ctx context.Context, tx transaction, tenant string, policy bool) (*sealed, error) {
-	var row postgres.TenantSealingRow
+	var row postgres.HoldTenantSealingRow
 	if policy {
 		locked, err := tx.LockTenant(ctx, postgres.LockTenantParams{Tenant: tenant})
 		if err != nil {
 			return nil, classify(ctx, err, "lock a tenant")
 		}
-		row = postgres.TenantSealingRow(locked)
+		row = postgres.HoldTenantSealingRow(locked)
 	} else {
 		held, err := tx.HoldTenantSealing(ctx, postgres.HoldTenantSealingParams{Tenant: tenant})
 		if err != nil {
 			return nil, classify(ctx, err, "lock a tenant")
 		}
-		row = postgres.TenantSealingRow(held)
+		row = held
 	}
 	return r.store.vault.sealed(ctx, tx, tenant, sealingOf(row.SealedWith, row.SealedAlso))
 }

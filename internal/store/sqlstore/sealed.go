@@ -191,6 +191,15 @@ func (t sealedTx) rollback(ctx context.Context) { t.tx.rollback(ctx) }
 
 // inState returns tx as what seals a tenant's values.
 func (v *vault) inState(ctx context.Context, tx transaction, tenant string, state sealing) (transaction, error) {
+	if v.opens() && slices.Contains(state.live(), seal.Plain) {
+		row, err := tx.Encryption(ctx)
+		if err != nil {
+			return nil, classify(ctx, err, "find out how the database is sealed")
+		}
+		if err := state.within(sealingOf(row.SealedWith, row.SealedAlso)); err != nil {
+			return nil, err
+		}
+	}
 	q, err := v.queries(ctx, tx, tenant, state)
 	if err != nil {
 		return nil, err
@@ -229,10 +238,11 @@ func (v *vault) reading(ctx context.Context, q postgres.Querier, tenant string) 
 	}
 	row, err := q.TenantSealing(ctx, postgres.TenantSealingParams{Tenant: tenant})
 	if err != nil {
-		if isNoRows(err) {
-			return q, nil
-		}
 		return nil, classify(ctx, err, "find out how a tenant is sealed")
 	}
-	return v.queries(ctx, q, tenant, sealingOf(row.SealedWith, row.SealedAlso))
+	state := sealingOf(row.SealedWith, row.SealedAlso)
+	if err := state.within(sealingOf(row.InstallationWith, row.InstallationAlso)); err != nil {
+		return nil, err
+	}
+	return v.queries(ctx, q, tenant, state)
 }

@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/seal"
 )
 
@@ -190,7 +192,19 @@ func (q *sealed) PendingAuditEvents(ctx context.Context, pending postgres.Pendin
 }
 
 func (q *sealed) SequencedAuditEvents(ctx context.Context, page postgres.SequencedAuditEventsParams) ([]postgres.AuditEvent, error) {
-	return q.auditRows(q.Querier.SequencedAuditEvents(ctx, page))
+	rows, err := q.Querier.SequencedAuditEvents(ctx, page)
+	for i, row := range rows {
+		opened, err := q.openAuditEvent(row)
+		if errors.Is(err, seal.ErrDamaged) {
+			// With those before it, among which verification may find another fault.
+			return rows[:i], &audit.Finding{Tenant: row.Tenant, Seq: row.Seq, ID: row.ID, Problem: "was changed: it does not open with the database's key"}
+		}
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = opened
+	}
+	return rows, err
 }
 
 func (q *sealed) AuditEvent(ctx context.Context, event postgres.AuditEventParams) (postgres.AuditEvent, error) {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -81,22 +82,30 @@ func (q *sealed) DeleteUser(ctx context.Context, user postgres.DeleteUserParams)
 	})
 }
 
+// User opens all users that are not active before it says that there is none of a name:
+// whoever is not there counts as active, and a name that was changed is not found.
 func (q *sealed) User(ctx context.Context, user postgres.UserParams) (postgres.UserRow, error) {
-	forms, err := q.names(usersName, user.Name)
-	if err != nil {
-		return postgres.UserRow{}, err
-	}
-	for i, form := range forms {
-		row, err := q.Querier.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: form})
-		if isNoRows(err) && i < len(forms)-1 {
-			continue
-		}
-		if err != nil {
-			return postgres.UserRow{}, err
-		}
+	row, err := byName(q, usersName, user.Name, func(form string) (postgres.UserRow, error) {
+		return q.Querier.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: form})
+	})
+	if err == nil {
 		return q.openUserRow(row)
 	}
-	panic("a name has at least one form")
+	if !isNoRows(err) {
+		return postgres.UserRow{}, err
+	}
+	for after := ""; ; {
+		inactive, errInactive := q.Querier.SealedInactiveUsers(ctx, postgres.SealedInactiveUsersParams{Tenant: user.Tenant, After: after, MaxRows: scanRows})
+		if errInactive != nil || len(inactive) == 0 {
+			return postgres.UserRow{}, cmp.Or(errInactive, err)
+		}
+		for _, row := range inactive {
+			if _, err := q.openUser(row); err != nil {
+				return postgres.UserRow{}, err
+			}
+		}
+		after = inactive[len(inactive)-1].Name
+	}
 }
 
 // Users reads all users of the tenant to put them in order.

@@ -118,7 +118,10 @@ func (s *Store) Dialect() string { return s.dialect }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {
-	return classify(ctx, s.db.ping(ctx), "ping the database")
+	if err := s.db.ping(ctx); err != nil {
+		return classify(ctx, err, "ping the database")
+	}
+	return s.vault.admit(ctx, s.db.queries())
 }
 
 // Close implements store.Store. What begins after it fails with
@@ -167,6 +170,9 @@ func (s *Store) readInstallation(ctx context.Context, fn func(postgres.Querier) 
 
 // Revisions implements store.Store.
 func (s *Store) Revisions(ctx context.Context, tenants []string) (map[string]int64, error) {
+	if err := s.vault.admit(ctx, s.db.queries()); err != nil {
+		return nil, err
+	}
 	rows, err := s.db.queries().Revisions(ctx, postgres.RevisionsParams{Tenants: jsonList(tenants)})
 	if err != nil {
 		return nil, classify(ctx, err, "read the revisions")

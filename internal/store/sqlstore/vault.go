@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/seal"
+	"github.com/gatehouse/gatehouse/internal/store"
 )
 
 // Encryption says what this process can open of a sealed database. What is sealed, and
@@ -73,24 +73,31 @@ func newVault(config Encryption) *vault {
 // opens reports whether this process has any secret, and so may meet sealed values.
 func (v *vault) opens() bool { return len(v.secrets) > 0 }
 
-// admission is how long a process without secrets goes on before it looks again whether
-// the database has a key. Whoever registers the first one waits longer than that before
+// admission is how long a process goes on before it looks again whether the database has
+// a key that it cannot use. Whoever registers the first one waits longer than that before
 // anything is sealed: see Store.EnableEncryption.
 const admission = time.Second
 
-// admit keeps a process without secrets from taking sealed values for plain ones. Its
-// error is fault.CodeUnavailable.
+// admit keeps a process without secrets from taking sealed values for plain ones, and one
+// that lacks a secret from going on with what it has in memory. Its error is
+// fault.CodeUnavailable and store.ErrSealed.
 func (v *vault) admit(ctx context.Context, q postgres.Querier) error {
 	now := time.Since(v.started)
-	if v.opens() || now-time.Duration(v.admitted.Load()) < admission {
+	if now-time.Duration(v.admitted.Load()) < admission {
 		return nil
 	}
 	keys, err := q.EncryptionKeys(ctx)
 	if err != nil {
 		return classify(ctx, err, "look for encryption keys")
 	}
-	if slices.ContainsFunc(keys, isLive) {
-		return fault.Unavailable(errMissingSecret, "the database is sealed, and this server was given no secret")
+	var live []string
+	for _, key := range keys {
+		if isLive(key) {
+			live = append(live, idOf(key.Number))
+		}
+	}
+	if _, err := v.ringWith(ctx, q, live); err != nil {
+		return err
 	}
 	v.admitted.Store(int64(now))
 	return nil
@@ -151,6 +158,18 @@ func (s sealing) towards(id string) sealing {
 	return next
 }
 
+// within fails where the tenant's values may be sealed in a way that the installation's
+// may not: a tenant follows a change of the installation, and is done before it, so that
+// somebody else has written what is said of the tenant.
+func (s sealing) within(installation sealing) error {
+	for _, id := range s.live() {
+		if !slices.Contains(installation.live(), id) {
+			return damaged("tenants", seal.ErrDamaged)
+		}
+	}
+	return nil
+}
+
 // plain reports whether no value is sealed.
 func (s sealing) plain() bool { return s.with == seal.Plain && len(s.also) == 0 }
 
@@ -186,12 +205,10 @@ func (v *vault) ringWith(ctx context.Context, q postgres.Querier, ids []string) 
 		return nil, err
 	}
 	if missing(ring) {
-		return nil, fault.Unavailable(errMissingSecret, "the database is sealed with a key that this server was not given the secret of")
+		return nil, fault.Unavailable(store.ErrSealed, "the database is sealed with a key that this server was not given the secret of")
 	}
 	return ring, nil
 }
-
-var errMissingSecret = errors.New("no secret of AUTH_ENCRYPTION_KEY and AUTH_ENCRYPTION_PREVIOUS_KEYS is that of the key")
 
 // read reads the installation's keys, and keeps those that this process has secrets for.
 func (v *vault) read(ctx context.Context, q postgres.Querier) (*seal.Ring, error) {

@@ -208,5 +208,7 @@ func (r viewing) AuditCheckpoint(ctx context.Context) (audit.SizedNote, bool, er
 }
 
 func (r viewing) AuditCheckpoints(ctx context.Context, after int64, limit int) ([]audit.SizedNote, error) {
-	return read(ctx, r, func(reader store.Reader) ([]audit.SizedNote, error) { return reader.AuditCheckpoints(ctx, after, limit) })
+	return read(ctx, r, func(reader store.Reader) ([]audit.SizedNote, error) {
+		return reader.AuditCheckpoints(ctx, after, limit)
+	})
 }
