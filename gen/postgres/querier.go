@@ -20,12 +20,14 @@ type Querier interface {
 	// Newest first. An empty filter matches everything.
 	AuditEvents(ctx context.Context, arg AuditEventsParams) ([]AuditEvent, error)
 	AuditEventsBehind(ctx context.Context, arg AuditEventsBehindParams) ([]AuditEvent, error)
+	AwaitDecisionWriters(ctx context.Context) error
 	AwaitEventWriters(ctx context.Context) error
 	AwaitSessionUserWriters(ctx context.Context) error
 	AwaitSessionWriters(ctx context.Context) error
 	// Waits for all transactions that have written to the table, and keeps others out until
 	// this one ends. What such a transaction read before is then committed, or gone.
 	AwaitTenantWriters(ctx context.Context) error
+	AwaitTokenWriters(ctx context.Context) error
 	// One row for each role that is granted a permission, and one without where there
 	// is none; max_rows counts permissions.
 	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
@@ -67,6 +69,7 @@ type Querier interface {
 	CreateUnwrittenTenant(ctx context.Context, arg CreateUnwrittenTenantParams) error
 	DatabaseTime(ctx context.Context) (int64, error)
 	Decisions(ctx context.Context, arg DecisionsParams) ([]Decision, error)
+	DecisionsBehind(ctx context.Context, arg DecisionsBehindParams) ([]Decision, error)
 	DecisionsByAnswer(ctx context.Context, arg DecisionsByAnswerParams) ([]Decision, error)
 	DecisionsOfPermission(ctx context.Context, arg DecisionsOfPermissionParams) ([]Decision, error)
 	DecisionsOfRequest(ctx context.Context, arg DecisionsOfRequestParams) ([]Decision, error)
@@ -193,6 +196,7 @@ type Querier interface {
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	ResealAuditEvent(ctx context.Context, arg ResealAuditEventParams) (int64, error)
 	ResealChange(ctx context.Context, arg ResealChangeParams) (int64, error)
+	ResealDecision(ctx context.Context, arg ResealDecisionParams) (int64, error)
 	ResealGrant(ctx context.Context, arg ResealGrantParams) (int64, error)
 	ResealGroupMember(ctx context.Context, arg ResealGroupMemberParams) (int64, error)
 	ResealMembership(ctx context.Context, arg ResealMembershipParams) (int64, error)
@@ -202,6 +206,7 @@ type Querier interface {
 	ResealSession(ctx context.Context, arg ResealSessionParams) (int64, error)
 	ResealSessionUser(ctx context.Context, arg ResealSessionUserParams) (int64, error)
 	ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error)
+	ResealTokenFamily(ctx context.Context, arg ResealTokenFamilyParams) (int64, error)
 	ResealTool(ctx context.Context, arg ResealToolParams) (int64, error)
 	ResealToolPermission(ctx context.Context, arg ResealToolPermissionParams) (int64, error)
 	ResealUser(ctx context.Context, arg ResealUserParams) (int64, error)
@@ -280,6 +285,7 @@ type Querier interface {
 	StaleDecisions(ctx context.Context, arg StaleDecisionsParams) ([]StaleDecisionsRow, error)
 	StaleSessions(ctx context.Context, arg StaleSessionsParams) ([]StaleSessionsRow, error)
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
+	TokenFamiliesBehind(ctx context.Context, arg TokenFamiliesBehindParams) ([]TokenFamily, error)
 	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
 	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)
 	// One row for each permission, and one without where there is none.

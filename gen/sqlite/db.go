@@ -51,6 +51,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.auditEventsBehindStmt, err = db.PrepareContext(ctx, auditEventsBehind); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditEventsBehind: %w", err)
 	}
+	if q.awaitDecisionWritersStmt, err = db.PrepareContext(ctx, awaitDecisionWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitDecisionWriters: %w", err)
+	}
 	if q.awaitEventWritersStmt, err = db.PrepareContext(ctx, awaitEventWriters); err != nil {
 		return nil, fmt.Errorf("error preparing query AwaitEventWriters: %w", err)
 	}
@@ -62,6 +65,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.awaitTenantWritersStmt, err = db.PrepareContext(ctx, awaitTenantWriters); err != nil {
 		return nil, fmt.Errorf("error preparing query AwaitTenantWriters: %w", err)
+	}
+	if q.awaitTokenWritersStmt, err = db.PrepareContext(ctx, awaitTokenWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitTokenWriters: %w", err)
 	}
 	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
 		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
@@ -140,6 +146,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.decisionsStmt, err = db.PrepareContext(ctx, decisions); err != nil {
 		return nil, fmt.Errorf("error preparing query Decisions: %w", err)
+	}
+	if q.decisionsBehindStmt, err = db.PrepareContext(ctx, decisionsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsBehind: %w", err)
 	}
 	if q.decisionsByAnswerStmt, err = db.PrepareContext(ctx, decisionsByAnswer); err != nil {
 		return nil, fmt.Errorf("error preparing query DecisionsByAnswer: %w", err)
@@ -393,6 +402,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.resealChangeStmt, err = db.PrepareContext(ctx, resealChange); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealChange: %w", err)
 	}
+	if q.resealDecisionStmt, err = db.PrepareContext(ctx, resealDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealDecision: %w", err)
+	}
 	if q.resealGrantStmt, err = db.PrepareContext(ctx, resealGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealGrant: %w", err)
 	}
@@ -416,6 +428,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.resealSigningKeyStmt, err = db.PrepareContext(ctx, resealSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealSigningKey: %w", err)
+	}
+	if q.resealTokenFamilyStmt, err = db.PrepareContext(ctx, resealTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealTokenFamily: %w", err)
 	}
 	if q.resealToolStmt, err = db.PrepareContext(ctx, resealTool); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealTool: %w", err)
@@ -579,6 +594,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.tenantSealingStmt, err = db.PrepareContext(ctx, tenantSealing); err != nil {
 		return nil, fmt.Errorf("error preparing query TenantSealing: %w", err)
 	}
+	if q.tokenFamiliesBehindStmt, err = db.PrepareContext(ctx, tokenFamiliesBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamiliesBehind: %w", err)
+	}
 	if q.tokenFamilyStmt, err = db.PrepareContext(ctx, tokenFamily); err != nil {
 		return nil, fmt.Errorf("error preparing query TokenFamily: %w", err)
 	}
@@ -671,6 +689,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing auditEventsBehindStmt: %w", cerr)
 		}
 	}
+	if q.awaitDecisionWritersStmt != nil {
+		if cerr := q.awaitDecisionWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitDecisionWritersStmt: %w", cerr)
+		}
+	}
 	if q.awaitEventWritersStmt != nil {
 		if cerr := q.awaitEventWritersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awaitEventWritersStmt: %w", cerr)
@@ -689,6 +712,11 @@ func (q *Queries) Close() error {
 	if q.awaitTenantWritersStmt != nil {
 		if cerr := q.awaitTenantWritersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awaitTenantWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitTokenWritersStmt != nil {
+		if cerr := q.awaitTokenWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitTokenWritersStmt: %w", cerr)
 		}
 	}
 	if q.catalogueStmt != nil {
@@ -819,6 +847,11 @@ func (q *Queries) Close() error {
 	if q.decisionsStmt != nil {
 		if cerr := q.decisionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing decisionsStmt: %w", cerr)
+		}
+	}
+	if q.decisionsBehindStmt != nil {
+		if cerr := q.decisionsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsBehindStmt: %w", cerr)
 		}
 	}
 	if q.decisionsByAnswerStmt != nil {
@@ -1241,6 +1274,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing resealChangeStmt: %w", cerr)
 		}
 	}
+	if q.resealDecisionStmt != nil {
+		if cerr := q.resealDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealDecisionStmt: %w", cerr)
+		}
+	}
 	if q.resealGrantStmt != nil {
 		if cerr := q.resealGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing resealGrantStmt: %w", cerr)
@@ -1279,6 +1317,11 @@ func (q *Queries) Close() error {
 	if q.resealSigningKeyStmt != nil {
 		if cerr := q.resealSigningKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing resealSigningKeyStmt: %w", cerr)
+		}
+	}
+	if q.resealTokenFamilyStmt != nil {
+		if cerr := q.resealTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealTokenFamilyStmt: %w", cerr)
 		}
 	}
 	if q.resealToolStmt != nil {
@@ -1551,6 +1594,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing tenantSealingStmt: %w", cerr)
 		}
 	}
+	if q.tokenFamiliesBehindStmt != nil {
+		if cerr := q.tokenFamiliesBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamiliesBehindStmt: %w", cerr)
+		}
+	}
 	if q.tokenFamilyStmt != nil {
 		if cerr := q.tokenFamilyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokenFamilyStmt: %w", cerr)
@@ -1669,10 +1717,12 @@ type Queries struct {
 	anythingSealableStmt           *sql.Stmt
 	auditEventsStmt                *sql.Stmt
 	auditEventsBehindStmt          *sql.Stmt
+	awaitDecisionWritersStmt       *sql.Stmt
 	awaitEventWritersStmt          *sql.Stmt
 	awaitSessionUserWritersStmt    *sql.Stmt
 	awaitSessionWritersStmt        *sql.Stmt
 	awaitTenantWritersStmt         *sql.Stmt
+	awaitTokenWritersStmt          *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
 	changesBehindStmt              *sql.Stmt
@@ -1699,6 +1749,7 @@ type Queries struct {
 	createUnwrittenTenantStmt      *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
 	decisionsStmt                  *sql.Stmt
+	decisionsBehindStmt            *sql.Stmt
 	decisionsByAnswerStmt          *sql.Stmt
 	decisionsOfPermissionStmt      *sql.Stmt
 	decisionsOfRequestStmt         *sql.Stmt
@@ -1783,6 +1834,7 @@ type Queries struct {
 	removeGroupMemberStmt          *sql.Stmt
 	resealAuditEventStmt           *sql.Stmt
 	resealChangeStmt               *sql.Stmt
+	resealDecisionStmt             *sql.Stmt
 	resealGrantStmt                *sql.Stmt
 	resealGroupMemberStmt          *sql.Stmt
 	resealMembershipStmt           *sql.Stmt
@@ -1791,6 +1843,7 @@ type Queries struct {
 	resealSessionStmt              *sql.Stmt
 	resealSessionUserStmt          *sql.Stmt
 	resealSigningKeyStmt           *sql.Stmt
+	resealTokenFamilyStmt          *sql.Stmt
 	resealToolStmt                 *sql.Stmt
 	resealToolPermissionStmt       *sql.Stmt
 	resealUserStmt                 *sql.Stmt
@@ -1845,6 +1898,7 @@ type Queries struct {
 	staleDecisionsStmt             *sql.Stmt
 	staleSessionsStmt              *sql.Stmt
 	tenantSealingStmt              *sql.Stmt
+	tokenFamiliesBehindStmt        *sql.Stmt
 	tokenFamilyStmt                *sql.Stmt
 	tokenFamilyByHandleStmt        *sql.Stmt
 	toolStmt                       *sql.Stmt
@@ -1874,10 +1928,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		anythingSealableStmt:           q.anythingSealableStmt,
 		auditEventsStmt:                q.auditEventsStmt,
 		auditEventsBehindStmt:          q.auditEventsBehindStmt,
+		awaitDecisionWritersStmt:       q.awaitDecisionWritersStmt,
 		awaitEventWritersStmt:          q.awaitEventWritersStmt,
 		awaitSessionUserWritersStmt:    q.awaitSessionUserWritersStmt,
 		awaitSessionWritersStmt:        q.awaitSessionWritersStmt,
 		awaitTenantWritersStmt:         q.awaitTenantWritersStmt,
+		awaitTokenWritersStmt:          q.awaitTokenWritersStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
 		changesBehindStmt:              q.changesBehindStmt,
@@ -1904,6 +1960,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createUnwrittenTenantStmt:      q.createUnwrittenTenantStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
 		decisionsStmt:                  q.decisionsStmt,
+		decisionsBehindStmt:            q.decisionsBehindStmt,
 		decisionsByAnswerStmt:          q.decisionsByAnswerStmt,
 		decisionsOfPermissionStmt:      q.decisionsOfPermissionStmt,
 		decisionsOfRequestStmt:         q.decisionsOfRequestStmt,
@@ -1988,6 +2045,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
 		resealAuditEventStmt:           q.resealAuditEventStmt,
 		resealChangeStmt:               q.resealChangeStmt,
+		resealDecisionStmt:             q.resealDecisionStmt,
 		resealGrantStmt:                q.resealGrantStmt,
 		resealGroupMemberStmt:          q.resealGroupMemberStmt,
 		resealMembershipStmt:           q.resealMembershipStmt,
@@ -1996,6 +2054,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		resealSessionStmt:              q.resealSessionStmt,
 		resealSessionUserStmt:          q.resealSessionUserStmt,
 		resealSigningKeyStmt:           q.resealSigningKeyStmt,
+		resealTokenFamilyStmt:          q.resealTokenFamilyStmt,
 		resealToolStmt:                 q.resealToolStmt,
 		resealToolPermissionStmt:       q.resealToolPermissionStmt,
 		resealUserStmt:                 q.resealUserStmt,
@@ -2050,6 +2109,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		staleDecisionsStmt:             q.staleDecisionsStmt,
 		staleSessionsStmt:              q.staleSessionsStmt,
 		tenantSealingStmt:              q.tenantSealingStmt,
+		tokenFamiliesBehindStmt:        q.tokenFamiliesBehindStmt,
 		tokenFamilyStmt:                q.tokenFamilyStmt,
 		tokenFamilyByHandleStmt:        q.tokenFamilyByHandleStmt,
 		toolStmt:                       q.toolStmt,

@@ -65,6 +65,8 @@ func (s *Store) awaitWriters(ctx context.Context) error {
 		func(q postgres.Querier) error { return q.AwaitSessionWriters(ctx) },
 		func(q postgres.Querier) error { return q.AwaitSessionUserWriters(ctx) },
 		func(q postgres.Querier) error { return q.AwaitEventWriters(ctx) },
+		func(q postgres.Querier) error { return q.AwaitTokenWriters(ctx) },
+		func(q postgres.Querier) error { return q.AwaitDecisionWriters(ctx) },
 	} {
 		if err := s.exclusively(ctx, await); err != nil {
 			return err

@@ -206,8 +206,8 @@ func (v *vault) inState(ctx context.Context, tx transaction, tenant string, stat
 // not there yet is made.
 func (v *vault) hold(ctx context.Context, tx transaction, tenant string) (transaction, error) {
 	const doing = "find out how a tenant is sealed"
-	if len(v.secrets) == 0 {
-		return tx, nil
+	if !v.opens() {
+		return tx, v.admit(ctx, tx)
 	}
 	row, err := tx.HoldTenantSealing(ctx, postgres.HoldTenantSealingParams{Tenant: tenant})
 	if isNoRows(err) {
@@ -224,8 +224,8 @@ func (v *vault) hold(ctx context.Context, tx transaction, tenant string) (transa
 
 // reading returns q, which reads on one snapshot, as what opens a tenant's values.
 func (v *vault) reading(ctx context.Context, q postgres.Querier, tenant string) (postgres.Querier, error) {
-	if len(v.secrets) == 0 {
-		return q, nil
+	if !v.opens() {
+		return q, v.admit(ctx, q)
 	}
 	row, err := q.TenantSealing(ctx, postgres.TenantSealingParams{Tenant: tenant})
 	if err != nil {
