@@ -96,7 +96,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 }
 
 // logRequest tells of refusals and of the server's own failures; of all else only
-// in debug mode. The path holds names, never a key.
+// in debug mode. The path is left out, for it holds names of users.
 func (s *Server) logRequest(x *exchange, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
@@ -111,7 +111,7 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 		return
 	}
 	s.log.LogAttrs(ctx, level, "request",
-		slog.String("method", x.request.Method), slog.String("path", x.request.URL.EscapedPath()),
+		slog.String("method", x.request.Method), slog.String("operation", x.operation.id),
 		slog.Int("status", x.status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
 		slog.String("request_id", x.requestID), slog.String("ip", s.clientIP(x.request)),
 		slog.String("key", x.principal.Fingerprint))
