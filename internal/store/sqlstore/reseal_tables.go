@@ -191,6 +191,12 @@ var resealables = []resealable{
 	},
 }
 
+// sealedTables are the tables of resealables, and signing_keys.
+var sealedTables = []string{
+	"users", "user_groups", "group_members", "memberships", "roles", "grants", "tools", "tool_permissions", "nodes", "changes",
+	"sessions", "session_users", "token_families", "decisions", "audit_events", "signing_keys",
+}
+
 func membershipRows(subject authz.SubjectType) resealable {
 	return rows[postgres.Membership]{
 		policy: true,

@@ -119,6 +119,28 @@ var unbound = map[reflect.Type][]string{
 	reflect.TypeFor[postgres.TokenFamily](): {"Current", "Generation", "RefreshedAt", "ExpiresAt", "TokensUntil", "EndedAt", "EndReason"},
 }
 
+// TestSealedTables holds the list to the schema: what is not on it is not purged.
+func TestSealedTables(t *testing.T) {
+	t.Parallel()
+	s := openSealed(t, dialectSQLite)
+	rows := get(s.db.(*sqliteDB).readers.QueryContext(t.Context(), "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = 'seal' ORDER BY m.name"))(t)
+	defer func() { _ = rows.Close() }()
+	var got []string
+	for rows.Next() {
+		var table string
+		if err := rows.Scan(&table); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, table)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if want := slices.Sorted(slices.Values(sealedTables)); !slices.Equal(got, want) {
+		t.Errorf("got tables with a seal %v, want %v", got, want)
+	}
+}
+
 // testRows seals rows of a table and opens them, changed and unchanged.
 func testRows[R comparable](t *testing.T, ring *seal.Ring, open, write func(*sealed, R) (R, error), rows ...R) {
 	queries := func(tenant, with string, also ...string) *sealed {
