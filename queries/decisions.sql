@@ -4,8 +4,8 @@
 
 -- name: CreateDecision :exec
 -- A batch may be written again after an error that came behind its commit.
-INSERT INTO decisions (tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip)
-VALUES (@tenant, @id, @decided_at, @actor, @subject, @permission, @resource_type, @resource_id, @allowed, @revision, @details, @request_id, @ip)
+INSERT INTO decisions (tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip, seal)
+VALUES (@tenant, @id, @decided_at, @actor, @subject, @permission, @resource_type, @resource_id, @allowed, @revision, @details, @request_id, @ip, @seal)
 ON CONFLICT (tenant, id) DO NOTHING;
 
 -- name: DeleteDecision :exec

@@ -38,6 +38,8 @@ SELECT CAST(count(known.id) AS bigint) FROM (
     UNION ALL SELECT min(a.tenant) FROM audit_events a
     UNION ALL SELECT min(sessions.tenant) FROM sessions
     UNION ALL SELECT min(session_users.tenant) FROM session_users
+    UNION ALL SELECT min(token_families.tenant) FROM token_families
+    UNION ALL SELECT min(decisions.tenant) FROM decisions
 ) known;
 
 -- name: CountUnsealedTenants :one

@@ -144,6 +144,26 @@ LIMIT CAST(@max_rows AS bigint);
 UPDATE session_users SET name = @name, epoch = @epoch, seal = @seal
 WHERE tenant = @tenant AND name = @old_name AND seal = @old_seal AND epoch = @old_epoch;
 
+-- name: TokenFamiliesBehind :many
+SELECT * FROM token_families
+WHERE tenant = @tenant AND id > @after_id
+ORDER BY id
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: ResealTokenFamily :execrows
+UPDATE token_families SET subject = @subject, seal = @seal
+WHERE tenant = @tenant AND id = @id AND seal = @old_seal;
+
+-- name: DecisionsBehind :many
+SELECT * FROM decisions
+WHERE tenant = @tenant AND id > @after_id
+ORDER BY id
+LIMIT CAST(@max_rows AS bigint);
+
+-- name: ResealDecision :execrows
+UPDATE decisions SET subject = @subject, permission = @permission, details = @details, ip = @ip, seal = @seal
+WHERE tenant = @tenant AND id = @id AND seal = @old_seal;
+
 -- name: AllSigningKeys :many
 SELECT * FROM signing_keys ORDER BY purpose, number;
 
@@ -165,5 +185,7 @@ SELECT CAST(known.tenant AS text) AS tenant FROM (
     SELECT min(a.tenant) AS tenant FROM audit_events a WHERE a.tenant > @after_id
     UNION SELECT min(s.tenant) AS tenant FROM sessions s WHERE s.tenant > @after_id
     UNION SELECT min(u.tenant) AS tenant FROM session_users u WHERE u.tenant > @after_id
+    UNION SELECT min(f.tenant) AS tenant FROM token_families f WHERE f.tenant > @after_id
+    UNION SELECT min(d.tenant) AS tenant FROM decisions d WHERE d.tenant > @after_id
 ) known
 WHERE known.tenant IS NOT NULL;

@@ -3,9 +3,9 @@
 
 -- name: CreateTokenFamily :exec
 INSERT INTO token_families (tenant, id, client_key, subject, abilities, handle, current, generation,
-    created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason)
+    created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal)
 VALUES (@tenant, @id, @client_key, @subject, @abilities, @handle, @current, @generation,
-    @created_at, @refreshed_at, @expires_at, @tokens_until, @ended_at, @end_reason);
+    @created_at, @refreshed_at, @expires_at, @tokens_until, @ended_at, @end_reason, @seal);
 
 -- name: TokenFamily :one
 SELECT * FROM token_families WHERE tenant = @tenant AND id = @id;

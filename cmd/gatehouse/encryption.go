@@ -22,6 +22,8 @@ type encryptionCommand struct {
 func (encryptionCommand) Help() string {
 	return `Names and personal data are sealed with a key that derives from AUTH_ENCRYPTION_KEY; ids and types of resources, roles and times are not. A command that is stopped, in whatever way, has done no harm: run it again, and it goes on where it was. Servers answer meanwhile, provided that they have the secrets.
 
+At the end of enable and rotate a SQLite file is written anew, so that nothing of what its rows were is left in it; writers wait for that. PostgreSQL's tables are vacuumed, which leaves what rows were in free parts of its pages until they are used again, and in its write-ahead log: where that matters, run VACUUM FULL while no server does. Neither reaches a backup.
+
 Example:
 
     gatehouse encryption status` + exitCodes

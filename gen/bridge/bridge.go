@@ -195,6 +195,10 @@ func (q SQLite) AuditTile(ctx context.Context, arg postgres.AuditTileParams) ([]
 	return q.Queries.AuditTile(ctx, sqlite.AuditTileParams(arg))
 }
 
+func (q SQLite) AwaitDecisionWriters(ctx context.Context) error {
+	return q.Queries.AwaitDecisionWriters(ctx)
+}
+
 func (q SQLite) AwaitEventWriters(ctx context.Context) error {
 	return q.Queries.AwaitEventWriters(ctx)
 }
@@ -209,6 +213,10 @@ func (q SQLite) AwaitSessionWriters(ctx context.Context) error {
 
 func (q SQLite) AwaitTenantWriters(ctx context.Context) error {
 	return q.Queries.AwaitTenantWriters(ctx)
+}
+
+func (q SQLite) AwaitTokenWriters(ctx context.Context) error {
+	return q.Queries.AwaitTokenWriters(ctx)
 }
 
 func (q SQLite) Catalogue(ctx context.Context, arg postgres.CatalogueParams) ([]postgres.CatalogueRow, error) {
@@ -355,6 +363,18 @@ func (q SQLite) DatabaseTime(ctx context.Context) (int64, error) {
 
 func (q SQLite) Decisions(ctx context.Context, arg postgres.DecisionsParams) ([]postgres.Decision, error) {
 	rows, err := q.Queries.Decisions(ctx, sqlite.DecisionsParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.Decision, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.Decision(row)
+	}
+	return items, nil
+}
+
+func (q SQLite) DecisionsBehind(ctx context.Context, arg postgres.DecisionsBehindParams) ([]postgres.Decision, error) {
+	rows, err := q.Queries.DecisionsBehind(ctx, sqlite.DecisionsBehindParams(arg))
 	if err != nil {
 		return nil, err
 	}
@@ -976,6 +996,10 @@ func (q SQLite) ResealChange(ctx context.Context, arg postgres.ResealChangeParam
 	return q.Queries.ResealChange(ctx, sqlite.ResealChangeParams(arg))
 }
 
+func (q SQLite) ResealDecision(ctx context.Context, arg postgres.ResealDecisionParams) (int64, error) {
+	return q.Queries.ResealDecision(ctx, sqlite.ResealDecisionParams(arg))
+}
+
 func (q SQLite) ResealGrant(ctx context.Context, arg postgres.ResealGrantParams) (int64, error) {
 	return q.Queries.ResealGrant(ctx, sqlite.ResealGrantParams(arg))
 }
@@ -1006,6 +1030,10 @@ func (q SQLite) ResealSessionUser(ctx context.Context, arg postgres.ResealSessio
 
 func (q SQLite) ResealSigningKey(ctx context.Context, arg postgres.ResealSigningKeyParams) (int64, error) {
 	return q.Queries.ResealSigningKey(ctx, sqlite.ResealSigningKeyParams(arg))
+}
+
+func (q SQLite) ResealTokenFamily(ctx context.Context, arg postgres.ResealTokenFamilyParams) (int64, error) {
+	return q.Queries.ResealTokenFamily(ctx, sqlite.ResealTokenFamilyParams(arg))
 }
 
 func (q SQLite) ResealTool(ctx context.Context, arg postgres.ResealToolParams) (int64, error) {
@@ -1481,6 +1509,18 @@ func (q SQLite) TakeLease(ctx context.Context, arg postgres.TakeLeaseParams) (in
 func (q SQLite) TenantSealing(ctx context.Context, arg postgres.TenantSealingParams) (postgres.TenantSealingRow, error) {
 	row, err := q.Queries.TenantSealing(ctx, sqlite.TenantSealingParams(arg))
 	return postgres.TenantSealingRow(row), err
+}
+
+func (q SQLite) TokenFamiliesBehind(ctx context.Context, arg postgres.TokenFamiliesBehindParams) ([]postgres.TokenFamily, error) {
+	rows, err := q.Queries.TokenFamiliesBehind(ctx, sqlite.TokenFamiliesBehindParams(arg))
+	if err != nil {
+		return nil, err
+	}
+	items := make([]postgres.TokenFamily, len(rows))
+	for i, row := range rows {
+		items[i] = postgres.TokenFamily(row)
+	}
+	return items, nil
 }
 
 func (q SQLite) TokenFamily(ctx context.Context, arg postgres.TokenFamilyParams) (postgres.TokenFamily, error) {

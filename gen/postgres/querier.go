@@ -35,12 +35,14 @@ type Querier interface {
 	AuditEventsRefused(ctx context.Context, arg AuditEventsRefusedParams) ([]AuditEvent, error)
 	AuditHead(ctx context.Context, arg AuditHeadParams) (AuditHead, error)
 	AuditTile(ctx context.Context, arg AuditTileParams) ([]byte, error)
+	AwaitDecisionWriters(ctx context.Context) error
 	AwaitEventWriters(ctx context.Context) error
 	AwaitSessionUserWriters(ctx context.Context) error
 	AwaitSessionWriters(ctx context.Context) error
 	// Waits for all transactions that have written to the table, and keeps others out until
 	// this one ends. What such a transaction read before is then committed, or gone.
 	AwaitTenantWriters(ctx context.Context) error
+	AwaitTokenWriters(ctx context.Context) error
 	// One row for each role that is granted a permission, and one without where there
 	// is none; max_rows counts permissions.
 	Catalogue(ctx context.Context, arg CatalogueParams) ([]CatalogueRow, error)
@@ -84,6 +86,7 @@ type Querier interface {
 	CreateUnwrittenTenant(ctx context.Context, arg CreateUnwrittenTenantParams) error
 	DatabaseTime(ctx context.Context) (int64, error)
 	Decisions(ctx context.Context, arg DecisionsParams) ([]Decision, error)
+	DecisionsBehind(ctx context.Context, arg DecisionsBehindParams) ([]Decision, error)
 	DecisionsByAnswer(ctx context.Context, arg DecisionsByAnswerParams) ([]Decision, error)
 	DecisionsOfPermission(ctx context.Context, arg DecisionsOfPermissionParams) ([]Decision, error)
 	DecisionsOfRequest(ctx context.Context, arg DecisionsOfRequestParams) ([]Decision, error)
@@ -223,6 +226,7 @@ type Querier interface {
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)
 	ResealAuditEvent(ctx context.Context, arg ResealAuditEventParams) (int64, error)
 	ResealChange(ctx context.Context, arg ResealChangeParams) (int64, error)
+	ResealDecision(ctx context.Context, arg ResealDecisionParams) (int64, error)
 	ResealGrant(ctx context.Context, arg ResealGrantParams) (int64, error)
 	ResealGroupMember(ctx context.Context, arg ResealGroupMemberParams) (int64, error)
 	ResealMembership(ctx context.Context, arg ResealMembershipParams) (int64, error)
@@ -232,6 +236,7 @@ type Querier interface {
 	ResealSession(ctx context.Context, arg ResealSessionParams) (int64, error)
 	ResealSessionUser(ctx context.Context, arg ResealSessionUserParams) (int64, error)
 	ResealSigningKey(ctx context.Context, arg ResealSigningKeyParams) (int64, error)
+	ResealTokenFamily(ctx context.Context, arg ResealTokenFamilyParams) (int64, error)
 	ResealTool(ctx context.Context, arg ResealToolParams) (int64, error)
 	ResealToolPermission(ctx context.Context, arg ResealToolPermissionParams) (int64, error)
 	ResealUser(ctx context.Context, arg ResealUserParams) (int64, error)
@@ -323,6 +328,7 @@ type Querier interface {
 	// The tenant's, which is the installation's where there is no tenant, and the
 	// installation's.
 	TenantSealing(ctx context.Context, arg TenantSealingParams) (TenantSealingRow, error)
+	TokenFamiliesBehind(ctx context.Context, arg TokenFamiliesBehindParams) ([]TokenFamily, error)
 	TokenFamily(ctx context.Context, arg TokenFamilyParams) (TokenFamily, error)
 	TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHandleParams) (TokenFamily, error)
 	// One row for each permission, and one without where there is none.

@@ -138,6 +138,54 @@ func (q *Queries) ChangesBehind(ctx context.Context, arg ChangesBehindParams) ([
 	return items, nil
 }
 
+const decisionsBehind = `-- name: DecisionsBehind :many
+SELECT tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip, seal FROM decisions
+WHERE tenant = $1 AND id > $2
+ORDER BY id
+LIMIT CAST($3 AS bigint)
+`
+
+type DecisionsBehindParams struct {
+	Tenant  string
+	AfterID string
+	MaxRows int64
+}
+
+func (q *Queries) DecisionsBehind(ctx context.Context, arg DecisionsBehindParams) ([]Decision, error) {
+	rows, err := q.db.Query(ctx, decisionsBehind, arg.Tenant, arg.AfterID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Decision{}
+	for rows.Next() {
+		var i Decision
+		if err := rows.Scan(
+			&i.Tenant,
+			&i.ID,
+			&i.DecidedAt,
+			&i.Actor,
+			&i.Subject,
+			&i.Permission,
+			&i.ResourceType,
+			&i.ResourceID,
+			&i.Allowed,
+			&i.Revision,
+			&i.Details,
+			&i.RequestID,
+			&i.Ip,
+			&i.Seal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const grantsBehind = `-- name: GrantsBehind :many
 SELECT tenant, role, permission, condition, seal FROM grants
 WHERE tenant = $1 AND role >= $2 AND (role > $2 OR permission > $3)
@@ -423,6 +471,39 @@ func (q *Queries) ResealChange(ctx context.Context, arg ResealChangeParams) (int
 	return result.RowsAffected(), nil
 }
 
+const resealDecision = `-- name: ResealDecision :execrows
+UPDATE decisions SET subject = $1, permission = $2, details = $3, ip = $4, seal = $5
+WHERE tenant = $6 AND id = $7 AND seal = $8
+`
+
+type ResealDecisionParams struct {
+	Subject    string
+	Permission string
+	Details    string
+	Ip         string
+	Seal       string
+	Tenant     string
+	ID         string
+	OldSeal    string
+}
+
+func (q *Queries) ResealDecision(ctx context.Context, arg ResealDecisionParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resealDecision,
+		arg.Subject,
+		arg.Permission,
+		arg.Details,
+		arg.Ip,
+		arg.Seal,
+		arg.Tenant,
+		arg.ID,
+		arg.OldSeal,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const resealGrant = `-- name: ResealGrant :execrows
 UPDATE grants SET permission = $1, condition = $2, seal = $3
 WHERE tenant = $4 AND role = $5 AND permission = $6 AND seal = $7
@@ -677,6 +758,33 @@ func (q *Queries) ResealSigningKey(ctx context.Context, arg ResealSigningKeyPara
 	return result.RowsAffected(), nil
 }
 
+const resealTokenFamily = `-- name: ResealTokenFamily :execrows
+UPDATE token_families SET subject = $1, seal = $2
+WHERE tenant = $3 AND id = $4 AND seal = $5
+`
+
+type ResealTokenFamilyParams struct {
+	Subject string
+	Seal    string
+	Tenant  string
+	ID      string
+	OldSeal string
+}
+
+func (q *Queries) ResealTokenFamily(ctx context.Context, arg ResealTokenFamilyParams) (int64, error) {
+	result, err := q.db.Exec(ctx, resealTokenFamily,
+		arg.Subject,
+		arg.Seal,
+		arg.Tenant,
+		arg.ID,
+		arg.OldSeal,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const resealTool = `-- name: ResealTool :execrows
 UPDATE tools SET description = $1, seal = $2
 WHERE tenant = $3 AND name = $4 AND seal = $5
@@ -922,6 +1030,55 @@ func (q *Queries) SessionsBehind(ctx context.Context, arg SessionsBehindParams) 
 	return items, nil
 }
 
+const tokenFamiliesBehind = `-- name: TokenFamiliesBehind :many
+SELECT tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal FROM token_families
+WHERE tenant = $1 AND id > $2
+ORDER BY id
+LIMIT CAST($3 AS bigint)
+`
+
+type TokenFamiliesBehindParams struct {
+	Tenant  string
+	AfterID string
+	MaxRows int64
+}
+
+func (q *Queries) TokenFamiliesBehind(ctx context.Context, arg TokenFamiliesBehindParams) ([]TokenFamily, error) {
+	rows, err := q.db.Query(ctx, tokenFamiliesBehind, arg.Tenant, arg.AfterID, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TokenFamily{}
+	for rows.Next() {
+		var i TokenFamily
+		if err := rows.Scan(
+			&i.Tenant,
+			&i.ID,
+			&i.ClientKey,
+			&i.Subject,
+			&i.Abilities,
+			&i.Handle,
+			&i.Current,
+			&i.Generation,
+			&i.CreatedAt,
+			&i.RefreshedAt,
+			&i.ExpiresAt,
+			&i.TokensUntil,
+			&i.EndedAt,
+			&i.EndReason,
+			&i.Seal,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const toolPermissionsBehind = `-- name: ToolPermissionsBehind :many
 SELECT tenant, permission, tool, description, seal FROM tool_permissions
 WHERE tenant = $1 AND permission > $2
@@ -1004,6 +1161,8 @@ SELECT CAST(known.tenant AS text) AS tenant FROM (
     SELECT min(a.tenant) AS tenant FROM audit_events a WHERE a.tenant > $1
     UNION SELECT min(s.tenant) AS tenant FROM sessions s WHERE s.tenant > $1
     UNION SELECT min(u.tenant) AS tenant FROM session_users u WHERE u.tenant > $1
+    UNION SELECT min(f.tenant) AS tenant FROM token_families f WHERE f.tenant > $1
+    UNION SELECT min(d.tenant) AS tenant FROM decisions d WHERE d.tenant > $1
 ) known
 WHERE known.tenant IS NOT NULL
 `

@@ -9,6 +9,15 @@ import (
 	"context"
 )
 
+const awaitDecisionWriters = `-- name: AwaitDecisionWriters :exec
+LOCK TABLE decisions IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitDecisionWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitDecisionWriters)
+	return err
+}
+
 const awaitEventWriters = `-- name: AwaitEventWriters :exec
 LOCK TABLE audit_events IN SHARE ROW EXCLUSIVE MODE
 `
@@ -44,6 +53,15 @@ LOCK TABLE tenants IN SHARE ROW EXCLUSIVE MODE
 // this one ends. What such a transaction read before is then committed, or gone.
 func (q *Queries) AwaitTenantWriters(ctx context.Context) error {
 	_, err := q.db.Exec(ctx, awaitTenantWriters)
+	return err
+}
+
+const awaitTokenWriters = `-- name: AwaitTokenWriters :exec
+LOCK TABLE token_families IN SHARE ROW EXCLUSIVE MODE
+`
+
+func (q *Queries) AwaitTokenWriters(ctx context.Context) error {
+	_, err := q.db.Exec(ctx, awaitTokenWriters)
 	return err
 }
 

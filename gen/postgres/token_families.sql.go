@@ -12,9 +12,9 @@ import (
 const createTokenFamily = `-- name: CreateTokenFamily :exec
 
 INSERT INTO token_families (tenant, id, client_key, subject, abilities, handle, current, generation,
-    created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason)
+    created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
-    $9, $10, $11, $12, $13, $14)
+    $9, $10, $11, $12, $13, $14, $15)
 `
 
 type CreateTokenFamilyParams struct {
@@ -32,6 +32,7 @@ type CreateTokenFamilyParams struct {
 	TokensUntil int64
 	EndedAt     int64
 	EndReason   string
+	Seal        string
 }
 
 // The largest integer stands for the end of a family that has not been ended; see
@@ -52,6 +53,7 @@ func (q *Queries) CreateTokenFamily(ctx context.Context, arg CreateTokenFamilyPa
 		arg.TokensUntil,
 		arg.EndedAt,
 		arg.EndReason,
+		arg.Seal,
 	)
 	return err
 }
@@ -80,7 +82,7 @@ func (q *Queries) DeleteTokenFamilies(ctx context.Context, arg DeleteTokenFamili
 const endTokenFamiliesOfUser = `-- name: EndTokenFamiliesOfUser :many
 UPDATE token_families SET ended_at = $1, end_reason = $2
 WHERE tenant = $3 AND subject = $4 AND ended_at = 9223372036854775807
-RETURNING tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason
+RETURNING tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal
 `
 
 type EndTokenFamiliesOfUserParams struct {
@@ -119,6 +121,7 @@ func (q *Queries) EndTokenFamiliesOfUser(ctx context.Context, arg EndTokenFamili
 			&i.TokensUntil,
 			&i.EndedAt,
 			&i.EndReason,
+			&i.Seal,
 		); err != nil {
 			return nil, err
 		}
@@ -188,7 +191,7 @@ func (q *Queries) RefreshTokenFamily(ctx context.Context, arg RefreshTokenFamily
 }
 
 const tokenFamily = `-- name: TokenFamily :one
-SELECT tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason FROM token_families WHERE tenant = $1 AND id = $2
+SELECT tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal FROM token_families WHERE tenant = $1 AND id = $2
 `
 
 type TokenFamilyParams struct {
@@ -214,12 +217,13 @@ func (q *Queries) TokenFamily(ctx context.Context, arg TokenFamilyParams) (Token
 		&i.TokensUntil,
 		&i.EndedAt,
 		&i.EndReason,
+		&i.Seal,
 	)
 	return i, err
 }
 
 const tokenFamilyByHandle = `-- name: TokenFamilyByHandle :one
-SELECT tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason FROM token_families WHERE tenant = $1 AND handle = $2
+SELECT tenant, id, client_key, subject, abilities, handle, current, generation, created_at, refreshed_at, expires_at, tokens_until, ended_at, end_reason, seal FROM token_families WHERE tenant = $1 AND handle = $2
 `
 
 type TokenFamilyByHandleParams struct {
@@ -245,6 +249,7 @@ func (q *Queries) TokenFamilyByHandle(ctx context.Context, arg TokenFamilyByHand
 		&i.TokensUntil,
 		&i.EndedAt,
 		&i.EndReason,
+		&i.Seal,
 	)
 	return i, err
 }

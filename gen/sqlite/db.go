@@ -84,6 +84,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.auditTileStmt, err = db.PrepareContext(ctx, auditTile); err != nil {
 		return nil, fmt.Errorf("error preparing query AuditTile: %w", err)
 	}
+	if q.awaitDecisionWritersStmt, err = db.PrepareContext(ctx, awaitDecisionWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitDecisionWriters: %w", err)
+	}
 	if q.awaitEventWritersStmt, err = db.PrepareContext(ctx, awaitEventWriters); err != nil {
 		return nil, fmt.Errorf("error preparing query AwaitEventWriters: %w", err)
 	}
@@ -95,6 +98,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.awaitTenantWritersStmt, err = db.PrepareContext(ctx, awaitTenantWriters); err != nil {
 		return nil, fmt.Errorf("error preparing query AwaitTenantWriters: %w", err)
+	}
+	if q.awaitTokenWritersStmt, err = db.PrepareContext(ctx, awaitTokenWriters); err != nil {
+		return nil, fmt.Errorf("error preparing query AwaitTokenWriters: %w", err)
 	}
 	if q.catalogueStmt, err = db.PrepareContext(ctx, catalogue); err != nil {
 		return nil, fmt.Errorf("error preparing query Catalogue: %w", err)
@@ -179,6 +185,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.decisionsStmt, err = db.PrepareContext(ctx, decisions); err != nil {
 		return nil, fmt.Errorf("error preparing query Decisions: %w", err)
+	}
+	if q.decisionsBehindStmt, err = db.PrepareContext(ctx, decisionsBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query DecisionsBehind: %w", err)
 	}
 	if q.decisionsByAnswerStmt, err = db.PrepareContext(ctx, decisionsByAnswer); err != nil {
 		return nil, fmt.Errorf("error preparing query DecisionsByAnswer: %w", err)
@@ -459,6 +468,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.resealChangeStmt, err = db.PrepareContext(ctx, resealChange); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealChange: %w", err)
 	}
+	if q.resealDecisionStmt, err = db.PrepareContext(ctx, resealDecision); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealDecision: %w", err)
+	}
 	if q.resealGrantStmt, err = db.PrepareContext(ctx, resealGrant); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealGrant: %w", err)
 	}
@@ -482,6 +494,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.resealSigningKeyStmt, err = db.PrepareContext(ctx, resealSigningKey); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealSigningKey: %w", err)
+	}
+	if q.resealTokenFamilyStmt, err = db.PrepareContext(ctx, resealTokenFamily); err != nil {
+		return nil, fmt.Errorf("error preparing query ResealTokenFamily: %w", err)
 	}
 	if q.resealToolStmt, err = db.PrepareContext(ctx, resealTool); err != nil {
 		return nil, fmt.Errorf("error preparing query ResealTool: %w", err)
@@ -672,6 +687,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.tenantSealingStmt, err = db.PrepareContext(ctx, tenantSealing); err != nil {
 		return nil, fmt.Errorf("error preparing query TenantSealing: %w", err)
 	}
+	if q.tokenFamiliesBehindStmt, err = db.PrepareContext(ctx, tokenFamiliesBehind); err != nil {
+		return nil, fmt.Errorf("error preparing query TokenFamiliesBehind: %w", err)
+	}
 	if q.tokenFamilyStmt, err = db.PrepareContext(ctx, tokenFamily); err != nil {
 		return nil, fmt.Errorf("error preparing query TokenFamily: %w", err)
 	}
@@ -825,6 +843,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing auditTileStmt: %w", cerr)
 		}
 	}
+	if q.awaitDecisionWritersStmt != nil {
+		if cerr := q.awaitDecisionWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitDecisionWritersStmt: %w", cerr)
+		}
+	}
 	if q.awaitEventWritersStmt != nil {
 		if cerr := q.awaitEventWritersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awaitEventWritersStmt: %w", cerr)
@@ -843,6 +866,11 @@ func (q *Queries) Close() error {
 	if q.awaitTenantWritersStmt != nil {
 		if cerr := q.awaitTenantWritersStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing awaitTenantWritersStmt: %w", cerr)
+		}
+	}
+	if q.awaitTokenWritersStmt != nil {
+		if cerr := q.awaitTokenWritersStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing awaitTokenWritersStmt: %w", cerr)
 		}
 	}
 	if q.catalogueStmt != nil {
@@ -983,6 +1011,11 @@ func (q *Queries) Close() error {
 	if q.decisionsStmt != nil {
 		if cerr := q.decisionsStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing decisionsStmt: %w", cerr)
+		}
+	}
+	if q.decisionsBehindStmt != nil {
+		if cerr := q.decisionsBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing decisionsBehindStmt: %w", cerr)
 		}
 	}
 	if q.decisionsByAnswerStmt != nil {
@@ -1450,6 +1483,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing resealChangeStmt: %w", cerr)
 		}
 	}
+	if q.resealDecisionStmt != nil {
+		if cerr := q.resealDecisionStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealDecisionStmt: %w", cerr)
+		}
+	}
 	if q.resealGrantStmt != nil {
 		if cerr := q.resealGrantStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing resealGrantStmt: %w", cerr)
@@ -1488,6 +1526,11 @@ func (q *Queries) Close() error {
 	if q.resealSigningKeyStmt != nil {
 		if cerr := q.resealSigningKeyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing resealSigningKeyStmt: %w", cerr)
+		}
+	}
+	if q.resealTokenFamilyStmt != nil {
+		if cerr := q.resealTokenFamilyStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing resealTokenFamilyStmt: %w", cerr)
 		}
 	}
 	if q.resealToolStmt != nil {
@@ -1805,6 +1848,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing tenantSealingStmt: %w", cerr)
 		}
 	}
+	if q.tokenFamiliesBehindStmt != nil {
+		if cerr := q.tokenFamiliesBehindStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing tokenFamiliesBehindStmt: %w", cerr)
+		}
+	}
 	if q.tokenFamilyStmt != nil {
 		if cerr := q.tokenFamilyStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing tokenFamilyStmt: %w", cerr)
@@ -1944,10 +1992,12 @@ type Queries struct {
 	auditEventsRefusedStmt         *sql.Stmt
 	auditHeadStmt                  *sql.Stmt
 	auditTileStmt                  *sql.Stmt
+	awaitDecisionWritersStmt       *sql.Stmt
 	awaitEventWritersStmt          *sql.Stmt
 	awaitSessionUserWritersStmt    *sql.Stmt
 	awaitSessionWritersStmt        *sql.Stmt
 	awaitTenantWritersStmt         *sql.Stmt
+	awaitTokenWritersStmt          *sql.Stmt
 	catalogueStmt                  *sql.Stmt
 	changesAfterStmt               *sql.Stmt
 	changesBehindStmt              *sql.Stmt
@@ -1976,6 +2026,7 @@ type Queries struct {
 	createUnwrittenTenantStmt      *sql.Stmt
 	databaseTimeStmt               *sql.Stmt
 	decisionsStmt                  *sql.Stmt
+	decisionsBehindStmt            *sql.Stmt
 	decisionsByAnswerStmt          *sql.Stmt
 	decisionsOfPermissionStmt      *sql.Stmt
 	decisionsOfRequestStmt         *sql.Stmt
@@ -2069,6 +2120,7 @@ type Queries struct {
 	removeGroupMemberStmt          *sql.Stmt
 	resealAuditEventStmt           *sql.Stmt
 	resealChangeStmt               *sql.Stmt
+	resealDecisionStmt             *sql.Stmt
 	resealGrantStmt                *sql.Stmt
 	resealGroupMemberStmt          *sql.Stmt
 	resealMembershipStmt           *sql.Stmt
@@ -2077,6 +2129,7 @@ type Queries struct {
 	resealSessionStmt              *sql.Stmt
 	resealSessionUserStmt          *sql.Stmt
 	resealSigningKeyStmt           *sql.Stmt
+	resealTokenFamilyStmt          *sql.Stmt
 	resealToolStmt                 *sql.Stmt
 	resealToolPermissionStmt       *sql.Stmt
 	resealUserStmt                 *sql.Stmt
@@ -2140,6 +2193,7 @@ type Queries struct {
 	staleSessionsStmt              *sql.Stmt
 	takeLeaseStmt                  *sql.Stmt
 	tenantSealingStmt              *sql.Stmt
+	tokenFamiliesBehindStmt        *sql.Stmt
 	tokenFamilyStmt                *sql.Stmt
 	tokenFamilyByHandleStmt        *sql.Stmt
 	toolStmt                       *sql.Stmt
@@ -2182,10 +2236,12 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		auditEventsRefusedStmt:         q.auditEventsRefusedStmt,
 		auditHeadStmt:                  q.auditHeadStmt,
 		auditTileStmt:                  q.auditTileStmt,
+		awaitDecisionWritersStmt:       q.awaitDecisionWritersStmt,
 		awaitEventWritersStmt:          q.awaitEventWritersStmt,
 		awaitSessionUserWritersStmt:    q.awaitSessionUserWritersStmt,
 		awaitSessionWritersStmt:        q.awaitSessionWritersStmt,
 		awaitTenantWritersStmt:         q.awaitTenantWritersStmt,
+		awaitTokenWritersStmt:          q.awaitTokenWritersStmt,
 		catalogueStmt:                  q.catalogueStmt,
 		changesAfterStmt:               q.changesAfterStmt,
 		changesBehindStmt:              q.changesBehindStmt,
@@ -2214,6 +2270,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		createUnwrittenTenantStmt:      q.createUnwrittenTenantStmt,
 		databaseTimeStmt:               q.databaseTimeStmt,
 		decisionsStmt:                  q.decisionsStmt,
+		decisionsBehindStmt:            q.decisionsBehindStmt,
 		decisionsByAnswerStmt:          q.decisionsByAnswerStmt,
 		decisionsOfPermissionStmt:      q.decisionsOfPermissionStmt,
 		decisionsOfRequestStmt:         q.decisionsOfRequestStmt,
@@ -2307,6 +2364,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,
 		resealAuditEventStmt:           q.resealAuditEventStmt,
 		resealChangeStmt:               q.resealChangeStmt,
+		resealDecisionStmt:             q.resealDecisionStmt,
 		resealGrantStmt:                q.resealGrantStmt,
 		resealGroupMemberStmt:          q.resealGroupMemberStmt,
 		resealMembershipStmt:           q.resealMembershipStmt,
@@ -2315,6 +2373,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		resealSessionStmt:              q.resealSessionStmt,
 		resealSessionUserStmt:          q.resealSessionUserStmt,
 		resealSigningKeyStmt:           q.resealSigningKeyStmt,
+		resealTokenFamilyStmt:          q.resealTokenFamilyStmt,
 		resealToolStmt:                 q.resealToolStmt,
 		resealToolPermissionStmt:       q.resealToolPermissionStmt,
 		resealUserStmt:                 q.resealUserStmt,
@@ -2378,6 +2437,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		staleSessionsStmt:              q.staleSessionsStmt,
 		takeLeaseStmt:                  q.takeLeaseStmt,
 		tenantSealingStmt:              q.tenantSealingStmt,
+		tokenFamiliesBehindStmt:        q.tokenFamiliesBehindStmt,
 		tokenFamilyStmt:                q.tokenFamilyStmt,
 		tokenFamilyByHandleStmt:        q.tokenFamilyByHandleStmt,
 		toolStmt:                       q.toolStmt,

@@ -11,8 +11,8 @@ import (
 
 const createDecision = `-- name: CreateDecision :exec
 
-INSERT INTO decisions (tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+INSERT INTO decisions (tenant, id, decided_at, actor, subject, permission, resource_type, resource_id, allowed, revision, details, request_id, ip, seal)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (tenant, id) DO NOTHING
 `
 
@@ -30,6 +30,7 @@ type CreateDecisionParams struct {
 	Details      string
 	RequestID    string
 	Ip           string
+	Seal         string
 }
 
 // A decision is listed by way of the filter that leaves the fewest: each list seeks one (see
@@ -51,6 +52,7 @@ func (q *Queries) CreateDecision(ctx context.Context, arg CreateDecisionParams) 
 		arg.Details,
 		arg.RequestID,
 		arg.Ip,
+		arg.Seal,
 	)
 	return err
 }

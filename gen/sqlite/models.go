@@ -225,6 +225,7 @@ type TokenFamily struct {
 	TokensUntil int64
 	EndedAt     int64
 	EndReason   string
+	Seal        string
 }
 
 type Tool struct {

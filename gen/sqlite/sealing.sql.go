@@ -9,6 +9,15 @@ import (
 	"context"
 )
 
+const awaitDecisionWriters = `-- name: AwaitDecisionWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitDecisionWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitDecisionWritersStmt, awaitDecisionWriters)
+	return err
+}
+
 const awaitEventWriters = `-- name: AwaitEventWriters :exec
 SELECT 1
 `
@@ -42,6 +51,15 @@ SELECT 1
 
 func (q *Queries) AwaitTenantWriters(ctx context.Context) error {
 	_, err := q.exec(ctx, q.awaitTenantWritersStmt, awaitTenantWriters)
+	return err
+}
+
+const awaitTokenWriters = `-- name: AwaitTokenWriters :exec
+SELECT 1
+`
+
+func (q *Queries) AwaitTokenWriters(ctx context.Context) error {
+	_, err := q.exec(ctx, q.awaitTokenWritersStmt, awaitTokenWriters)
 	return err
 }
 

@@ -27,6 +27,12 @@ LOCK TABLE session_users IN SHARE ROW EXCLUSIVE MODE;
 -- name: AwaitEventWriters :exec
 LOCK TABLE audit_events IN SHARE ROW EXCLUSIVE MODE;
 
+-- name: AwaitTokenWriters :exec
+LOCK TABLE token_families IN SHARE ROW EXCLUSIVE MODE;
+
+-- name: AwaitDecisionWriters :exec
+LOCK TABLE decisions IN SHARE ROW EXCLUSIVE MODE;
+
 -- name: WaitAtMost :exec
 -- Bounds how long the transaction waits for a lock, as in '1s'.
 SELECT set_config('lock_timeout', @bound, true);

@@ -13,6 +13,8 @@ UNION ALL SELECT 'nodes' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, 
 UNION ALL SELECT 'changes' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM changes GROUP BY 2
 UNION ALL SELECT 'sessions' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM sessions GROUP BY 2
 UNION ALL SELECT 'session_users' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM session_users GROUP BY 2
+UNION ALL SELECT 'token_families' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM token_families GROUP BY 2
+UNION ALL SELECT 'decisions' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM decisions GROUP BY 2
 UNION ALL SELECT 'signing_keys' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM signing_keys GROUP BY 2
 UNION ALL SELECT 'audit_events' AS place, substr(seal, 1, instr(seal, '.')) AS prefix, count(*) AS row_count FROM audit_events GROUP BY 2
 ) counted;

@@ -24,5 +24,11 @@ SELECT 1;
 -- name: AwaitEventWriters :exec
 SELECT 1;
 
+-- name: AwaitTokenWriters :exec
+SELECT 1;
+
+-- name: AwaitDecisionWriters :exec
+SELECT 1;
+
 -- name: WaitAtMost :exec
 SELECT CAST(@bound AS text);

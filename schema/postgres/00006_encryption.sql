@@ -44,6 +44,7 @@ ALTER TABLE tool_permissions ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '
 ALTER TABLE changes ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE session_users ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
+ALTER TABLE token_families ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE signing_keys ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE audit_events ADD COLUMN seal text COLLATE "C" NOT NULL DEFAULT '';
 
@@ -59,6 +60,7 @@ ALTER TABLE group_members ADD CONSTRAINT group_members_tenant_group_name_fkey
     FOREIGN KEY (tenant, group_name) REFERENCES user_groups (tenant, name);
 ALTER TABLE audit_events DROP COLUMN seal;
 ALTER TABLE signing_keys DROP COLUMN seal;
+ALTER TABLE token_families DROP COLUMN seal;
 ALTER TABLE session_users DROP COLUMN seal;
 ALTER TABLE sessions DROP COLUMN seal;
 ALTER TABLE changes DROP COLUMN seal;

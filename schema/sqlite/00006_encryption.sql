@@ -43,6 +43,7 @@ ALTER TABLE tool_permissions ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE changes ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE sessions ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE session_users ADD COLUMN seal text NOT NULL DEFAULT '';
+ALTER TABLE token_families ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE signing_keys ADD COLUMN seal text NOT NULL DEFAULT '';
 ALTER TABLE audit_events ADD COLUMN seal text NOT NULL DEFAULT '';
 
@@ -85,6 +86,7 @@ ALTER TABLE group_members_old RENAME TO group_members;
 CREATE INDEX group_members_by_group ON group_members (tenant, group_name, member_type, member);
 ALTER TABLE audit_events DROP COLUMN seal;
 ALTER TABLE signing_keys DROP COLUMN seal;
+ALTER TABLE token_families DROP COLUMN seal;
 ALTER TABLE session_users DROP COLUMN seal;
 ALTER TABLE sessions DROP COLUMN seal;
 ALTER TABLE changes DROP COLUMN seal;

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,8 +33,12 @@ func (s *Store) AppendDecisions(ctx context.Context, decisions []store.TenantDec
 		}
 	}
 	return s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
-		err := tx.pipeline(ctx, func(q postgres.Querier) error {
-			for _, row := range rows {
+		written, err := s.sealDecisions(ctx, tx, rows)
+		if err != nil {
+			return false, err
+		}
+		err = tx.pipeline(ctx, func(q postgres.Querier) error {
+			for _, row := range written {
 				if err := q.CreateDecision(ctx, row); err != nil {
 					return err
 				}
@@ -41,6 +47,35 @@ func (s *Store) AppendDecisions(ctx context.Context, decisions []store.TenantDec
 		})
 		return true, classify(ctx, err, doing)
 	})
+}
+
+// sealDecisions returns decisions of several tenants as tx is to write them.
+func (s *Store) sealDecisions(ctx context.Context, tx transaction, rows []postgres.CreateDecisionParams) ([]postgres.CreateDecisionParams, error) {
+	if !s.vault.opens() {
+		return rows, s.vault.admit(ctx, tx)
+	}
+	held := map[string]transaction{}
+	for _, row := range rows {
+		held[row.Tenant] = nil
+	}
+	// In one order, so that no two batches wait for each other to make the same tenants.
+	for _, tenant := range slices.Sorted(maps.Keys(held)) {
+		var err error
+		if held[tenant], err = s.vault.hold(ctx, tx, tenant); err != nil {
+			return nil, err
+		}
+	}
+	written := slices.Clone(rows)
+	for i, row := range rows {
+		if q, ok := held[row.Tenant].(sealedTx); ok {
+			decision, err := q.sealDecision(postgres.Decision(row))
+			if err != nil {
+				return nil, err
+			}
+			written[i] = postgres.CreateDecisionParams(decision)
+		}
+	}
+	return written, nil
 }
 
 // DeleteDecisions implements store.Store.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -112,6 +113,15 @@ func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx)
 func (db *postgresDB) forget(context.Context) error { return nil }
 
 func (db *postgresDB) announce() { db.notifier.committed() }
+
+// purge makes what rows were unreadable, and its place free; every row having been
+// written, the planner's statistics are due as well. A table of another owner is left out,
+// with a warning that the server logs. What the bytes of a freed place are until it is
+// used again, only VACUUM FULL would settle, which keeps everybody out.
+func (db *postgresDB) purge(ctx context.Context) error {
+	_, err := db.pool.Exec(ctx, "VACUUM (ANALYZE) "+strings.Join(sealedTables, ", "))
+	return classify(ctx, err, "vacuum the tables")
+}
 
 func (db *postgresDB) close() error {
 	db.notifier.close()

@@ -50,6 +50,12 @@ func (r *resealing) run(ctx context.Context, fromPlain bool) error {
 		if err := r.tenants(ctx); err != nil {
 			return err
 		}
+		// Before the end, so that whoever is stopped meanwhile begins anew.
+		if r.target != seal.Plain {
+			if err := r.store.db.purge(ctx); err != nil {
+				return err
+			}
+		}
 		finished, err := r.finish(ctx)
 		if err != nil || finished {
 			return err
@@ -65,6 +71,8 @@ func (s *Store) awaitWriters(ctx context.Context) error {
 		func(q postgres.Querier) error { return q.AwaitSessionWriters(ctx) },
 		func(q postgres.Querier) error { return q.AwaitSessionUserWriters(ctx) },
 		func(q postgres.Querier) error { return q.AwaitEventWriters(ctx) },
+		func(q postgres.Querier) error { return q.AwaitTokenWriters(ctx) },
+		func(q postgres.Querier) error { return q.AwaitDecisionWriters(ctx) },
 	} {
 		if err := s.exclusively(ctx, await); err != nil {
 			return err

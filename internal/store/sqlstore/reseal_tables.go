@@ -74,6 +74,29 @@ var resealables = []resealable{
 		seal: func(row postgres.SessionUser) string { return row.Seal }, opened: (*sealed).openSessionUser, sealed: (*sealed).sealSessionUser,
 		write: resealSessionUser,
 	},
+	rows[postgres.TokenFamily]{
+		behind: func(ctx context.Context, q postgres.Querier, tenant string, after postgres.TokenFamily) ([]postgres.TokenFamily, error) {
+			return q.TokenFamiliesBehind(ctx, postgres.TokenFamiliesBehindParams{Tenant: tenant, AfterID: after.ID, MaxRows: resealRows})
+		},
+		seal: func(row postgres.TokenFamily) string { return row.Seal }, opened: (*sealed).openTokenFamily, sealed: (*sealed).sealTokenFamily,
+		write: func(ctx context.Context, q postgres.Querier, stored, row postgres.TokenFamily) (int64, error) {
+			return q.ResealTokenFamily(ctx, postgres.ResealTokenFamilyParams{
+				Tenant: stored.Tenant, ID: stored.ID, OldSeal: stored.Seal, Subject: row.Subject, Seal: row.Seal,
+			})
+		},
+	},
+	rows[postgres.Decision]{
+		behind: func(ctx context.Context, q postgres.Querier, tenant string, after postgres.Decision) ([]postgres.Decision, error) {
+			return q.DecisionsBehind(ctx, postgres.DecisionsBehindParams{Tenant: tenant, AfterID: after.ID, MaxRows: resealRows})
+		},
+		seal: func(row postgres.Decision) string { return row.Seal }, opened: (*sealed).openDecision, sealed: (*sealed).sealDecision,
+		write: func(ctx context.Context, q postgres.Querier, stored, row postgres.Decision) (int64, error) {
+			return q.ResealDecision(ctx, postgres.ResealDecisionParams{
+				Tenant: stored.Tenant, ID: stored.ID, OldSeal: stored.Seal, Subject: row.Subject, Permission: row.Permission,
+				Details: row.Details, Ip: row.Ip, Seal: row.Seal,
+			})
+		},
+	},
 	membershipRows(authz.UserType), membershipRows(authz.GroupType),
 	groupMemberRows(authz.UserType), groupMemberRows(authz.GroupType),
 	rows[postgres.UserGroup]{
@@ -167,6 +190,12 @@ var resealables = []resealable{
 			})
 		},
 	},
+}
+
+// sealedTables are the tables of resealables, and signing_keys.
+var sealedTables = []string{
+	"users", "user_groups", "group_members", "memberships", "roles", "grants", "tools", "tool_permissions", "nodes", "changes",
+	"sessions", "session_users", "token_families", "decisions", "audit_events", "signing_keys",
 }
 
 func membershipRows(subject authz.SubjectType) resealable {

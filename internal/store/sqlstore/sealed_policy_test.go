@@ -46,7 +46,7 @@ func TestPolicyRows(t *testing.T) {
 	t.Run("tools", func(t *testing.T) {
 		testRows(t, ring, (*sealed).openTool, (*sealed).sealTool,
 			postgres.Tool{Tenant: "t", Name: "wiki", Description: "pages"},
-			postgres.Tool{Tenant: "t", Name: "wiki"})
+			postgres.Tool{Tenant: "t", Name: "blog"})
 	})
 	t.Run("tool_permissions", func(t *testing.T) {
 		testRows(t, ring, (*sealed).openToolPermission, (*sealed).sealToolPermission,
@@ -61,8 +61,84 @@ func TestPolicyRows(t *testing.T) {
 	t.Run("changes", func(t *testing.T) {
 		testRows(t, ring, (*sealed).openChange, (*sealed).sealChange,
 			postgres.Change{Tenant: "t", Revision: 7, Position: 1, Kind: "role", Key: "editor"},
-			postgres.Change{Tenant: "t", Revision: 7, Position: 1, Kind: "role"})
+			postgres.Change{Tenant: "t", Revision: 7, Position: 2, Kind: "role"})
 	})
+}
+
+func TestRecordRows(t *testing.T) {
+	t.Parallel()
+	ring := newRing(t)
+	t.Run("users", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openUser, (*sealed).sealUser,
+			postgres.User{Tenant: "t", Name: "ann", Active: 1, Properties: `{"a":1}`},
+			postgres.User{Tenant: "t", Name: "k1.abc", Properties: "{}"})
+	})
+	t.Run("sessions", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openSession, (*sealed).sealSession,
+			postgres.Session{Tenant: "t", ID: "1", Subject: "ann", Epoch: 2, CreatedAt: 3, ExpiresAt: 4, Binding: "ip", Ip: "192.0.2.1", UserAgent: "a browser"},
+			postgres.Session{Tenant: "t", ID: "2", Subject: "bob", Binding: "off"})
+	})
+	t.Run("session_users", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openSessionUser, (*sealed).sealSessionUser,
+			postgres.SessionUser{Tenant: "t", Name: "ann", Epoch: 1}, postgres.SessionUser{Tenant: "t", Name: "bob"})
+	})
+	t.Run("audit_events", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openAuditEvent, (*sealed).sealAuditEvent,
+			postgres.AuditEvent{
+				ID: "1", Tenant: "t", OccurredAt: 2, Actor: "abc", Action: "GRANTED", Subject: "ann", Resource: "post", Outcome: "ok",
+				Details: "{}", Ip: "192.0.2.1", UserAgent: "a browser", RequestID: "r", Revision: 3,
+			},
+			postgres.AuditEvent{ID: "2", Tenant: "t", Actor: "system", Subject: "k2.abc", Details: "{}"})
+	})
+	t.Run("signing_keys", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openSigningKey, (*sealed).sealSigningKey,
+			postgres.SigningKey{Purpose: "session", Number: 1, ID: "a", Algorithm: "HS256", Material: "secret", CreatedAt: 2, SignsFrom: 3},
+			postgres.SigningKey{Purpose: "access", Number: 2, ID: "b", Algorithm: "EdDSA", Material: "another"})
+	})
+	t.Run("token_families", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openTokenFamily, (*sealed).sealTokenFamily,
+			postgres.TokenFamily{Tenant: "t", ID: "1", ClientKey: "hash", Subject: "ann", Abilities: "check", Handle: "h", Current: "c", Generation: 1, CreatedAt: 2},
+			postgres.TokenFamily{Tenant: "t", ID: "2", ClientKey: "hash", Abilities: "admin", Handle: "i", Current: "d"})
+	})
+	t.Run("decisions", func(t *testing.T) {
+		testRows(t, ring, (*sealed).openDecision, (*sealed).sealDecision,
+			postgres.Decision{
+				Tenant: "t", ID: "1", DecidedAt: 2, Actor: "abc", Subject: "ann", Permission: "read", ResourceType: "post", ResourceID: "7",
+				Allowed: 1, Revision: 3, Details: `{"a":1}`, RequestID: "r", Ip: "192.0.2.1",
+			},
+			postgres.Decision{Tenant: "t", ID: "2", Actor: "system", Subject: "ann", Permission: "ann", Details: "{}"},
+			postgres.Decision{Tenant: "t", ID: "3", Actor: "system", Permission: "k1.abc", Details: "{}"})
+	})
+}
+
+// unbound are the columns of a row's state, which its seal says nothing of.
+var unbound = map[reflect.Type][]string{
+	reflect.TypeFor[postgres.Session](): {
+		"Generation", "Recent", "Confirmed", "Recovered", "Replays", "RotatedAt", "IdleExpiresAt", "EndedAt", "SweepAt", "EndReason",
+	},
+	reflect.TypeFor[postgres.TokenFamily](): {"Current", "Generation", "RefreshedAt", "ExpiresAt", "TokensUntil", "EndedAt", "EndReason"},
+}
+
+// TestSealedTables holds the list to the schema: what is not on it is not purged.
+func TestSealedTables(t *testing.T) {
+	t.Parallel()
+	s := openSealed(t, dialectSQLite)
+	rows := get(s.db.(*sqliteDB).readers.QueryContext(t.Context(), "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c ON c.name = 'seal' ORDER BY m.name"))(t)
+	defer func() { _ = rows.Close() }()
+	var got []string
+	for rows.Next() {
+		var table string
+		if err := rows.Scan(&table); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, table)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if want := slices.Sorted(slices.Values(sealedTables)); !slices.Equal(got, want) {
+		t.Errorf("got tables with a seal %v, want %v", got, want)
+	}
 }
 
 // testRows seals rows of a table and opens them, changed and unchanged.
@@ -91,19 +167,26 @@ func testRows[R comparable](t *testing.T, ring *seal.Ring, open, write func(*sea
 			if _, err := open(queries("other", key), kept); err == nil {
 				t.Error("another tenant opened the row")
 			}
-			testChangedRow(t, kept, row, func(changed R) (R, error) { return open(queries("t", key), changed) })
+			others := []R{get(write(queries("other", key), row))(t)}
+			for _, other := range rows {
+				if other != row {
+					others = append(others, get(write(queries("t", key), other))(t))
+				}
+			}
+			testChangedRow(t, kept, row, others, func(changed R) (R, error) { return open(queries("t", key), changed) })
 		}
 	}
 }
 
-// testChangedRow changes each byte of each column of a sealed row. A column whose content
-// is in the seal is empty, and means nothing.
-func testChangedRow[R comparable](t *testing.T, kept, row R, open func(R) (R, error)) {
+// testChangedRow changes each byte of each column of a sealed row, and puts there what
+// its other columns and other rows have. A column whose content is in the seal is empty,
+// and means nothing.
+func testChangedRow[R comparable](t *testing.T, kept, row R, others []R, open func(R) (R, error)) {
 	t.Helper()
 	columns := reflect.TypeFor[R]()
 	for i := range columns.NumField() {
 		column := columns.Field(i).Name
-		if column == "Tenant" {
+		if column == "Tenant" || slices.Contains(unbound[reflect.TypeFor[R]()], column) {
 			continue
 		}
 		changed := kept
@@ -116,9 +199,19 @@ func testChangedRow[R comparable](t *testing.T, kept, row R, open func(R) (R, er
 			continue
 		}
 		text := field.String()
-		field.SetString(text + "x")
-		if opened, err := open(changed); err == nil && (opened != row || text != "") {
-			t.Errorf("%s with a byte more: got %+v", column, opened)
+		instead := []string{text + "x"}
+		for _, other := range append(others, kept) {
+			for j := range columns.NumField() {
+				if value := reflect.ValueOf(other).Field(j); value.Kind() == reflect.String && columns.Field(j).Name != "Tenant" {
+					instead = append(instead, value.String())
+				}
+			}
+		}
+		for _, value := range instead {
+			field.SetString(value)
+			if opened, err := open(changed); err == nil && value != text && (opened != row || text != "") {
+				t.Errorf("%s with %q for %q: got %+v", column, value, text, opened)
+			}
 		}
 		for at := range text {
 			bytes := []byte(text)

@@ -80,6 +80,14 @@ func (q *sealed) someName(column seal.Column, name string) (string, error) {
 	return q.name(column, name)
 }
 
+// someNames are all forms that a filter asks for, which is empty where it asks for none.
+func (q *sealed) someNames(column seal.Column, name string) ([]string, error) {
+	if name == "" {
+		return []string{""}, nil
+	}
+	return q.names(column, name)
+}
+
 func (q *sealed) openSome(column seal.Column, value, rowSeal string) (string, error) {
 	if value == "" {
 		return "", nil
@@ -148,17 +156,13 @@ func (q *sealed) AuditEventsRefused(ctx context.Context, page postgres.AuditEven
 
 // auditPage asks for each form of the filter's names.
 func (q *sealed) auditPage(page postgres.AuditEventsParams, ask func(postgres.AuditEventsParams) ([]postgres.AuditEvent, error)) ([]postgres.AuditEvent, error) {
-	subjects, resources := []string{""}, []string{""}
-	var err error
-	if page.Subject != "" {
-		if subjects, err = q.names(auditSubject, page.Subject); err != nil {
-			return nil, err
-		}
+	subjects, err := q.someNames(auditSubject, page.Subject)
+	if err != nil {
+		return nil, err
 	}
-	if page.Resource != "" {
-		if resources, err = q.names(auditResource, page.Resource); err != nil {
-			return nil, err
-		}
+	resources, err := q.someNames(auditResource, page.Resource)
+	if err != nil {
+		return nil, err
 	}
 	all := []postgres.AuditEvent{}
 	for _, page.Subject = range subjects {

@@ -16,6 +16,8 @@ import (
 	"github.com/gatehouse/gatehouse/gen/bridge"
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/gen/sqlite"
+	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/store"
 )
 
 // sqliteDB is a SQLite file behind two pools: one connection that writes, and
@@ -147,6 +149,27 @@ func (db *sqliteDB) forget(ctx context.Context) error {
 
 // announce does nothing, for watch hears nothing.
 func (db *sqliteDB) announce() {}
+
+// purge writes the file anew, without the free pages and the free parts of pages that
+// deleted rows still stand in, and empties the log of changes, in which it did so.
+func (db *sqliteDB) purge(ctx context.Context) error {
+	const doing = "rewrite the database file"
+	err := retry(ctx, func() error {
+		_, err := db.writer.ExecContext(ctx, "VACUUM")
+		return classify(ctx, err, doing)
+	})
+	if err != nil {
+		return err
+	}
+	return retry(ctx, func() error {
+		var unfinished, pages, moved int
+		err := db.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&unfinished, &pages, &moved)
+		if err == nil && unfinished != 0 {
+			return fault.Unavailable(fmt.Errorf("%s: a snapshot is being read: %w", doing, store.ErrRetry), "the database is busy")
+		}
+		return classify(ctx, err, doing)
+	})
+}
 
 func (db *sqliteDB) close() error {
 	// The writer goes last: only it can fold the WAL into the file.

@@ -71,6 +71,9 @@ type database interface {
 	forget(ctx context.Context) error
 	// announce has the watchers of other processes called, if they are not anyhow.
 	announce()
+	// purge drops what the database keeps of rows as they were before they were changed
+	// or deleted, as far as it can. Its error is classified.
+	purge(ctx context.Context) error
 	close() error
 }
 

@@ -18,14 +18,28 @@ var _ store.TokenTx = (*sessionWriter)(nil)
 
 // TokenFamily implements store.Tokens.
 func (s *Store) TokenFamily(ctx context.Context, tenant, id string) (token.Family, bool, error) {
-	row, err := s.db.queries().TokenFamily(ctx, postgres.TokenFamilyParams{Tenant: tenant, ID: id})
-	return foundFamily(ctx, row, err)
+	return s.tokenFamily(ctx, tenant, func(q postgres.Querier) (postgres.TokenFamily, error) {
+		return q.TokenFamily(ctx, postgres.TokenFamilyParams{Tenant: tenant, ID: id})
+	})
 }
 
 // TokenFamilyByHandle implements store.Tokens.
 func (s *Store) TokenFamilyByHandle(ctx context.Context, tenant, handle string) (token.Family, bool, error) {
-	row, err := s.db.queries().TokenFamilyByHandle(ctx, postgres.TokenFamilyByHandleParams{Tenant: tenant, Handle: handle})
-	return foundFamily(ctx, row, err)
+	return s.tokenFamily(ctx, tenant, func(q postgres.Querier) (postgres.TokenFamily, error) {
+		return q.TokenFamilyByHandle(ctx, postgres.TokenFamilyByHandleParams{Tenant: tenant, Handle: handle})
+	})
+}
+
+func (s *Store) tokenFamily(ctx context.Context, tenant string, find func(postgres.Querier) (postgres.TokenFamily, error)) (family token.Family, found bool, err error) {
+	err = s.read(ctx, tenant, func(q postgres.Querier) error {
+		row, err := find(q)
+		if err != nil {
+			return unlessNoRows(ctx, err, "read a family of tokens")
+		}
+		family, found = familyOf(row), true
+		return nil
+	})
+	return family, found, err
 }
 
 // UpdateTokens implements store.Tokens.
@@ -92,13 +106,6 @@ func (w *writer) EndUserTokens(ctx context.Context, user string, at time.Time, r
 		families[i] = familyOf(row)
 	}
 	return families, nil
-}
-
-func foundFamily(ctx context.Context, row postgres.TokenFamily, err error) (token.Family, bool, error) {
-	if err != nil {
-		return token.Family{}, false, unlessNoRows(ctx, err, "read a family of tokens")
-	}
-	return familyOf(row), true, nil
 }
 
 func familyRow(tenant string, family token.Family) postgres.TokenFamily {
