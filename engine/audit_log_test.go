@@ -233,7 +233,11 @@ func TestExportIsVerifiable(t *testing.T) {
 			if err := x.tenant.ExportAudit(t.Context(), &b, since, until, func(int64) {}); err != nil {
 				t.Fatal(err)
 			}
-			return b.String()
+			total, err := audit.ExportTotal(1).Line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b.String() + string(total)
 		}
 		for what, c := range map[string]struct {
 			since, until time.Time
@@ -270,12 +274,20 @@ func TestExportIsVerifiable(t *testing.T) {
 				return l
 			}, 200},
 			"the tail removed":   {func(l []string) []string { return slices.Delete(l, line, len(l)-1) }, -1},
-			"the end removed":    {func(l []string) []string { return l[:len(l)-1] }, -1},
+			"the end removed":    {func(l []string) []string { return slices.Delete(l, len(l)-2, len(l)-1) }, -1},
 			"the start removed":  {func(l []string) []string { return l[1:] }, -1},
 			"the start repeated": {func(l []string) []string { return slices.Insert(l, line, l[0]) }, -1},
 			"a line torn":        {func(l []string) []string { l[line] = l[line][:40] + "\n"; return l }, -1},
-			"a strange line":     {func(l []string) []string { return slices.Insert(l, line, "{}\n") }, -1},
-			"nothing":            {func([]string) []string { return nil }, -1},
+			"the total removed":  {func(l []string) []string { return l[:len(l)-1] }, -1},
+			"another total":      {func(l []string) []string { return append(l[:len(l)-1], `{"tenants":2}`+"\n") }, -1},
+			"more behind":        {func(l []string) []string { return append(l, l[len(l)-1]) }, -1},
+			"a leaf that others read": {func(l []string) []string {
+				l[line] = strings.Replace(l[line], `"leaf":`, `"leaf":{"action":"ANOTHER"},"LEAF":`, 1)
+				return l
+			}, -1},
+			"a leaf on the start": {func(l []string) []string { l[0] = strings.Replace(l[0], "}\n", `,"leaf":{}}`+"\n", 1); return l }, -1},
+			"a strange line":      {func(l []string) []string { return slices.Insert(l, line, "{}\n") }, -1},
+			"nothing":             {func([]string) []string { return nil }, -1},
 			"another tree at the start": {func(l []string) []string {
 				l[0] = strings.Replace(l[0], `"from":0,"peaks":[]`, `"from":1,"peaks":["CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="]`, 1)
 				return slices.Delete(l, 1, 2)

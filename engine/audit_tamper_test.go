@@ -125,6 +125,10 @@ func TestTamperingIsFound(t *testing.T) {
 			}
 			return "CAST(" + cut + " AS blob)"
 		}
+		longer := "CAST(hashes || hashes AS blob)"
+		if strings.Contains(database, "://") {
+			longer = "hashes || hashes"
+		}
 		type finding struct {
 			seq, checkpoint int64
 			part            string
@@ -154,6 +158,10 @@ func TestTamperingIsFound(t *testing.T) {
 			"a leaf's hash changed":    {[]string{"UPDATE audit_tiles SET hashes = " + zeros(place) + " WHERE level = 0 AND number = 0"}, finding{place, 0, "not what the tree says"}},
 			"a node's hash changed":    {[]string{"UPDATE audit_tiles SET hashes = " + zeros(0) + " WHERE level = 1 AND number = 0"}, finding{255, 0, "tile 0 of level 1"}},
 			"a tile deleted":           {[]string{"DELETE FROM audit_tiles WHERE level = 0 AND number = 1"}, finding{256, 0, "no leaf"}},
+			"pruned raised alone":      {[]string{"UPDATE audit_heads SET pruned = 10"}, finding{0, 0, "no event says"}},
+			"the checkpoints deleted":  {[]string{"DELETE FROM audit_checkpoints"}, finding{0, newest.Size, "kept no more"}},
+			"a seal made up":           {[]string{"UPDATE audit_events SET seal = 'k1.AAAA'" + at}, finding{place, 0, "was changed"}},
+			"a tile made longer":       {[]string{"UPDATE audit_tiles SET hashes = " + longer + " WHERE level = 0 AND number = 0"}, finding{0, 0, "too long"}},
 			"a tile cut":               {[]string{"UPDATE audit_tiles SET hashes = substr(hashes, 1, 40) WHERE level = 0 AND number = 1"}, finding{257, 0, "no leaf"}},
 			"a checkpoint rewritten":   {[]string{fmt.Sprintf("UPDATE audit_checkpoints SET note = replace(note, '%d', '%d')", newest.Size, newest.Size-1)}, finding{0, newest.Size, "has not signed"}},
 			"a checkpoint misplaced":   {[]string{fmt.Sprintf("UPDATE audit_checkpoints SET size = %d WHERE size = %d", newest.Size-1, newest.Size)}, finding{0, newest.Size - 1, "in the place of another"}},
