@@ -267,7 +267,7 @@ type exportAuditCommand struct {
 
 // Help implements kong.HelpProvider.
 func (exportAuditCommand) Help() string {
-	return `Standard output gets a line for each event, in the order of the tree and without a gap, between one that says what came before and one with the newest checkpoint: 'gatehouse audit verify --export' needs nothing else. Events that have no place in the tree yet get it first.
+	return `Standard output gets a line for each event, in the order of the tree and without a gap, between one that says what came before and one with the newest checkpoint, and at the end how many tenants there were: 'gatehouse audit verify --export' needs nothing else. Events that have no place in the tree yet get it first.
 
 A TIME is such as 2026-11-01, 2026-11-01T12:00:00Z, or how long ago, such as 720h.
 

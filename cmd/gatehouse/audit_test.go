@@ -41,7 +41,7 @@ func TestAuditLog(t *testing.T) {
 		t.Errorf("verify the export: got\n%s", got)
 	}
 	tenant := strings.SplitN(strings.TrimPrefix(keys[2], "gatehouse/audit/"), "+", 2)[0]
-	if got := i.must("audit", "export", "--tenant", tenant, "--since", "24h"); strings.Count(got, "\n") != 3 {
+	if got := i.must("audit", "export", "--tenant", tenant, "--since", "24h"); strings.Count(got, "\n") != 4 {
 		t.Errorf("export one tenant: got\n%s", got)
 	}
 
