@@ -38,10 +38,20 @@ func (s *Store) RegisterKeys(ctx context.Context, secrets ...string) error {
 	return tx.commit(ctx)
 }
 
-// SetSealing says which key a tenant's values are sealed with from now on, and which
-// others they may still be sealed with.
+// SetSealing says which key the values of a tenant, and the installation's, are sealed with
+// from now on, and which others they may still be sealed with.
 func (s *Store) SetSealing(ctx context.Context, tenant, with string, also ...string) error {
 	state := sealing{with: with, also: also}
+	installation, err := s.db.statements().Encryption(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.db.statements().SetEncryption(ctx, postgres.SetEncryptionParams{
+		SealedWith: state.with, SealedAlso: state.alsoText(), Salt: installation.Salt, Turn: installation.Turn,
+	})
+	if err != nil {
+		return err
+	}
 	return classify(ctx, s.db.statements().SetTenantSealing(ctx, postgres.SetTenantSealingParams{
 		Tenant: tenant, SealedWith: state.with, SealedAlso: state.alsoText(),
 	}), "say how a tenant is sealed")
