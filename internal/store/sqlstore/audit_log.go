@@ -47,13 +47,9 @@ func (s *Store) AuditTenant(ctx context.Context, after string) (string, error) {
 func (s *Store) SequenceEvents(ctx context.Context, tenant string, limit int) (sequenced int, err error) {
 	const doing = "sequence audit events"
 	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
-		tx, err := s.vault.hold(ctx, tx, tenant)
+		tx, head, err := s.holdHead(ctx, tx, tenant)
 		if err != nil {
 			return false, err
-		}
-		head, err := tx.LockAuditHead(ctx, postgres.LockAuditHeadParams{Tenant: tenant})
-		if err != nil {
-			return false, classify(ctx, err, doing)
 		}
 		rows, err := tx.PendingAuditEvents(ctx, postgres.PendingAuditEventsParams{Tenant: tenant, MaxRows: maxRows(limit)})
 		sequenced = len(rows)
@@ -67,6 +63,16 @@ func (s *Store) SequenceEvents(ctx context.Context, tenant string, limit int) (s
 		return true, extend(ctx, tx, head, records)
 	})
 	return sequenced, err
+}
+
+// holdHead locks a tenant's head, and returns tx as what opens and seals its events.
+func (s *Store) holdHead(ctx context.Context, tx transaction, tenant string) (transaction, postgres.AuditHead, error) {
+	tx, err := s.vault.hold(ctx, tx, tenant)
+	if err != nil {
+		return nil, postgres.AuditHead{}, err
+	}
+	head, err := tx.LockAuditHead(ctx, postgres.LockAuditHeadParams{Tenant: tenant})
+	return tx, head, classify(ctx, err, "lock the head of the audit log")
 }
 
 // extend makes leaves of events, in their order, behind those that the tree has.
@@ -196,13 +202,9 @@ func (s *Store) SignCheckpoint(ctx context.Context, tenant string, at time.Time,
 func (s *Store) PruneEvents(ctx context.Context, tenant string, before time.Time, made func(size int64) audit.Event) (pruned int64, err error) {
 	const doing = "prune the audit log"
 	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
-		tx, err := s.vault.hold(ctx, tx, tenant)
+		tx, head, err := s.holdHead(ctx, tx, tenant)
 		if err != nil {
 			return false, err
-		}
-		head, err := tx.LockAuditHead(ctx, postgres.LockAuditHeadParams{Tenant: tenant})
-		if err != nil {
-			return false, classify(ctx, err, doing)
 		}
 		place, err := firstAuditPlace(ctx, tx, tenant, before)
 		if err != nil {

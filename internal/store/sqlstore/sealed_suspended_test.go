@@ -53,6 +53,13 @@ func TestSuspendedUserIsNotLost(t *testing.T) {
 		if !errors.Is(err, seal.ErrDamaged) {
 			t.Errorf("got %v, want %v", err, seal.ErrDamaged)
 		}
+		err = s.View(t.Context(), "t", func(r store.Reader) error {
+			_, err := r.Subjects(t.Context(), []string{"eve"}, nil)
+			return err
+		})
+		if !errors.Is(err, seal.ErrDamaged) {
+			t.Errorf("among several: got %v, want %v", err, seal.ErrDamaged)
+		}
 	})
 }
 

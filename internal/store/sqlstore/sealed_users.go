@@ -58,7 +58,7 @@ func (q *sealed) openUserRow(row postgres.UserRow) (postgres.UserRow, error) {
 }
 
 func (q *sealed) SetUser(ctx context.Context, user postgres.SetUserParams) (int64, error) {
-	before, err := q.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: user.Name})
+	before, err := q.findUser(ctx, postgres.UserParams{Tenant: user.Tenant, Name: user.Name})
 	switch {
 	case err == nil && before.Active == user.Active && before.Properties == user.Properties:
 		return 0, nil
@@ -82,62 +82,70 @@ func (q *sealed) DeleteUser(ctx context.Context, user postgres.DeleteUserParams)
 	})
 }
 
-// User opens all users that are not active before it says that there is none of a name:
-// whoever is not there counts as active, and a name that was changed is not found.
 func (q *sealed) User(ctx context.Context, user postgres.UserParams) (postgres.UserRow, error) {
+	row, err := q.findUser(ctx, user)
+	if isNoRows(err) {
+		err = cmp.Or(q.openInactive(ctx, user.Tenant), err)
+	}
+	return row, err
+}
+
+func (q *sealed) findUser(ctx context.Context, user postgres.UserParams) (postgres.UserRow, error) {
 	row, err := byName(q, usersName, user.Name, func(form string) (postgres.UserRow, error) {
 		return q.Querier.User(ctx, postgres.UserParams{Tenant: user.Tenant, Name: form})
 	})
-	if err == nil {
-		return q.openUserRow(row)
-	}
-	if !isNoRows(err) {
+	if err != nil {
 		return postgres.UserRow{}, err
 	}
-	for after := ""; ; {
-		inactive, errInactive := q.Querier.SealedInactiveUsers(ctx, postgres.SealedInactiveUsersParams{Tenant: user.Tenant, After: after, MaxRows: scanRows})
-		if errInactive != nil || len(inactive) == 0 {
-			return postgres.UserRow{}, cmp.Or(errInactive, err)
-		}
-		for _, row := range inactive {
-			if _, err := q.openUser(row); err != nil {
-				return postgres.UserRow{}, err
-			}
-		}
-		after = inactive[len(inactive)-1].Name
-	}
+	return q.openUserRow(row)
+}
+
+// openInactive opens all users that are not active. Whoever is not there counts as
+// active, and a name that was changed is not found: so it is asked before a user is said
+// not to be there.
+func (q *sealed) openInactive(ctx context.Context, tenant string) error {
+	return scan(func(last postgres.User) ([]postgres.User, error) {
+		return q.Querier.SealedInactiveUsers(ctx, postgres.SealedInactiveUsersParams{Tenant: tenant, After: last.Name, MaxRows: scanRows})
+	}, func(row postgres.User) error {
+		_, err := q.openUser(row)
+		return err
+	})
 }
 
 // Users reads all users of the tenant to put them in order.
 func (q *sealed) Users(ctx context.Context, page postgres.UsersParams) ([]postgres.UsersRow, error) {
-	var found first[postgres.UsersRow]
-	found.max, found.compare = page.MaxRows, func(a, b postgres.UsersRow) int { return strings.Compare(a.Name, b.Name) }
-	for after := ""; ; {
-		rows, err := q.Querier.Users(ctx, postgres.UsersParams{Tenant: page.Tenant, After: after, MaxRows: scanRows})
-		if err != nil || len(rows) == 0 {
-			return found.list(), err
-		}
-		after = rows[len(rows)-1].Name
-		for _, row := range rows {
-			user, err := q.openUserRow(postgres.UserRow(row))
-			if err != nil {
-				return nil, err
-			}
-			if user.Name > page.After {
-				found.add(postgres.UsersRow(user))
-			}
-		}
+	found := first[postgres.UsersRow]{
+		max: page.MaxRows, compare: func(a, b postgres.UsersRow) int { return strings.Compare(a.Name, b.Name) },
 	}
+	err := scan(func(last postgres.UsersRow) ([]postgres.UsersRow, error) {
+		return q.Querier.Users(ctx, postgres.UsersParams{Tenant: page.Tenant, After: last.Name, MaxRows: scanRows})
+	}, func(row postgres.UsersRow) error {
+		user, err := q.openUserRow(postgres.UserRow(row))
+		if err == nil && user.Name > page.After {
+			found.add(postgres.UsersRow(user))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found.list(), nil
 }
 
 func (q *sealed) UsersNamed(ctx context.Context, users postgres.UsersNamedParams) ([]postgres.UsersNamedRow, error) {
-	forms, err := q.allNames(usersName, namesOf(users.Names))
+	names := namesOf(users.Names)
+	forms, err := q.allNames(usersName, names)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := q.Querier.UsersNamed(ctx, postgres.UsersNamedParams{Tenant: users.Tenant, Names: forms})
 	if err != nil {
 		return nil, err
+	}
+	if len(rows) < len(names) {
+		if err := q.openInactive(ctx, users.Tenant); err != nil {
+			return nil, err
+		}
 	}
 	for i, row := range rows {
 		user, err := q.openUserRow(postgres.UserRow(row))

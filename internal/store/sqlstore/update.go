@@ -131,12 +131,5 @@ func pause(ctx context.Context, try int) error {
 
 // pauseAtMost waits a random part of a time, or returns ctx's error.
 func pauseAtMost(ctx context.Context, longest time.Duration) error {
-	timer := time.NewTimer(1 + rand.N(longest))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return wait(ctx, 1+rand.N(longest))
 }
