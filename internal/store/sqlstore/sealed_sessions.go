@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/seal"
+	"github.com/gatehouse/gatehouse/internal/store"
 )
 
 // This file seals sessions and the epochs of their users.
@@ -333,7 +335,12 @@ func (q *sealed) lockSessionUser(ctx context.Context, tenant, name string) (stor
 	if stored, err = q.sealSessionUser(row); err != nil {
 		return stored, row, err
 	}
-	return stored, row, q.Querier.CreateSessionUser(ctx, postgres.CreateSessionUserParams(stored))
+	err = q.Querier.CreateSessionUser(ctx, postgres.CreateSessionUserParams(stored))
+	if isUniqueViolation(err) {
+		// The row was on its way to another form, behind each look.
+		err = fmt.Errorf("%w: %w", store.ErrRetry, err)
+	}
+	return stored, row, err
 }
 
 // userNumber stands for a user in a lock, which is never stored.
