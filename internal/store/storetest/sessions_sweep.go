@@ -31,6 +31,37 @@ func (f fixture) expiredIDs(t *testing.T) []string {
 	return each(events, func(event audit.Event) string { return event.Resource })
 }
 
+// wantExpired and wantDeleted want a sweep of up to limit sessions to find so many. A
+// sweep leaves those that are held just then, by a change of keys perhaps, to the next.
+func (f fixture) wantExpired(t *testing.T, before time.Time, limit, want int) {
+	t.Helper()
+	wantSwept(t, "expired", limit, want, func(limit int) (int, error) {
+		return f.ExpireSessions(t.Context(), before, limit, expiredEvent)
+	})
+}
+
+func (f fixture) wantDeleted(t *testing.T, before time.Time, limit, want int) {
+	t.Helper()
+	wantSwept(t, "deleted", limit, want, func(limit int) (int, error) {
+		return f.DeleteSessions(t.Context(), before, limit)
+	})
+}
+
+// maxSweeps bounds how often those that are held are come back to.
+const maxSweeps = 1000
+
+func wantSwept(t *testing.T, what string, limit, want int, sweep func(limit int) (int, error)) {
+	t.Helper()
+	total := get(sweep(limit))(t)
+	for range maxSweeps {
+		if total >= want {
+			break
+		}
+		total += get(sweep(limit - total))(t)
+	}
+	equal(t, what, total, want)
+}
+
 func testExpireSessions(t *testing.T, f fixture) {
 	ctx := t.Context()
 	f = f.alone(t)
@@ -48,7 +79,7 @@ func testExpireSessions(t *testing.T, f fixture) {
 	used = rotated(used, now)
 	equal(t, "use", get(f.RotateSession(ctx, f.tenant, 1, used))(t), true)
 
-	equal(t, "expired", get(f.ExpireSessions(ctx, now, 10, expiredEvent))(t), 2)
+	f.wantExpired(t, now, 10, 2)
 	equal(t, "expired again", get(f.ExpireSessions(ctx, now, 10, expiredEvent))(t), 0)
 	want := expired
 	want.EndedAt, want.EndReason = expired.IdleExpiresAt, authz.EndExpired
@@ -66,7 +97,7 @@ func testExpireSessions(t *testing.T, f fixture) {
 	deepEqual(t, "used since", f.session(t, "used since").Row, used)
 
 	// A session that was put off is found at its expiry.
-	equal(t, "later", get(f.ExpireSessions(ctx, used.IdleExpiresAt.Add(time.Microsecond), 10, expiredEvent))(t), 3)
+	f.wantExpired(t, used.IdleExpiresAt.Add(time.Microsecond), 10, 3)
 	equalList(t, "live later", f.liveSessions(t, ""), nil)
 	equal(t, "revision", f.revision(t), 0)
 }
@@ -85,7 +116,7 @@ func testExpireSome(t *testing.T, f fixture) {
 		}
 	}
 	for _, want := range []int{3, 3, 2, 0} {
-		equal(t, "expired", get(f.ExpireSessions(ctx, now, 3, expiredEvent))(t), want)
+		f.wantExpired(t, now, 3, want)
 	}
 	equal(t, "events", len(f.expiredIDs(t)), 8)
 	equal(t, "live", len(f.liveSessions(t, "")), 12)
@@ -106,7 +137,7 @@ func testExpireRollback(t *testing.T, f fixture) {
 		t.Error("an event that cannot be written: got no error, want one")
 	}
 	deepEqual(t, "session", f.session(t, "s").Row, newSession("s", "ann"))
-	equal(t, "expired", get(f.ExpireSessions(ctx, later, 10, expiredEvent))(t), 1)
+	f.wantExpired(t, later, 10, 1)
 	f.signIn(t, newSession("s2", "ann"))
 	equal(t, "expired without an event", get(f.ExpireSessions(ctx, later, 10, nil))(t), 1)
 	equalList(t, "events", f.expiredIDs(t), []string{"s"})
@@ -125,10 +156,10 @@ func testDeleteSessions(t *testing.T, f fixture) {
 	equal(t, "use", get(f.RotateSession(ctx, f.tenant, 1, used))(t), true)
 	f.update(t, func(tx store.SessionTx) { get(tx.EndSession(ctx, "ended", now, authz.EndRevoked))(t) })
 	equal(t, "before they are ended", get(f.DeleteSessions(ctx, now, 10))(t), 0)
-	equal(t, "expired", get(f.ExpireSessions(ctx, now, 10, expiredEvent))(t), 5)
+	f.wantExpired(t, now, 10, 5)
 	equal(t, "at their limit", get(f.DeleteSessions(ctx, now.Add(-time.Hour), 10))(t), 0)
 	for _, want := range []int{2, 2, 1, 0} {
-		equal(t, "deleted", get(f.DeleteSessions(ctx, now, 2))(t), want)
+		f.wantDeleted(t, now, 2, want)
 	}
 	all := store.SessionQuery{WithEnded: true}
 	equalList(t, "left", ids(get(f.SessionList(ctx, f.tenant, all, "", 10))(t)), []string{"ended", "live"})
@@ -137,7 +168,7 @@ func testDeleteSessions(t *testing.T, f fixture) {
 	}
 	// One that was ended early stays as long as its token might be shown.
 	equal(t, "deleted at its limit", get(f.DeleteSessions(ctx, used.IdleExpiresAt, 10))(t), 0)
-	equal(t, "deleted later", get(f.DeleteSessions(ctx, now.Add(2*sessionAbsolute), 10))(t), 1)
+	f.wantDeleted(t, now.Add(2*sessionAbsolute), 10, 1)
 	equal(t, "events", len(f.expiredIDs(t)), 5)
 }
 
