@@ -230,7 +230,7 @@ func (n *Node) ResumeReplay(ctx context.Context) error {
 	return n.Exec(ctx, "SELECT pg_wal_replay_resume()")
 }
 
-// CatchUp waits until a standby has replayed all that its primary has written by now.
+// CatchUp waits until a standby has replayed all that its primary has committed by now.
 func (n *Node) CatchUp(ctx context.Context) error {
 	primary, err := pgx.Connect(ctx, n.of.URL("postgres"))
 	if err != nil {
@@ -238,7 +238,7 @@ func (n *Node) CatchUp(ctx context.Context) error {
 	}
 	defer func() { _ = primary.Close(ctx) }()
 	var written string
-	if err := primary.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&written); err != nil {
+	if err := primary.QueryRow(ctx, "SELECT pg_current_wal_flush_lsn()::text").Scan(&written); err != nil {
 		return fmt.Errorf("pgtest: ask the primary how far it is: %w", err)
 	}
 	return n.waitUntil(ctx, "SELECT pg_last_wal_replay_lsn() >= '"+written+"'::pg_lsn")
