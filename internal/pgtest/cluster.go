@@ -38,6 +38,28 @@ func RequirePrograms(t testing.TB) {
 	t.Skip(message)
 }
 
+// Pair starts a primary and a standby of it, and removes them when the test ends. Where
+// that cannot be, see RequirePrograms.
+func Pair(t testing.TB) (primary, standby *Node) {
+	t.Helper()
+	RequirePrograms(t)
+	start := func(start func(context.Context, NodeConfig) (*Node, error)) *Node {
+		t.Helper()
+		n, err := start(t.Context(), NodeConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := n.Remove(); err != nil {
+				t.Error(err)
+			}
+		})
+		return n
+	}
+	primary = start(StartPrimary)
+	return primary, start(primary.StartStandby)
+}
+
 // NodeConfig says how a Node runs. The zero value is good for most tests.
 type NodeConfig struct {
 	// Folder is where the node makes a folder of its own, such as a small tmpfs. Every

@@ -12,7 +12,6 @@ import (
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	pgtest.RequirePrograms(t)
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -20,18 +19,7 @@ func TestCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	started := func(n *pgtest.Node, err error) *pgtest.Node {
-		t.Helper()
-		must(err)
-		t.Cleanup(func() {
-			if err := n.Remove(); err != nil {
-				t.Error(err)
-			}
-		})
-		return n
-	}
-	primary := started(pgtest.StartPrimary(ctx, pgtest.NodeConfig{}))
-	standby := started(primary.StartStandby(ctx, pgtest.NodeConfig{Settings: []string{"max_standby_streaming_delay=1s"}}))
+	primary, standby := pgtest.Pair(t)
 	database, err := primary.CreateDatabase(ctx)
 	must(err)
 	count := func(n *pgtest.Node) (count int) {
