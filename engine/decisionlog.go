@@ -291,19 +291,21 @@ type Stats struct {
 	// DecisionsOverflowed were not logged, for too many waited already;
 	// DecisionsUnwritten could not be written.
 	DecisionsOverflowed, DecisionsUnwritten uint64
+
+	// KeepsHouse tells whether this process, of all that share the database, is the one
+	// that sweeps.
+	KeepsHouse bool
 }
 
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
-	l := e.decisions
-	if l == nil {
-		return Stats{}
+	s := Stats{KeepsHouse: e.house.held.Load()}
+	if l := e.decisions; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten = l.logged, l.count, l.overflowed, l.failed
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return Stats{
-		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
-	}
+	return s
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

@@ -9,7 +9,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -135,6 +134,8 @@ type Engine struct {
 	// decisionRetention is Config.AuditDecisionsRetention.
 	decisionRetention time.Duration
 	sequencer         *sequencer
+	// house is held by the server that sweeps.
+	house *lease
 	// checkpointEvery is Config.checkpointEvery.
 	checkpointEvery time.Duration
 
@@ -228,7 +229,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	e.signing.db, e.access.db = e.store, e.store
-	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), file: cfg.AuditCheckpointFile}
+	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, lease: e.newLease(auditLease, auditTerm), file: cfg.AuditCheckpointFile}
+	e.house = e.newLease(houseLease, houseTerm)
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())
@@ -276,8 +278,8 @@ func (e *Engine) start() {
 		})
 	})
 	e.running.Go(func() { e.sequencer.run(ctx, e) })
-	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep sessions and tokens", e.sweep) })
-	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the decision log", e.sweepDecisions) })
+	e.running.Go(func() { e.holdHouse(ctx) })
+	e.running.Go(func() { e.keepHouse(ctx) })
 	if e.decisions != nil {
 		e.running.Go(func() { e.decisions.run(ctx) })
 	}

@@ -60,7 +60,9 @@ func (l DecisionLog) Offer(user string) {
 }
 
 // Stats are those of an engine with this log.
-func (l DecisionLog) Stats() Stats { return (&Engine{decisions: l.log}).Stats() }
+func (l DecisionLog) Stats() Stats {
+	return (&Engine{decisions: l.log, house: &lease{}}).Stats()
+}
 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }
@@ -69,6 +71,19 @@ func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecis
 func (c Config) WithCheckpointEvery(every time.Duration) Config {
 	c.checkpointEvery = every
 	return c
+}
+
+// HoldHouse asks for the lease of housekeeping as this engine would, had it just begun.
+func (e *Engine) HoldHouse(ctx context.Context) (bool, error) {
+	return e.HoldLease(ctx, houseLease, e.house.holder, houseTerm)
+}
+
+// HoldLease takes or keeps a lease of the database for a holder, and reports whether that
+// has it.
+func (e *Engine) HoldLease(ctx context.Context, name, holder string, term time.Duration) (bool, error) {
+	l := e.newLease(name, term)
+	l.holder = holder
+	return l.hold(ctx)
 }
 
 // Sweep does now what is done every minute.

@@ -37,6 +37,14 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "gatehouse_decision_log_buffered", Help: "Decisions that wait to be written to the decision log.",
 		}, func() float64 { return float64(stats().DecisionsBuffered) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "gatehouse_housekeeping_held", Help: "1 on the one server that sweeps expired sessions and old records, 0 on the others.",
+		}, func() float64 {
+			if stats().KeepsHouse {
+				return 1
+			}
+			return 0
+		}),
 	} {
 		err = errors.Join(err, registry.Register(c))
 	}
