@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // LoggedDecision is an entry of a tenant's decision log.
@@ -292,14 +293,19 @@ type Stats struct {
 	// DecisionsUnwritten could not be written.
 	DecisionsOverflowed, DecisionsUnwritten uint64
 
+	// ReplicaReads are the reads that replicas were asked for.
+	ReplicaReads ReplicaReads
 	// KeepsHouse tells whether this process, of all that share the database, is the one
 	// that sweeps.
 	KeepsHouse bool
 }
 
+// ReplicaReads counts reads by who answered them.
+type ReplicaReads = sqlstore.ReplicaReads
+
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
-	s := Stats{KeepsHouse: e.house.held.Load()}
+	s := Stats{ReplicaReads: e.store.ReplicaReads(), KeepsHouse: e.house.held.Load()}
 	if l := e.decisions; l != nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -327,6 +333,7 @@ func (t *Tenant) LoggedDecisions(ctx context.Context, filter DecisionFilter, pag
 			return r.LoggedDecisions(ctx, filter, after[0], limit)
 		},
 		position: func(d LoggedDecision) []string { return []string{d.ID} },
+		wanted:   store.WantAll,
 	})
 }
 

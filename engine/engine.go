@@ -39,6 +39,11 @@ type Config struct {
 	// SQLite file is created (mode 0600) and migrated as needed.
 	Database string
 
+	// Replicas are the URLs of streaming replicas of a PostgreSQL database. They may answer
+	// lists, searches and the pages of the audit and decision logs, where they have all
+	// that the database itself has; else it answers. They need not be up.
+	Replicas []string
+
 	// AutoMigrate lets Open bring a PostgreSQL database to this release's schema;
 	// without it, Open refuses an older one. See Migrate.
 	AutoMigrate bool
@@ -212,7 +217,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.access, err = newKeyring(UseAccess, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
 		return nil, err
 	}
-	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{
+		URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption, Replicas: cfg.Replicas, Logger: e.log,
+	}); err != nil {
 		return nil, err
 	}
 	warnOfSecret(e.log, encryption.Secret)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // WithPollEvery sets the time between polls of the database.
@@ -61,7 +62,7 @@ func (l DecisionLog) Offer(user string) {
 
 // Stats are those of an engine with this log.
 func (l DecisionLog) Stats() Stats {
-	return (&Engine{decisions: l.log, house: &lease{}}).Stats()
+	return (&Engine{decisions: l.log, store: &sqlstore.Store{}, house: &lease{}}).Stats()
 }
 
 // SweepDecisions does now what is done every minute.
@@ -71,6 +72,13 @@ func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecis
 func (c Config) WithCheckpointEvery(every time.Duration) Config {
 	c.checkpointEvery = every
 	return c
+}
+
+// ReplicasAnswer tells whether replicas answer.
+func (e *Engine) ReplicasAnswer(ctx context.Context, tenant string) (bool, error) {
+	before := e.store.ReplicaReads().Answered
+	err := e.store.ViewAnywhere(ctx, tenant, store.WantRevision, func(store.Reader) error { return nil })
+	return e.store.ReplicaReads().Answered > before, err
 }
 
 // HoldHouse asks for the lease of housekeeping as this engine would, had it just begun.
