@@ -97,11 +97,15 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return e.deleteSigningKeys(ctx, now)
 }
 
-// expiryEvent tells of a session that has expired, whoever found out.
+// expiryEvent tells of a session that has expired, whoever found out. Where nothing is
+// known of its user, the row was damaged.
 func (e *Engine) expiryEvent(row session.Row) audit.Event {
-	event := sessionEvent(audit.SessionExpired, audit.Success, row, map[string]any{
-		"last_seen_at": row.RotatedAt.Format(time.RFC3339Nano),
-	})
+	details := map[string]any{"last_seen_at": row.RotatedAt.Format(time.RFC3339Nano)}
+	if row.User == "" {
+		details = map[string]any{"damaged": true}
+		e.log.Error("a session that has expired was damaged in the database: it ended, and its audit event does not say whose it was")
+	}
+	event := sessionEvent(audit.SessionExpired, audit.Success, row, details)
 	event.Time, event.Actor = e.now(), audit.System
 	return event
 }
