@@ -26,6 +26,7 @@ func (t *Tenant) AuditEvents(ctx context.Context, filter AuditFilter, page authz
 			return r.AuditEvents(ctx, filter, after[0], limit)
 		},
 		position: func(e AuditEvent) []string { return []string{e.ID} },
+		wanted:   store.WantAll,
 	})
 }
 

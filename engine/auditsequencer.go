@@ -24,8 +24,7 @@ const (
 	// complainEvery is the least time between two warnings about the same work.
 	complainEvery = time.Minute
 
-	// auditLease is what a server holds while it sequences. When it has gone without a
-	// word, another goes on after auditTerm.
+	// auditLease is what a server holds while it sequences.
 	auditLease = "audit"
 	auditTerm  = 3 * time.Second
 
@@ -41,16 +40,14 @@ const (
 // sequencer makes leaves of events, for all tenants, while it holds the lease.
 type sequencer struct {
 	store store.Store
-	// now is the time that leases and checkpoints go by.
-	now func(context.Context) (time.Time, error)
-	// holder names this process to the others.
-	holder string
+	// now is the time that checkpoints go by.
+	now   func(context.Context) (time.Time, error)
+	lease *lease
 	// file is where checkpoints are appended; empty for nowhere.
 	file string
 
-	// heldUntil is when the lease needs to be asked for again, by this process's clock,
-	// and signedAt when checkpoints were signed. One goroutine has them.
-	heldUntil, signedAt time.Time
+	// signedAt is when checkpoints were signed. One goroutine has it.
+	signedAt time.Time
 
 	signerMu sync.Mutex
 	signer   *audit.Signer // nil until it is needed
@@ -90,32 +87,15 @@ func (s *sequencer) look(ctx context.Context) error {
 	if err != nil || pending == "" && unsigned == "" {
 		return err
 	}
-	if held, err := s.hold(ctx); err != nil || !held {
+	if held, err := s.lease.hold(ctx); err != nil || !held {
 		return err
 	}
-	err = s.sequenceAll(ctx, pending, func() (bool, error) { return s.hold(ctx) })
+	err = s.sequenceAll(ctx, pending, func() (bool, error) { return s.lease.hold(ctx) })
 	if time.Since(s.signedAt) < signEvery {
 		return err
 	}
 	s.signedAt = time.Now()
 	return errors.Join(err, s.signAll(ctx))
-}
-
-// hold keeps the lease, or takes it.
-func (s *sequencer) hold(ctx context.Context) (bool, error) {
-	if time.Now().Before(s.heldUntil) {
-		return true, nil
-	}
-	asked := time.Now()
-	now, err := s.now(ctx)
-	if err != nil {
-		return false, err
-	}
-	held, err := s.store.TakeLease(ctx, auditLease, s.holder, now, auditTerm)
-	if held {
-		s.heldUntil = asked.Add(auditTerm / 2)
-	}
-	return held, err
 }
 
 // finish does what is left, writes the file and lets go of the lease, so that another
@@ -127,9 +107,7 @@ func (s *sequencer) finish(ctx context.Context) {
 	if err := s.look(ctx); err == nil {
 		_ = s.writeFile(ctx)
 	}
-	if !s.heldUntil.IsZero() {
-		_ = s.store.EndLease(ctx, auditLease, s.holder)
-	}
+	s.lease.end(ctx)
 }
 
 // sequenceAll sequences what is pending of a tenant and those behind it, for as long as
@@ -246,7 +224,7 @@ func (s *sequencer) writeFile(ctx context.Context) error {
 		if err != nil || len(list) == 0 {
 			return err
 		}
-		if held, err := s.hold(ctx); err != nil || !held {
+		if held, err := s.lease.hold(ctx); err != nil || !held {
 			return err
 		}
 		if err := appendCheckpoints(s.file, list); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // LoggedDecision is an entry of a tenant's decision log.
@@ -291,19 +292,26 @@ type Stats struct {
 	// DecisionsOverflowed were not logged, for too many waited already;
 	// DecisionsUnwritten could not be written.
 	DecisionsOverflowed, DecisionsUnwritten uint64
+
+	// ReplicaReads are the reads that replicas were asked for.
+	ReplicaReads ReplicaReads
+	// KeepsHouse tells whether this process, of all that share the database, is the one
+	// that sweeps.
+	KeepsHouse bool
 }
+
+// ReplicaReads counts reads by who answered them.
+type ReplicaReads = sqlstore.ReplicaReads
 
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
-	l := e.decisions
-	if l == nil {
-		return Stats{}
+	s := Stats{ReplicaReads: e.store.ReplicaReads(), KeepsHouse: e.house.held.Load()}
+	if l := e.decisions; l != nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten = l.logged, l.count, l.overflowed, l.failed
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return Stats{
-		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
-	}
+	return s
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of
@@ -325,6 +333,7 @@ func (t *Tenant) LoggedDecisions(ctx context.Context, filter DecisionFilter, pag
 			return r.LoggedDecisions(ctx, filter, after[0], limit)
 		},
 		position: func(d LoggedDecision) []string { return []string{d.ID} },
+		wanted:   store.WantAll,
 	})
 }
 

@@ -163,10 +163,11 @@ func (t *Tenant) usersWith(ctx context.Context, permission string, page authz.Pa
 		return authz.List[authz.Member]{}, err
 	}
 	query := store.MembersQuery{At: t.engine.now(), ActiveOnly: true}
+	var roles []string
 	basis, err := t.ask(ctx, func(view *live.View) error {
 		policy, err := view.Policy()
 		if err == nil {
-			query.Roles = policy.RolesThatCan(permission)
+			roles = policy.RolesThatCan(permission)
 		}
 		return err
 	})
@@ -176,6 +177,7 @@ func (t *Tenant) usersWith(ctx context.Context, permission string, page authz.Pa
 	users := memberLister(ctx, &query, counted)
 	users.prepare = func(r store.Reader, revision int64) error {
 		if revision == basis.Revision {
+			query.Roles = roles
 			return nil
 		}
 		// Roles and members of two revisions would name users who could at neither.

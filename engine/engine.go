@@ -9,7 +9,6 @@ package engine
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"sync"
@@ -39,6 +38,11 @@ type Config struct {
 	// Database is "postgres://…", "sqlite:PATH" or a file's path. Required. An
 	// SQLite file is created (mode 0600) and migrated as needed.
 	Database string
+
+	// Replicas are the URLs of streaming replicas of a PostgreSQL database. They may answer
+	// lists, searches and the pages of the audit and decision logs, where they have all
+	// that the database itself has; else it answers. They need not be up.
+	Replicas []string
 
 	// AutoMigrate lets Open bring a PostgreSQL database to this release's schema;
 	// without it, Open refuses an older one. See Migrate.
@@ -135,6 +139,8 @@ type Engine struct {
 	// decisionRetention is Config.AuditDecisionsRetention.
 	decisionRetention time.Duration
 	sequencer         *sequencer
+	// house is held by the server that sweeps.
+	house *lease
 	// checkpointEvery is Config.checkpointEvery.
 	checkpointEvery time.Duration
 
@@ -211,7 +217,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.access, err = newKeyring(UseAccess, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
 		return nil, err
 	}
-	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{
+		URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption, Replicas: cfg.Replicas, Logger: e.log,
+	}); err != nil {
 		return nil, err
 	}
 	warnOfSecret(e.log, encryption.Secret)
@@ -228,7 +236,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	e.signing.db, e.access.db = e.store, e.store
-	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), file: cfg.AuditCheckpointFile}
+	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, lease: e.newLease(auditLease, auditTerm), file: cfg.AuditCheckpointFile}
+	e.house = e.newLease(houseLease, houseTerm)
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())
@@ -276,8 +285,8 @@ func (e *Engine) start() {
 		})
 	})
 	e.running.Go(func() { e.sequencer.run(ctx, e) })
-	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep sessions and tokens", e.sweep) })
-	e.running.Go(func() { e.every(ctx, sweepEvery, "sweep the decision log", e.sweepDecisions) })
+	e.running.Go(func() { e.holdHouse(ctx) })
+	e.running.Go(func() { e.keepHouse(ctx) })
 	if e.decisions != nil {
 		e.running.Go(func() { e.decisions.run(ctx) })
 	}

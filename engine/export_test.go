@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // WithPollEvery sets the time between polls of the database.
@@ -60,7 +61,9 @@ func (l DecisionLog) Offer(user string) {
 }
 
 // Stats are those of an engine with this log.
-func (l DecisionLog) Stats() Stats { return (&Engine{decisions: l.log}).Stats() }
+func (l DecisionLog) Stats() Stats {
+	return (&Engine{decisions: l.log, store: &sqlstore.Store{}, house: &lease{}}).Stats()
+}
 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }
@@ -69,6 +72,26 @@ func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecis
 func (c Config) WithCheckpointEvery(every time.Duration) Config {
 	c.checkpointEvery = every
 	return c
+}
+
+// ReplicasAnswer tells whether replicas answer.
+func (e *Engine) ReplicasAnswer(ctx context.Context, tenant string) (bool, error) {
+	before := e.store.ReplicaReads().Answered
+	err := e.store.ViewAnywhere(ctx, tenant, store.WantRevision, func(store.Reader) error { return nil })
+	return e.store.ReplicaReads().Answered > before, err
+}
+
+// HoldHouse asks for the lease of housekeeping as this engine would, had it just begun.
+func (e *Engine) HoldHouse(ctx context.Context) (bool, error) {
+	return e.HoldLease(ctx, houseLease, e.house.holder, houseTerm)
+}
+
+// HoldLease takes or keeps a lease of the database for a holder, and reports whether that
+// has it.
+func (e *Engine) HoldLease(ctx context.Context, name, holder string, term time.Duration) (bool, error) {
+	l := e.newLease(name, term)
+	l.holder = holder
+	return l.hold(ctx)
 }
 
 // Sweep does now what is done every minute.

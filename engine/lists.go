@@ -44,6 +44,8 @@ type lister[T any] struct {
 	properties func(T) map[string]any
 	// count counts the items of all pages; nil where the list does not say.
 	count func(store.Reader) (int64, error)
+	// wanted is what a replica must have to answer.
+	wanted store.Wanted
 }
 
 // list reads one page, with its revision and count, from one snapshot.
@@ -61,7 +63,7 @@ func list[T any](ctx context.Context, t *Tenant, page authz.Page, asked string, 
 	}
 	var result authz.List[T]
 	var more bool
-	err = t.view(ctx, func(r store.Reader) (err error) {
+	err = t.viewAnywhere(ctx, l.wanted, func(r store.Reader) (err error) {
 		if result.Revision, err = r.Revision(ctx); err != nil {
 			return err
 		}
@@ -150,12 +152,30 @@ func (t *Tenant) view(ctx context.Context, fn func(store.Reader) error) error {
 	if t.tx != nil {
 		return t.tx.view(fn)
 	}
-	if t.least > 0 {
-		if _, err := t.ask(ctx, func(*live.View) error { return nil }); err != nil {
-			return err
-		}
+	if err := t.awaitLeast(ctx); err != nil {
+		return err
 	}
 	return t.engine.store.View(ctx, t.id, fn)
+}
+
+// viewAnywhere is view for what a replica may answer. It may call fn again.
+func (t *Tenant) viewAnywhere(ctx context.Context, wanted store.Wanted, fn func(store.Reader) error) error {
+	if t.tx != nil {
+		return t.tx.view(fn)
+	}
+	if err := t.awaitLeast(ctx); err != nil {
+		return err
+	}
+	return t.engine.store.ViewAnywhere(ctx, t.id, wanted, fn)
+}
+
+// awaitLeast waits for AtLeast's revision.
+func (t *Tenant) awaitLeast(ctx context.Context) error {
+	if t.least == 0 {
+		return nil
+	}
+	_, err := t.ask(ctx, func(*live.View) error { return nil })
+	return err
 }
 
 func pageLimit(page authz.Page) (int, error) {

@@ -124,12 +124,12 @@ func (t *Tenant) search(
 	}
 	var result authz.List[string]
 	err = t.searching(ctx, request, func(s *search) error {
+		result = authz.List[string]{Revision: s.revision}
 		f, err := prepare(s)
 		if err != nil {
 			return err
 		}
 		var last string
-		result.Revision = s.revision
 		if result.Items, last, err = f.page(after[0], limit, halfTime(ctx)); err == nil && last != "" {
 			result.Next = cursor(asked, name(last))
 		}
@@ -141,8 +141,8 @@ func (t *Tenant) search(
 	return result, nil
 }
 
-// searching makes a search on one snapshot. The policy in memory serves where it is
-// the snapshot's own.
+// searching makes a search on one snapshot, perhaps again on another. The policy in
+// memory serves where it is the snapshot's own.
 func (t *Tenant) searching(ctx context.Context, request authz.Request, do func(*search) error) error {
 	if err := authz.ValidateID(t.id); err != nil {
 		return invalid("tenant", err)
@@ -156,7 +156,7 @@ func (t *Tenant) searching(ctx context.Context, request authz.Request, do func(*
 	if err != nil {
 		return err
 	}
-	return t.engine.store.View(ctx, t.id, func(r store.Reader) (err error) {
+	return t.engine.store.ViewAnywhere(ctx, t.id, store.WantRevision, func(r store.Reader) (err error) {
 		s := &search{ctx: ctx, reader: r, known: newSnapshotFacts(ctx, r), policy: policy, request: request, now: now}
 		if s.revision, err = r.Revision(ctx); err != nil {
 			return err

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/gatehouse/gatehouse/internal/audit"
@@ -13,6 +14,12 @@ const (
 	// that has not ended.
 	sweepEvery = time.Minute
 
+	// houseLease is what a server holds for as long as it runs, so that one sweeps and the
+	// others do not. They look at it every houseEvery.
+	houseLease = "housekeeping"
+	houseTerm  = 10 * time.Second
+	houseEvery = 2 * time.Second
+
 	// keptAfterExpiry is how long a session can be read after it expired.
 	keptAfterExpiry = 24 * time.Hour
 
@@ -21,20 +28,47 @@ const (
 )
 
 // every does work again and again until ctx ends. What fails is tried again the next
-// time.
+// time, and complained about now and then.
 func (e *Engine) every(ctx context.Context, interval time.Duration, what string, work func(context.Context) error) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	var complained time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		if err := work(ctx); err != nil && ctx.Err() == nil {
+		if err := work(ctx); err != nil && ctx.Err() == nil && time.Since(complained) >= complainEvery {
+			complained = time.Now()
 			e.log.WarnContext(ctx, "could not "+what+", and will try again", "error", err)
 		}
 	}
+}
+
+// holdHouse holds the lease of housekeeping, as far as others do not, until ctx ends. A
+// long sweep does not keep it from being renewed.
+func (e *Engine) holdHouse(ctx context.Context) {
+	e.every(ctx, houseEvery, "hold the lease of housekeeping", func(ctx context.Context) error {
+		_, err := e.house.hold(ctx)
+		return err
+	})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	e.house.end(ctx)
+}
+
+// keepHouse sweeps where this process is the one to do so. One that takes over does so at
+// once.
+func (e *Engine) keepHouse(ctx context.Context) {
+	swept := time.Now()
+	e.every(ctx, houseEvery, "sweep", func(ctx context.Context) error {
+		if !e.house.held.Load() || time.Since(swept) < sweepEvery {
+			return nil
+		}
+		swept = time.Now()
+		return errors.Join(e.sweep(ctx), e.sweepDecisions(ctx))
+	})
 }
 
 // sweep ends the sessions of all tenants that have expired, and deletes what is of no
@@ -63,11 +97,15 @@ func (e *Engine) sweep(ctx context.Context) error {
 	return e.deleteSigningKeys(ctx, now)
 }
 
-// expiryEvent tells of a session that has expired, whoever found out.
+// expiryEvent tells of a session that has expired, whoever found out. Where nothing is
+// known of its user, the row was damaged.
 func (e *Engine) expiryEvent(row session.Row) audit.Event {
-	event := sessionEvent(audit.SessionExpired, audit.Success, row, map[string]any{
-		"last_seen_at": row.RotatedAt.Format(time.RFC3339Nano),
-	})
+	details := map[string]any{"last_seen_at": row.RotatedAt.Format(time.RFC3339Nano)}
+	if row.User == "" {
+		details = map[string]any{"damaged": true}
+		e.log.Error("a session that has expired was damaged in the database: it ended, and its audit event does not say whose it was")
+	}
+	event := sessionEvent(audit.SessionExpired, audit.Success, row, details)
 	event.Time, event.Actor = e.now(), audit.System
 	return event
 }

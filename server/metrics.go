@@ -37,6 +37,17 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "gatehouse_decision_log_buffered", Help: "Decisions that wait to be written to the decision log.",
 		}, func() float64 { return float64(stats().DecisionsBuffered) }),
+		replicaReads("replica", func() uint64 { return stats().ReplicaReads.Answered }),
+		replicaReads("behind", func() uint64 { return stats().ReplicaReads.Behind }),
+		replicaReads("failed", func() uint64 { return stats().ReplicaReads.Failed }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "gatehouse_housekeeping_held", Help: "1 on the one server that sweeps expired sessions and old records, 0 on the others.",
+		}, func() float64 {
+			if stats().KeepsHouse {
+				return 1
+			}
+			return 0
+		}),
 	} {
 		err = errors.Join(err, registry.Register(c))
 	}
@@ -50,6 +61,13 @@ func dropped(reason string, count func() uint64) prometheus.Collector {
 	return prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "gatehouse_decisions_dropped_total", Help: "Decisions that should have been written to the decision log, and were not.",
 		ConstLabels: prometheus.Labels{"reason": reason},
+	}, func() float64 { return float64(count()) })
+}
+
+func replicaReads(outcome string, count func() uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "gatehouse_replica_reads_total", Help: "Reads that replicas were asked for: answered by one, or by the primary because it was behind or none was of use.",
+		ConstLabels: prometheus.Labels{"outcome": outcome},
 	}, func() float64 { return float64(count()) })
 }
 

@@ -138,19 +138,20 @@ func printable(s string) string {
 }
 
 // open opens the configured database for a command that is not the server. Such a
-// command makes no signing keys by the way, and writes no checkpoint file.
+// command makes no signing keys by the way, writes no checkpoint file and asks no replica.
 func (p *program) open(ctx context.Context) (*engine.Engine, error) {
 	s, err := p.settings()
 	if err != nil {
 		return nil, err
 	}
-	s.JWTAlgorithm, s.checkpointFile = "", ""
+	s.JWTAlgorithm, s.checkpointFile, s.ReplicaURLs = "", "", nil
 	return openEngine(ctx, s, p.logger(s))
 }
 
 func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.Engine, error) {
 	e, err := engine.Open(ctx, engine.Config{
 		Database:         s.database.url,
+		Replicas:         s.replicas(),
 		AutoMigrate:      s.AutoMigrate,
 		Encryption:       s.encryption(),
 		OpenRegistration: s.openRegistration(),

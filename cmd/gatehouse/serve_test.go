@@ -95,7 +95,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("the log has %+v, want sqlite, open and a version", serving)
 	}
 	var warning struct{ Level string }
-	logged(t, ended.stderr, "AUTH_POSTGRESQL_REPLICA_URLS is not in use yet: every query goes to the primary", &warning)
+	logged(t, ended.stderr, "AUTH_POSTGRESQL_REPLICA_URLS is not used: the database is an SQLite file", &warning)
 	if got, want := warning.Level, "WARN"; got != want {
 		t.Errorf("logged at %q, want %q", got, want)
 	}

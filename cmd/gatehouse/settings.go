@@ -34,7 +34,7 @@ type settings struct {
 	PostgreSQLURL postgresURL   `env:"AUTH_POSTGRESQL_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"The PostgreSQL database. Required when AUTH_DATABASE_TYPE is postgresql."`
 	SQLitePath    filePath      `env:"AUTH_SQLITE_PATH" envDefault:"~/.auth.sqlite3" form:"a file's path; ~/ is the home directory" help:"The SQLite database. The file is created and migrated as needed."`
 	AutoMigrate   bool          `env:"AUTH_AUTO_MIGRATE" envDefault:"false" help:"Migrate PostgreSQL at start-up, as 'gatehouse migrate' does."`
-	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" later:"every query goes to the primary" help:"Streaming replicas that may answer reverse questions."`
+	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"Streaming replicas of the PostgreSQL database, which answer lists, searches and audit pages where they have all that it has; see docs/replicas.md."`
 	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" help:"How long decisions go on from memory while the database is away; 0s: not at all."`
 	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" help:"Memory for what decisions are made from, in MiB, about."`
 
@@ -199,6 +199,14 @@ func (s settings) openRegistration() bool {
 	return s.ClientRegistration == registrationOpen
 }
 
+// replicas returns the URLs of the database's replicas.
+func (s settings) replicas() []string {
+	if s.database.path != "" {
+		return nil
+	}
+	return s.ReplicaURLs
+}
+
 // corsOrigins returns whose pages may call the API; nil for nobody's.
 func (s settings) corsOrigins() []string {
 	if !s.AllowCORS {
@@ -217,6 +225,9 @@ func (s settings) warnings() []string {
 	}
 	if s.present["AUTH_POSTGRESQL_URL"] && s.database.variable != "AUTH_POSTGRESQL_URL" {
 		lines = append(lines, "AUTH_POSTGRESQL_URL is not used: the database is that of "+s.database.variable)
+	}
+	if len(s.ReplicaURLs) > 0 && s.database.path != "" {
+		lines = append(lines, "AUTH_POSTGRESQL_REPLICA_URLS is not used: the database is an SQLite file")
 	}
 	if s.TLSTerminatedUpstream && len(s.TrustedProxies) == 0 {
 		lines = append(lines, "AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate")

@@ -41,7 +41,8 @@ type Sessions interface {
 	// ExpireSessions ends up to limit sessions of any tenant that expired before a time,
 	// as of their expiry, each in one transaction with the event that made makes of it
 	// where made is not nil, and returns how many. Several at once share the work: one
-	// that another transaction holds is left to the next call.
+	// that another transaction holds is left to the next call. Of one whose row was
+	// damaged, made is told the ID and the end, and nothing else.
 	ExpireSessions(ctx context.Context, before time.Time, limit int, made func(session.Row) audit.Event) (int, error)
 	// DeleteSessions deletes up to limit sessions of any tenant that have ended, and
 	// whose idle limit passed before a time, and returns how many.

@@ -36,6 +36,12 @@ type Store interface {
 	// View runs fn in a read-only transaction: its Reader sees one snapshot.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
 
+	// ViewAnywhere is View for what nothing else rests on. A replica may answer, where it
+	// has all that is wanted of what was committed before the call, so that no answer is
+	// older than another that its asker may have seen, from whichever server. It may call
+	// fn again, on another snapshot, so fn must begin anew each time.
+	ViewAnywhere(ctx context.Context, tenant string, wanted Wanted, fn func(Reader) error) error
+
 	// Update runs fn in a write transaction for one tenant and returns the
 	// tenant's revision after it. It first raises the revision, which creates a
 	// tenant that is not there yet (with the built-in roles) and orders the
@@ -69,6 +75,17 @@ type Store interface {
 	// Close waits for what is running and lets go of the database.
 	Close() error
 }
+
+// Wanted says what an answer must not lack.
+type Wanted int
+
+const (
+	// WantRevision is what the tenant's revision covers: its policy, and the events of
+	// the changes.
+	WantRevision Wanted = iota
+	// WantAll is everything: other events, and decisions, raise no revision.
+	WantAll
+)
 
 // Reader answers questions about one tenant. Lists are sorted by code point, from
 // behind after, and hold at most limit items. A tenant that is not there reads as

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -55,6 +56,15 @@ func (s *Store) SetSealing(ctx context.Context, tenant, with string, also ...str
 	return classify(ctx, s.db.statements().SetTenantSealing(ctx, postgres.SetTenantSealingParams{
 		Tenant: tenant, SealedWith: state.with, SealedAlso: state.alsoText(),
 	}), "say how a tenant is sealed")
+}
+
+// ProbeReplicas finds out now which replicas are of use, and returns why the first one is
+// not.
+func (s *Store) ProbeReplicas(ctx context.Context) (err error) {
+	for _, r := range s.replicas.all {
+		err = cmp.Or(err, s.replicas.probe(ctx, r))
+	}
+	return err
 }
 
 // SetGrace replaces what EnableEncryption waits for processes without secrets.

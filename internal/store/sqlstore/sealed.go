@@ -231,6 +231,15 @@ func (v *vault) hold(ctx context.Context, tx transaction, tenant string) (transa
 	return v.inState(ctx, tx, tenant, sealingOf(row.SealedWith, row.SealedAlso))
 }
 
+// readingReplica is reading for a replica's snapshot. That may be older than what this
+// process was admitted to, or newer, so it is looked at itself.
+func (v *vault) readingReplica(ctx context.Context, q postgres.Querier, tenant string) (postgres.Querier, error) {
+	if !v.opens() {
+		return q, v.openable(ctx, q)
+	}
+	return v.reading(ctx, q, tenant)
+}
+
 // reading returns q, which reads on one snapshot, as what opens a tenant's values.
 func (v *vault) reading(ctx context.Context, q postgres.Querier, tenant string) (postgres.Querier, error) {
 	if !v.opens() {

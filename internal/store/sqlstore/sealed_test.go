@@ -3,12 +3,14 @@ package sqlstore_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
@@ -253,4 +255,41 @@ func filesHold(t *testing.T, dir, text string) bool {
 		}
 	}
 	return false
+}
+
+// TestDamagedSessionKeepsNoOtherFromItsEnd damages a session in the middle of a sweep.
+func TestDamagedSessionKeepsNoOtherFromItsEnd(t *testing.T) {
+	onBoth(t, func(t *testing.T, e engine) {
+		url := e.newURL(t)
+		s := open(t, sqlstore.Config{URL: url, AutoMigrate: true, Encryption: sealedWith(firstSecret)})
+		signIn(t, s, "a", "b", "c")
+		db, err := sql.Open(e.driver, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if _, err := db.ExecContext(t.Context(), "UPDATE sessions SET seal = 'k1.AAAA' WHERE id = 'b'"); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []int{3, 0} {
+			n, err := s.ExpireSessions(t.Context(), signInTime.Add(2*time.Hour), 3, func(row session.Row) audit.Event {
+				return audit.Event{Actor: audit.System, Resource: row.ID, User: row.User}
+			})
+			if err != nil || n != want {
+				t.Errorf("expired %d sessions, %v, want %d", n, err, want)
+			}
+		}
+		events, err := storetest.Reader(s, "tenant").AuditEvents(t.Context(), audit.Filter{}, "", 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, event := range events {
+			if damaged := event.Resource == "b"; damaged != (event.User == "") {
+				t.Errorf("the event of %s has the user %q", event.Resource, event.User)
+			}
+		}
+		if len(events) != 3 {
+			t.Errorf("got %d events, want one of each session", len(events))
+		}
+	})
 }

@@ -77,21 +77,27 @@ func (s *Store) expiry(ctx context.Context, tx transaction, held map[string]tran
 		held[row.Tenant] = tenant
 	}
 	q, isSealed := held[row.Tenant].(sealedTx)
-	if isSealed {
-		var err error
-		if row, err = q.openSession(row); err != nil {
-			return none, err
-		}
-	}
-	ended, err := sessionOf(row)
+	ended, err := endedSession(q, isSealed, row)
 	if err != nil {
-		return none, err
+		// It will never open. It ends with what is known, and keeps no other from its end.
+		ended = session.Row{ID: row.ID, EndedAt: endOf(row.EndedAt), EndReason: authz.SessionEnd(row.EndReason)}
 	}
 	event, err := s.events.row(row.Tenant, 0, made(ended))
 	if err != nil || !isSealed {
 		return event, err
 	}
 	return q.sealedEvent(event)
+}
+
+// endedSession opens a session where its tenant is sealed.
+func endedSession(q sealedTx, isSealed bool, row postgres.Session) (session.Row, error) {
+	if isSealed {
+		var err error
+		if row, err = q.openSession(row); err != nil {
+			return session.Row{}, err
+		}
+	}
+	return sessionOf(row)
 }
 
 // settle writes what became of sessions that were due.

@@ -8,8 +8,10 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +36,11 @@ type Config struct {
 	AutoMigrate bool
 	// Encryption says what the process can open of a sealed database.
 	Encryption Encryption
+	// Replicas are URLs of streaming replicas of a PostgreSQL database, which may answer
+	// ViewAnywhere. They need not be up.
+	Replicas []string
+	// Logger is told of replicas that are of no use; nil means slog.Default().
+	Logger *slog.Logger
 }
 
 // Store is a store.Store in a SQL database.
@@ -41,6 +48,8 @@ type Store struct {
 	db      database
 	dialect string
 	vault   *vault
+	// replicas is nil where there are none.
+	replicas *replicas
 	// rotationDue is RotationDue.
 	rotationDue bool
 	// grace is how long EnableEncryption waits for processes without secrets.
@@ -107,11 +116,15 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Encryption.Unfit {
-		return s, nil
+	if !config.Encryption.Unfit {
+		if err := s.fit(ctx, config.Encryption.Enabled); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
-	if err := s.fit(ctx, config.Encryption.Enabled); err != nil {
-		return nil, errors.Join(err, s.Close())
+	if len(config.Replicas) > 0 {
+		if s.replicas, err = openReplicas(s.db, config.Replicas, cmp.Or(config.Logger, slog.Default())); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	return s, nil
 }
@@ -129,7 +142,12 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close implements store.Store. What begins after it fails with
 // fault.CodeUnavailable.
-func (s *Store) Close() error { return s.db.close() }
+func (s *Store) Close() error {
+	if s.replicas != nil {
+		s.replicas.close()
+	}
+	return s.db.close()
+}
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) error) error {

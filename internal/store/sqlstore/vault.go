@@ -86,6 +86,15 @@ func (v *vault) admit(ctx context.Context, q postgres.Querier) error {
 	if now-time.Duration(v.admitted.Load()) < admission {
 		return nil
 	}
+	if err := v.openable(ctx, q); err != nil {
+		return err
+	}
+	v.admitted.Store(int64(now))
+	return nil
+}
+
+// openable fails where the database has a key that this process has no secret of.
+func (v *vault) openable(ctx context.Context, q postgres.Querier) error {
 	keys, err := q.EncryptionKeys(ctx)
 	if err != nil {
 		return classify(ctx, err, "look for encryption keys")
@@ -96,11 +105,8 @@ func (v *vault) admit(ctx context.Context, q postgres.Querier) error {
 			live = append(live, idOf(key.Number))
 		}
 	}
-	if _, err := v.ringWith(ctx, q, live); err != nil {
-		return err
-	}
-	v.admitted.Store(int64(now))
-	return nil
+	_, err = v.ringWith(ctx, q, live)
+	return err
 }
 
 // isLive reports whether values may be sealed with a key.
