@@ -61,6 +61,9 @@ type Written struct {
 	Changed bool
 	// Revision is the tenant's revision that holds the change.
 	Revision int64
+	// Replayed tells that a client has got the answer to an earlier request with the same
+	// idempotency key; an engine's own answers never are.
+	Replayed bool
 }
 
 // Page asks for a part of a list.

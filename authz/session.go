@@ -96,6 +96,8 @@ type PresentedSession struct {
 type IssuedSession struct {
 	Session Session
 	Token   string
+	// Replayed is Written.Replayed.
+	Replayed bool
 }
 
 // SessionOutcome says how a session token was taken.

@@ -22,7 +22,7 @@ import (
 // returns.
 func (t *Tenant) Batch(ctx context.Context, fn func(*Tenant) error) (authz.Written, error) {
 	if t.tx != nil {
-		return authz.Written{}, fault.Invalid("batch: cannot be within another")
+		return t.tx.batch(ctx, t, fn)
 	}
 	return t.update(ctx, func(tx *transaction) error {
 		defer tx.end()
@@ -39,6 +39,8 @@ type transaction struct {
 	changes []authz.Change
 	// failed is why no further one can be made; nil while one can.
 	failed error
+	// once tells that it is an attempt's: its one mutation, or batch, is all there is.
+	once bool
 }
 
 var errBatchEnded = fault.Invalid("batch: has ended")
@@ -52,8 +54,36 @@ func (x *transaction) mutate(ctx context.Context, t *Tenant, fn func(store.Tx) (
 	if x.failed = x.carryOut(ctx, t, fn); x.failed != nil {
 		return authz.Written{}, x.failed
 	}
+	return x.written(ctx, len(x.changes) > before)
+}
+
+// written is the answer to a mutation. The revision of an attempt that has changed
+// nothing is the one before, for that stays.
+func (x *transaction) written(ctx context.Context, changed bool) (authz.Written, error) {
 	revision, err := x.Revision(ctx)
-	return authz.Written{Changed: len(x.changes) > before, Revision: revision}, err
+	if x.once && !changed {
+		revision--
+	}
+	return authz.Written{Changed: changed, Revision: revision}, err
+}
+
+// batch carries out a batch that is all of an attempt.
+func (x *transaction) batch(ctx context.Context, t *Tenant, fn func(*Tenant) error) (authz.Written, error) {
+	if !x.once {
+		return authz.Written{}, fault.Invalid("batch: cannot be within another")
+	}
+	if x.failed != nil {
+		return authz.Written{}, x.failed
+	}
+	inner := &transaction{Tx: x.Tx}
+	defer inner.end()
+	within := *t
+	within.tx = inner
+	if x.failed = inner.outcome(fn(&within)); x.failed != nil {
+		return authz.Written{}, x.failed
+	}
+	x.changes = append(x.changes, inner.changes...)
+	return x.written(ctx, len(inner.changes) > 0)
 }
 
 func (x *transaction) carryOut(ctx context.Context, t *Tenant, fn func(store.Tx) ([]effect, error)) error {

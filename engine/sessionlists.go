@@ -72,7 +72,7 @@ func (t *Tenant) EndSession(ctx context.Context, id string) (bool, error) {
 	if err := t.validateSessionID(id); err != nil {
 		return false, err
 	}
-	record, found, err := t.engine.store.Session(ctx, t.id, id)
+	record, found, err := t.session(ctx, id)
 	if err != nil || !found {
 		return false, err
 	}
@@ -97,12 +97,12 @@ func (t *Tenant) EndSessions(ctx context.Context, user, except string) (int64, e
 	if err := t.validateSessions(); err != nil {
 		return 0, err
 	}
-	now, err := t.engine.sessionNow(ctx)
+	now, err := t.sessionNow(ctx)
 	if err != nil {
 		return 0, err
 	}
 	var ended []session.Row
-	err = t.engine.store.UpdateSessions(ctx, t.id, func(tx store.SessionTx) (err error) {
+	err = t.updateSessions(ctx, func(tx store.SessionTx) (err error) {
 		if ended, err = tx.EndSessions(ctx, user, except, now, authz.EndRevoked); err != nil {
 			return err
 		}

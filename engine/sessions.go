@@ -49,14 +49,14 @@ func (t *Tenant) CreateSession(ctx context.Context, request authz.NewSession) (a
 	if err := t.keepTenant(ctx); err != nil {
 		return authz.IssuedSession{}, err
 	}
-	now, err := t.engine.sessionNow(ctx)
+	now, err := t.sessionNow(ctx)
 	if err != nil {
 		return authz.IssuedSession{}, err
 	}
 	id := uuid.NewString()
 	var row session.Row
 	var token string
-	err = t.engine.store.UpdateSessions(ctx, t.id, func(tx store.SessionTx) error {
+	err = t.updateSessions(ctx, func(tx store.SessionTx) error {
 		owner, err := tx.LockUser(ctx, request.User)
 		if err != nil {
 			return err
@@ -107,6 +107,9 @@ func (t *Tenant) makeRoom(ctx context.Context, tx store.SessionTx, user string, 
 func (t *Tenant) keepTenant(ctx context.Context) error {
 	if t.opening == nil {
 		return nil
+	}
+	if t.sessions != nil {
+		return errMustOpen
 	}
 	kept := *t
 	kept.opening = nil
@@ -177,6 +180,9 @@ type presentation struct {
 
 // present reads a token, which needs no look at sessions.
 func (t *Tenant) present(ctx context.Context, presented authz.PresentedSession) (presentation, error) {
+	if t.sessions != nil {
+		return presentation{}, fault.Invalid("once: cannot hold what takes a session's token")
+	}
 	if err := t.validateSessions(); err != nil {
 		return presentation{}, err
 	}
@@ -252,7 +258,7 @@ func (t *Tenant) carryOut(ctx context.Context, p presentation, record store.Sess
 // changeSession makes a change and keeps its event, in one transaction.
 func (t *Tenant) changeSession(ctx context.Context, event audit.Event, change func(store.SessionTx) (bool, error)) (bool, error) {
 	var changed bool
-	err := t.engine.store.UpdateSessions(ctx, t.id, func(tx store.SessionTx) (err error) {
+	err := t.updateSessions(ctx, func(tx store.SessionTx) (err error) {
 		if changed, err = change(tx); err != nil || !changed {
 			return err
 		}

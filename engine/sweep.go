@@ -72,7 +72,7 @@ func (e *Engine) keepHouse(ctx context.Context) {
 }
 
 // sweep ends the sessions of all tenants that have expired, and deletes what is of no
-// more use, tokens included. Any number of servers may do so at once.
+// more use, tokens and kept answers included. Any number of servers may do so at once.
 func (e *Engine) sweep(ctx context.Context) error {
 	now, err := e.sessionNow(ctx)
 	if err != nil {
@@ -87,6 +87,10 @@ func (e *Engine) sweep(ctx context.Context) error {
 		return err
 	}
 	err = inBatches(ctx, func() (int, error) { return e.store.DeleteSessions(ctx, now.Add(-keptAfterExpiry), sweepBatch) })
+	if err != nil {
+		return err
+	}
+	err = inBatches(ctx, func() (int, error) { return e.store.DeleteReceipts(ctx, now, sweepBatch) })
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/audit"
+	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
@@ -26,8 +27,11 @@ type Tenant struct {
 	// first change keeps it, in its own transaction.
 	opening *store.ClientKey
 
-	// tx is the transaction of the batch that this Tenant was made for; else nil.
+	// tx is the transaction of the batch or attempt that this Tenant was made for; else nil.
 	tx *transaction
+	// sessions is the transaction of the attempt that this Tenant was made for, where that
+	// changes sessions; else nil.
+	sessions *sessionsWithin
 }
 
 // Actor is who asks, for the audit log. A program that embeds the engine may
@@ -86,8 +90,8 @@ func put(existed bool, creation, replacement string) string {
 	return creation
 }
 
-// mutate is the one path for changes. It runs fn in a transaction, that of the batch
-// where there is one, and keeps the effects that fn returns, each with its change
+// mutate is the one path for changes. It runs fn in a transaction, that of the batch or
+// attempt where there is one, and keeps the effects that fn returns, each with its change
 // record and its audit event, in the same one. No effect says that there was nothing
 // to do: nothing is kept. fn may run more than once, so it acts only through its Tx.
 func (t *Tenant) mutate(ctx context.Context, fn func(store.Tx) ([]effect, error)) (authz.Written, error) {
@@ -103,6 +107,9 @@ func (t *Tenant) mutate(ctx context.Context, fn func(store.Tx) ([]effect, error)
 // update runs fn in a transaction, and after its commit lets this process know what
 // fn has changed.
 func (t *Tenant) update(ctx context.Context, fn func(*transaction) error) (authz.Written, error) {
+	if t.sessions != nil {
+		return authz.Written{}, fault.Invalid("once: an attempt on sessions cannot change policy")
+	}
 	if err := authz.ValidateID(t.id); err != nil {
 		return authz.Written{}, invalid("tenant", err)
 	}

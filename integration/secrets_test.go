@@ -279,7 +279,7 @@ func (plantedHeaders) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func plantedClient(t *testing.T, server, key string) *sdk.Client {
 	t.Helper()
-	c, err := sdk.New(server, key, sdk.WithRetry(sdk.Retry{Tries: 1}), sdk.WithUserAgent(planted+" browser/1.0"), sdk.WithHTTPClient(&http.Client{Transport: plantedHeaders{}}))
+	c, err := sdk.New(server, key, sdk.WithRetry(sdk.Retry{Tries: 1, Idempotent: true}), sdk.WithUserAgent(planted+" browser/1.0"), sdk.WithHTTPClient(&http.Client{Transport: plantedHeaders{}}))
 	if err != nil {
 		t.Fatal(err)
 	}

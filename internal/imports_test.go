@@ -32,6 +32,7 @@ var rules = []struct {
 	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
 	{packages: "internal/seal", own: []string{}, others: []string{}},
+	{packages: "internal/receipt", own: []string{}, others: []string{}},
 	{packages: "internal/audit", own: []string{}, others: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}},
 	{packages: "internal/signing", own: []string{}, others: []string{"github.com/golang-jwt/jwt/v5"}},
 	{
@@ -67,7 +68,7 @@ var rules = []struct {
 	{
 		packages: "engine",
 		own: []string{
-			"authz", "internal/audit", "internal/fault", "internal/live", "internal/session", "internal/signing", "internal/store",
+			"authz", "internal/audit", "internal/fault", "internal/live", "internal/receipt", "internal/session", "internal/signing", "internal/store",
 			"internal/store/sqlstore", "internal/token",
 		},
 		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "golang.org/x/mod/sumdb/tlog"},

@@ -27,6 +27,9 @@ const staleHeader = "Gatehouse-Stale"
 // minRevisionHeader asks for an answer that is not from before a revision.
 const minRevisionHeader = "Gatehouse-Min-Revision"
 
+// replayedHeader stands where a change had been made before, under the same key.
+const replayedHeader = "Idempotent-Replayed"
+
 // envelope is the form of every answer under /api.
 type envelope[T any] struct {
 	Success bool   `json:"success"`
@@ -44,6 +47,8 @@ type answer[T any] struct {
 	stale time.Duration
 	// next is the cursor of a list's next page; empty on the last.
 	next string
+	// replayed tells that the answer is the one to an earlier request.
+	replayed bool
 }
 
 // read turns an answer under /api, or why there is none, into its data or an
@@ -66,7 +71,7 @@ func read[T any](rsp *http.Response, err error) (answer[T], error) {
 	if !e.Success || e.Data == nil {
 		return answer[T]{}, foreign(rsp)
 	}
-	a := answer[T]{data: *e.Data}
+	a := answer[T]{data: *e.Data, replayed: rsp.Header.Get(replayedHeader) == "true"}
 	if a.revision, err = number(rsp.Header, revisionHeader); err != nil {
 		return answer[T]{}, err
 	}
@@ -84,14 +89,14 @@ func read[T any](rsp *http.Response, err error) (answer[T], error) {
 // written reads the answer to a change.
 func written(rsp *http.Response, err error) (authz.Written, error) {
 	a, err := read[api.Result](rsp, err)
-	return authz.Written{Changed: a.data.Result, Revision: a.revision}, err
+	return authz.Written{Changed: a.data.Result, Revision: a.revision, Replayed: a.replayed}, err
 }
 
 // put reads the answer to a PUT, which is the thing as it is now. It does not tell
 // whether that is what it was before.
 func put[T any](rsp *http.Response, err error) (authz.Written, error) {
 	a, err := read[T](rsp, err)
-	return authz.Written{Changed: err == nil, Revision: a.revision}, err
+	return authz.Written{Changed: err == nil, Revision: a.revision, Replayed: a.replayed}, err
 }
 
 // decided reads the answer to a question about a user.

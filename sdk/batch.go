@@ -28,6 +28,9 @@ type BatchResult struct {
 	Data []json.RawMessage
 	// Revision is the tenant's revision that holds the changes.
 	Revision int64
+	// Replayed tells that the answer is the one to an earlier request; see
+	// WithIdempotencyKey.
+	Replayed bool
 }
 
 // Path is the path under /api of the given names, each percent-encoded, as in
@@ -54,14 +57,14 @@ func (c *Client) Batch(ctx context.Context, mutations []Mutation) (BatchResult, 
 		}
 		body.Mutations[i] = sent
 	}
-	a, err := read[api.BatchResult](c.api.Batch(ctx, body))
+	a, err := read[api.BatchResult](c.api.Batch(ctx, nil, body))
 	if err == nil && len(a.data.Results) != len(mutations) {
 		err = &Error{Status: http.StatusOK, Detail: fmt.Sprintf("the answer holds %d results for %d mutations", len(a.data.Results), len(mutations))}
 	}
 	if err != nil {
 		return BatchResult{}, err
 	}
-	return BatchResult{Data: a.data.Results, Revision: a.revision}, nil
+	return BatchResult{Data: a.data.Results, Revision: a.revision, Replayed: a.replayed}, nil
 }
 
 // sentMutation is a mutation as it is sent. That it is one is for the server to

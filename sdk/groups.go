@@ -16,7 +16,7 @@ func (c *Client) PutGroup(ctx context.Context, group authz.Group) (authz.Written
 	if err := checkTexts(name{"description", group.Description}); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.Group](c.api.PutGroup(ctx, group.Name, api.GroupSpec{Description: given(group.Description)}))
+	return put[api.Group](c.api.PutGroup(ctx, group.Name, nil, api.GroupSpec{Description: given(group.Description)}))
 }
 
 // Group shows a group. One that does not exist is ErrNotFound.
@@ -36,7 +36,7 @@ func (c *Client) DeleteGroup(ctx context.Context, group string) (authz.Written, 
 	if err := checkNames(name{"group", group}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteGroup(ctx, group))
+	return written(c.api.DeleteGroup(ctx, group, nil))
 }
 
 // AddToGroup puts a user or a group into a group; groups that do not exist are
@@ -46,9 +46,9 @@ func (c *Client) AddToGroup(ctx context.Context, group string, member authz.Subj
 		return authz.Written{}, err
 	}
 	if member.Type == authz.GroupType {
-		return written(c.api.AddGroupChild(ctx, group, member.Name))
+		return written(c.api.AddGroupChild(ctx, group, member.Name, nil))
 	}
-	return written(c.api.AddGroupMember(ctx, group, member.Name))
+	return written(c.api.AddGroupMember(ctx, group, member.Name, nil))
 }
 
 // RemoveFromGroup takes a user or a group out of a group. Changed tells whether it
@@ -58,9 +58,9 @@ func (c *Client) RemoveFromGroup(ctx context.Context, group string, member authz
 		return authz.Written{}, err
 	}
 	if member.Type == authz.GroupType {
-		return written(c.api.DeleteGroupChild(ctx, group, member.Name))
+		return written(c.api.DeleteGroupChild(ctx, group, member.Name, nil))
 	}
-	return written(c.api.DeleteGroupMember(ctx, group, member.Name))
+	return written(c.api.DeleteGroupMember(ctx, group, member.Name, nil))
 }
 
 func checkMember(group string, member authz.SubjectRef) error {

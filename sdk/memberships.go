@@ -16,7 +16,7 @@ func (c *Client) AddMembership(ctx context.Context, user, role string, window au
 	if err := checkNames(name{"user", user}, name{"role", role}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.AddMembership(ctx, user, role, bounds(window)))
+	return written(c.api.AddMembership(ctx, user, role, nil, bounds(window)))
 }
 
 // DeleteMembership takes a role from a user at the tenant's root. Changed tells
@@ -25,7 +25,7 @@ func (c *Client) DeleteMembership(ctx context.Context, user, role string) (authz
 	if err := checkNames(name{"user", user}, name{"role", role}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteMembership(ctx, user, role))
+	return written(c.api.DeleteMembership(ctx, user, role, nil))
 }
 
 // PutMembership gives a user or a group a role at a node, within the window; a
@@ -40,17 +40,17 @@ func (c *Client) PutMembership(ctx context.Context, m authz.Membership) (authz.W
 	group := m.Subject.Type == authz.GroupType
 	switch kind := at.Kind(); {
 	case kind == authz.KindTenant && group:
-		return put[api.NodeMember](c.api.PutGroupRole(ctx, subject, m.Role, window))
+		return put[api.NodeMember](c.api.PutGroupRole(ctx, subject, m.Role, nil, window))
 	case kind == authz.KindTenant:
-		return written(c.api.AddMembership(ctx, subject, m.Role, window))
+		return written(c.api.AddMembership(ctx, subject, m.Role, nil, window))
 	case kind == authz.KindResource && group:
-		return put[api.NodeMember](c.api.PutResourceGroup(ctx, at.Type, at.ID, subject, m.Role, window))
+		return put[api.NodeMember](c.api.PutResourceGroup(ctx, at.Type, at.ID, subject, m.Role, nil, window))
 	case kind == authz.KindResource:
-		return put[api.NodeMember](c.api.PutResourceMember(ctx, at.Type, at.ID, subject, m.Role, window))
+		return put[api.NodeMember](c.api.PutResourceMember(ctx, at.Type, at.ID, subject, m.Role, nil, window))
 	case group:
-		return put[api.NodeMember](c.api.PutScopeGroup(ctx, api.ScopeKind(kind), at.ID, subject, m.Role, window))
+		return put[api.NodeMember](c.api.PutScopeGroup(ctx, api.ScopeKind(kind), at.ID, subject, m.Role, nil, window))
 	default:
-		return put[api.NodeMember](c.api.PutScopeMember(ctx, api.ScopeKind(kind), at.ID, subject, m.Role, window))
+		return put[api.NodeMember](c.api.PutScopeMember(ctx, api.ScopeKind(kind), at.ID, subject, m.Role, nil, window))
 	}
 }
 
@@ -63,17 +63,17 @@ func (c *Client) RemoveMembership(ctx context.Context, subject authz.SubjectRef,
 	group := subject.Type == authz.GroupType
 	switch kind := at.Kind(); {
 	case kind == authz.KindTenant && group:
-		return written(c.api.DeleteGroupRole(ctx, subject.Name, role))
+		return written(c.api.DeleteGroupRole(ctx, subject.Name, role, nil))
 	case kind == authz.KindTenant:
-		return written(c.api.DeleteMembership(ctx, subject.Name, role))
+		return written(c.api.DeleteMembership(ctx, subject.Name, role, nil))
 	case kind == authz.KindResource && group:
-		return written(c.api.DeleteResourceGroup(ctx, at.Type, at.ID, subject.Name, role))
+		return written(c.api.DeleteResourceGroup(ctx, at.Type, at.ID, subject.Name, role, nil))
 	case kind == authz.KindResource:
-		return written(c.api.DeleteResourceMember(ctx, at.Type, at.ID, subject.Name, role))
+		return written(c.api.DeleteResourceMember(ctx, at.Type, at.ID, subject.Name, role, nil))
 	case group:
-		return written(c.api.DeleteScopeGroup(ctx, api.ScopeKind(kind), at.ID, subject.Name, role))
+		return written(c.api.DeleteScopeGroup(ctx, api.ScopeKind(kind), at.ID, subject.Name, role, nil))
 	default:
-		return written(c.api.DeleteScopeMember(ctx, api.ScopeKind(kind), at.ID, subject.Name, role))
+		return written(c.api.DeleteScopeMember(ctx, api.ScopeKind(kind), at.ID, subject.Name, role, nil))
 	}
 }
 

@@ -14,7 +14,7 @@ func (c *Client) AddPermission(ctx context.Context, role, permission string) (au
 	if err := checkNames(name{"role", role}, name{"permission", permission}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.AddPermission(ctx, role, permission))
+	return written(c.api.AddPermission(ctx, role, permission, nil))
 }
 
 // PutGrant grants a permission to a role, under the grant's condition where it has
@@ -28,7 +28,7 @@ func (c *Client) PutGrant(ctx context.Context, role string, grant authz.Grant) (
 	if err := checkTexts(name{"condition", grant.Condition}); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.Grant](c.api.PutGrant(ctx, role, grant.Permission, api.GrantSpec{Condition: given(grant.Condition)}))
+	return put[api.Grant](c.api.PutGrant(ctx, role, grant.Permission, nil, api.GrantSpec{Condition: given(grant.Condition)}))
 }
 
 // Grants lists the grants of a role as they were written, without inherited ones.
@@ -48,7 +48,7 @@ func (c *Client) DeletePermission(ctx context.Context, role, permission string) 
 	if err := checkNames(name{"role", role}, name{"permission", permission}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeletePermission(ctx, role, permission))
+	return written(c.api.DeletePermission(ctx, role, permission, nil))
 }
 
 // RoleHasPermission tells whether a role holds a permission, by an exact grant or

@@ -20,7 +20,7 @@ func (c *Client) PutResource(ctx context.Context, resource authz.Resource) (auth
 	if err := checkProperties("properties", resource.Properties); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.Resource](c.api.PutResource(ctx, resource.Type, resource.ID, api.ResourceSpec{
+	return put[api.Resource](c.api.PutResource(ctx, resource.Type, resource.ID, nil, api.ResourceSpec{
 		Owner:      given(resource.Owner),
 		Parent:     givenParent(resource.Parent),
 		Properties: givenProperties(resource.Properties),
@@ -42,7 +42,7 @@ func (c *Client) DeleteResource(ctx context.Context, resource authz.Node) (authz
 	if err := checkResource(resource); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteResource(ctx, resource.Type, resource.ID))
+	return written(c.api.DeleteResource(ctx, resource.Type, resource.ID, nil))
 }
 
 // Resources lists the resources of a type by id.

@@ -17,7 +17,9 @@ import (
 //
 // What only reads, a GET or a check, is tried again when no answer comes, and after
 // 429, 502, 503 and 504; what writes only after 429, and after a 503 that does not
-// say, by the header Gatehouse-Outcome: unknown, that the change may have been made.
+// say, by the header Gatehouse-Outcome: unknown, that the change may have been made. What
+// writes under an idempotency key, of WithIdempotencyKey or by Idempotent, has its effect
+// once however often it is sent, and is tried again as what reads is.
 // Between tries the client waits, from Wait on twice as long each time, give or take
 // half, and at least as long as a Retry-After header asks. The request's context
 // ends the wait at once; a wait that its deadline would cut short is not begun.
@@ -29,6 +31,10 @@ type Retry struct {
 	// MaxWait bounds each wait; 0 means 30 s. An answer that asks for a longer one
 	// is not waited for: it is returned at once.
 	MaxWait time.Duration
+	// Idempotent gives each change an idempotency key of its own, unless its context has
+	// one. It is off by default: the server keeps the answer of each such change for a day,
+	// which costs it one more row.
+	Idempotent bool
 }
 
 func (r Retry) withDefaults() Retry {
@@ -91,7 +97,7 @@ func mayRetry(req *http.Request, rsp *http.Response, err error) bool {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		return false
 	}
-	safe := req.Method == http.MethodGet || req.Method == http.MethodHead || req.Context().Value(readingKey{}) != nil
+	safe := reads(req) || req.Header.Get(idempotencyHeader) != ""
 	if err != nil {
 		var untrusted *tls.CertificateVerificationError
 		return safe && !errors.As(err, &untrusted)
@@ -106,6 +112,10 @@ func mayRetry(req *http.Request, rsp *http.Response, err error) bool {
 	default:
 		return false
 	}
+}
+
+func reads(req *http.Request) bool {
+	return req.Method == http.MethodGet || req.Method == http.MethodHead || req.Context().Value(readingKey{}) != nil
 }
 
 type readingKey struct{}

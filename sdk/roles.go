@@ -19,7 +19,7 @@ func (c *Client) AddRole(ctx context.Context, role string, options authz.RoleOpt
 			return authz.Written{}, err
 		}
 	}
-	return written(c.api.AddRole(ctx, role, api.RoleOptions{Description: options.Description}))
+	return written(c.api.AddRole(ctx, role, nil, api.RoleOptions{Description: options.Description}))
 }
 
 // PutRole creates or replaces a role, all but its grants and members: what role
@@ -36,7 +36,7 @@ func (c *Client) PutRole(ctx context.Context, role authz.RoleDetail) (authz.Writ
 	if err := checkTexts(texts...); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.RoleDetail](c.api.PutRole(ctx, role.Name, api.RoleSpec{
+	return put[api.RoleDetail](c.api.PutRole(ctx, role.Name, nil, api.RoleSpec{
 		Description: given(role.Description),
 		Inherits:    givenList(role.Inherits),
 		Scopes:      givenList(converted[api.NodeKind](role.Scopes)),
@@ -67,7 +67,7 @@ func (c *Client) DeleteRole(ctx context.Context, role string) (authz.Written, er
 	if err := checkNames(name{"role", role}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteRole(ctx, role))
+	return written(c.api.DeleteRole(ctx, role, nil))
 }
 
 // Roles lists the roles by name, all but the built-in ones.

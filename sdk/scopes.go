@@ -18,7 +18,7 @@ func (c *Client) PutScope(ctx context.Context, scope authz.Scope) (authz.Written
 	if err := checkTexts(name{"parent", scope.Parent.ID}, name{"name", scope.Name}); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.Scope](c.api.PutScope(ctx, api.ScopeKind(scope.Type), scope.ID, api.ScopeSpec{
+	return put[api.Scope](c.api.PutScope(ctx, api.ScopeKind(scope.Type), scope.ID, nil, api.ScopeSpec{
 		Name:   given(scope.Name),
 		Parent: givenParent(scope.Parent),
 	}))
@@ -39,7 +39,7 @@ func (c *Client) DeleteScope(ctx context.Context, scope authz.Node) (authz.Writt
 	if err := checkScope(scope); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteScope(ctx, api.ScopeKind(scope.Type), scope.ID))
+	return written(c.api.DeleteScope(ctx, api.ScopeKind(scope.Type), scope.ID, nil))
 }
 
 // Scopes lists the scopes of a kind by id: those under parent, or all where parent

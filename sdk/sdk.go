@@ -102,7 +102,7 @@ func New(baseURL, key string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	editors := []api.ClientOption{api.WithHTTPClient(&retrying), api.WithRequestEditorFn(agent)}
+	editors := []api.ClientOption{api.WithHTTPClient(&retrying), api.WithRequestEditorFn(agent), api.WithRequestEditorFn(s.retry.name)}
 	if s.tokens != nil {
 		retrying.Transport = &tokenTransport{next: retrying.Transport, source: s.tokens}
 	} else {

@@ -22,7 +22,7 @@ func (c *Client) CreateSession(ctx context.Context, request authz.NewSession) (a
 	if err := checkTexts(name{"user", request.User}, name{"ip", request.IP}); err != nil {
 		return authz.IssuedSession{}, err
 	}
-	rsp, err := c.api.CreateSession(ctx, api.NewSession{
+	rsp, err := c.api.CreateSession(ctx, nil, api.NewSession{
 		User:      request.User,
 		Ip:        request.IP,
 		UserAgent: request.UserAgent,
@@ -35,7 +35,7 @@ func (c *Client) CreateSession(ctx context.Context, request authz.NewSession) (a
 	if a.data.Token == "" || a.data.Session.Id == "" {
 		return authz.IssuedSession{}, foreign(rsp)
 	}
-	return authz.IssuedSession{Session: sessionOf(a.data.Session), Token: a.data.Token}, nil
+	return authz.IssuedSession{Session: sessionOf(a.data.Session), Token: a.data.Token, Replayed: a.replayed}, nil
 }
 
 // RotateSession takes a session token and returns the one to present from now on.
@@ -112,7 +112,7 @@ func (c *Client) EndSession(ctx context.Context, id string) (bool, error) {
 	if err := checkNames(name{"id", id}); err != nil {
 		return false, err
 	}
-	a, err := read[api.Result](c.api.DeleteSession(ctx, id))
+	a, err := read[api.Result](c.api.DeleteSession(ctx, id, nil))
 	return a.data.Result, err
 }
 

@@ -10,7 +10,7 @@ import (
 // PutSettings replaces the settings, for what is written from now on. It needs a
 // client key with the ability admin. Changed is always true, as in AddRole.
 func (c *Client) PutSettings(ctx context.Context, settings authz.Settings) (authz.Written, error) {
-	return put[api.Settings](c.api.PutSettings(ctx, api.SettingsSpec{
+	return put[api.Settings](c.api.PutSettings(ctx, nil, api.SettingsSpec{
 		StrictPermissions: &settings.StrictPermissions,
 		StrictUsers:       &settings.StrictUsers,
 	}))

@@ -18,7 +18,7 @@ func (c *Client) IssueTokens(ctx context.Context, request authz.TokenRequest) (a
 	if request.Abilities != nil {
 		body.Abilities = &request.Abilities
 	}
-	rsp, err := c.api.CreateToken(ctx, body)
+	rsp, err := c.api.CreateToken(unnamed(ctx), body)
 	return readTokens(rsp, err)
 }
 
@@ -27,7 +27,7 @@ func (c *Client) IssueTokens(ctx context.Context, request authz.TokenRequest) (a
 // authz.ErrInvalidGrant where the token is not good: see IssueTokens for another. After
 // ErrUnavailable the token may have been taken, and ends its family if it is shown again.
 func (c *Client) RefreshTokens(ctx context.Context, refreshToken string, abilities ...string) (authz.Tokens, error) {
-	rsp, err := c.api.RefreshToken(ctx, api.TokenRefresh{RefreshToken: refreshToken, Scope: given(strings.Join(abilities, " "))})
+	rsp, err := c.api.RefreshToken(unnamed(ctx), api.TokenRefresh{RefreshToken: refreshToken, Scope: given(strings.Join(abilities, " "))})
 	return readTokens(rsp, err)
 }
 

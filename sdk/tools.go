@@ -25,7 +25,7 @@ func (c *Client) PutTool(ctx context.Context, tool authz.Tool) (authz.Written, e
 	if err := checkTexts(texts...); err != nil {
 		return authz.Written{}, err
 	}
-	return put[api.Tool](c.api.PutTool(ctx, tool.Name, api.ToolSpec{
+	return put[api.Tool](c.api.PutTool(ctx, tool.Name, nil, api.ToolSpec{
 		Description: given(tool.Description),
 		Permissions: givenList(permissions),
 	}))
@@ -47,7 +47,7 @@ func (c *Client) DeleteTool(ctx context.Context, tool string) (authz.Written, er
 	if err := checkNames(name{"tool", tool}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteTool(ctx, tool))
+	return written(c.api.DeleteTool(ctx, tool, nil))
 }
 
 // Tools lists the tools by name.

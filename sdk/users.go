@@ -18,7 +18,7 @@ func (c *Client) PutUser(ctx context.Context, user authz.User) (authz.Written, e
 		return authz.Written{}, err
 	}
 	active := !user.Inactive
-	return put[api.User](c.api.PutUser(ctx, user.Name, api.UserSpec{
+	return put[api.User](c.api.PutUser(ctx, user.Name, nil, api.UserSpec{
 		Active:     &active,
 		Properties: givenProperties(user.Properties),
 	}))
@@ -42,5 +42,5 @@ func (c *Client) DeleteUser(ctx context.Context, user string) (authz.Written, er
 	if err := checkNames(name{"user", user}); err != nil {
 		return authz.Written{}, err
 	}
-	return written(c.api.DeleteUser(ctx, user))
+	return written(c.api.DeleteUser(ctx, user, nil))
 }

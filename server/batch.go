@@ -29,14 +29,8 @@ func (h handlers) Batch(ctx context.Context, r api.BatchRequestObject) (api.Batc
 		}
 		return nil
 	})
-	if lacking, ok := errors.AsType[*abilityError](err); ok {
-		// Audited here, for a refusal must not be undone with the transaction.
-		if err := caller.principal.Require(ctx, lacking.operation.ability, lacking.operation.id); err != nil {
-			return nil, inMutation(lacking.index, err)
-		}
-	}
 	if err != nil {
-		return nil, err
+		return nil, caller.refused(ctx, err)
 	}
 	return api.Batch200JSONResponse{BatchResultResponseJSONResponse: api.BatchResultResponseJSONResponse{
 		Body: api.BatchEnvelope{
@@ -58,7 +52,7 @@ func (s *Server) mutate(ctx context.Context, caller *exchange, within *engine.Te
 		return nil, &abilityError{operation: op}
 	}
 	answer := &recorder{header: http.Header{}}
-	x := &exchange{ResponseWriter: answer, requestID: caller.requestID, principal: caller.principal, batched: true}
+	x := &exchange{ResponseWriter: answer, requestID: caller.requestID, principal: caller.principal, within: true}
 	x.principal.Tenant = within
 	x.request = r.WithContext(context.WithValue(ctx, exchangeKey{}, x))
 	s.mux.ServeHTTP(x, x.request)
@@ -115,6 +109,19 @@ func (e *abilityError) Error() string {
 	return "the client key lacks the ability " + string(e.operation.ability)
 }
 
+// refused audits an error that is about an ability, unless the exchange is within
+// another: a refusal must not be undone with a transaction.
+func (x *exchange) refused(ctx context.Context, err error) error {
+	lacking, ok := errors.AsType[*abilityError](err)
+	if !ok || x.within {
+		return err
+	}
+	if err := x.principal.Require(ctx, lacking.operation.ability, lacking.operation.id); err != nil {
+		return inMutation(lacking.index, err)
+	}
+	return err
+}
+
 // inMutation says which mutation of a batch has failed.
 func inMutation(index int, err error) error {
 	if lacking, ok := errors.AsType[*abilityError](err); ok {
@@ -128,7 +135,7 @@ func inMutation(index int, err error) error {
 	return fmt.Errorf("%s%w", at, err)
 }
 
-// recorder is where the answer to a mutation of a batch goes.
+// recorder is where the answer to a request within another goes.
 type recorder struct {
 	header http.Header
 	body   bytes.Buffer

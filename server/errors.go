@@ -43,9 +43,9 @@ const outcomeHeader = "Gatehouse-Outcome"
 
 // fail answers a request with an error: the only way out for errors, those of the
 // generated code and of the router included. An error without a code is logged in
-// full and shown to nobody. That of a mutation of a batch is left to the batch.
+// full and shown to nobody. That of a request within another is left to that.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if x := exchangeOf(r.Context()); x.batched {
+	if x := exchangeOf(r.Context()); x.within {
 		x.failed = err
 		return
 	}

@@ -37,10 +37,11 @@ type exchange struct {
 	// JSON, which fits the operation's schema.
 	plain *question
 	body  any
-	// batched tells that the request is a mutation of a batch: its principal stands,
-	// and its error is kept in failed, for the batch to answer with.
-	batched bool
-	failed  error
+	// within tells that the request is carried out in a transaction that another exchange
+	// has begun, as a mutation of a batch is: its principal stands, and its error is kept
+	// in failed, for that one to answer with.
+	within bool
+	failed error
 }
 
 type exchangeKey struct{}

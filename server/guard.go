@@ -33,8 +33,9 @@ const (
 )
 
 // guard stands before an operation: it finds out who calls, whether they may call this
-// now, how fresh the answer must be, and whether the body is one that the
-// operation takes, in that order.
+// now, how fresh the answer must be, what the request is called, and whether the body is
+// one that the operation takes, in that order. A request that has been answered under
+// that name goes no further.
 func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := r.Context()
@@ -63,6 +64,14 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
+		var key string
+		if !op.reads {
+			var err error
+			if key, err = idempotencyKey(r, op); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+		}
 		if hasBody(r) || op.form {
 			if err := readBody(w, r, op); err != nil {
 				s.fail(w, r, err)
@@ -74,6 +83,12 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 		if op.streams && wantsEvents(r) {
 			x.context.limit(0)
 		}
+		if key != "" {
+			if err := s.once(w, r, key, next); err != nil {
+				s.fail(w, r, err)
+			}
+			return
+		}
 		next(w, r)
 	})
 }
@@ -84,7 +99,7 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 // the ability. The batch has done so for its mutations.
 func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error {
 	x := exchangeOf(ctx)
-	if x.batched {
+	if x.within {
 		return nil
 	}
 	token, err := bearer(r)

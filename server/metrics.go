@@ -16,7 +16,7 @@ import (
 )
 
 // newMetrics makes the page for Prometheus. No label holds a tenant, a user or a key.
-func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
+func newMetrics(cfg Config, log *slog.Logger, replays func() uint64) (http.Handler, error) {
 	stats := cfg.Engine.Stats
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_build_info", Help: "Always 1; the labels tell of the program.",
@@ -48,6 +48,9 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 			}
 			return 0
 		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_idempotent_replays_total", Help: "Changes that were asked for again, and answered as the first time.",
+		}, func() float64 { return float64(replays()) }),
 	} {
 		err = errors.Join(err, registry.Register(c))
 	}

@@ -28,6 +28,8 @@ type operation struct {
 	plain []member
 	// reads tells that the operation changes nothing.
 	reads bool
+	// once tells that the operation takes an Idempotency-Key.
+	once bool
 	// streams tells that the operation can answer with server-sent events.
 	streams bool
 	// authzen tells that the operation speaks AuthZEN's form and not the envelope.
@@ -51,6 +53,7 @@ func readOperations() (map[string]operation, error) {
 		for method, op := range item.Operations() {
 			o := operation{
 				id:       op.OperationID,
+				once:     op.Parameters.GetByInAndName(openapi3.ParameterInHeader, idempotencyHeader) != nil,
 				streams:  streams(op),
 				authzen:  slices.Contains(op.Tags, "AuthZEN"),
 				sessions: slices.Contains(op.Tags, "Sessions"),

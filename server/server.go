@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/cors"
@@ -107,6 +108,9 @@ type Server struct {
 
 	streams openStreams
 
+	// replays are the answers that were given again.
+	replays atomic.Uint64
+
 	metrics http.Handler
 	// metricsElsewhere is Config.MetricsElsewhere.
 	metricsElsewhere bool
@@ -150,7 +154,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
-	if s.metrics, err = newMetrics(cfg, s.log); err != nil {
+	if s.metrics, err = newMetrics(cfg, s.log, s.replays.Load); err != nil {
 		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
@@ -182,7 +186,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 			// No cookie is looked at, so a header that a page sends says nothing of the
 			// person before it.
 			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"},
+			ExposedHeaders: []string{requestIDHeader, "Gatehouse-Revision", staleHeader, outcomeHeader, replayedHeader, "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"},
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}

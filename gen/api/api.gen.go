@@ -2031,6 +2031,9 @@ type GroupIDParam = string
 // GroupParam defines model for GroupParam.
 type GroupParam = RoleString
 
+// IdempotencyKeyParam defines model for IdempotencyKeyParam.
+type IdempotencyKeyParam = string
+
 // KindParam defines model for KindParam.
 type KindParam = ScopeKind
 
@@ -2315,6 +2318,16 @@ type ProveAuditInclusionParams struct {
 	Size *int64 `form:"size,omitempty" json:"size,omitempty"`
 }
 
+// BatchParams defines parameters for Batch.
+type BatchParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2330,6 +2343,86 @@ type ListChangesParams struct {
 	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
 }
 
+// DeleteGroupParams defines parameters for DeleteGroup.
+type DeleteGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGroupParams defines parameters for PutGroup.
+type PutGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupChildParams defines parameters for DeleteGroupChild.
+type DeleteGroupChildParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddGroupChildParams defines parameters for AddGroupChild.
+type AddGroupChildParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupMemberParams defines parameters for DeleteGroupMember.
+type DeleteGroupMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddGroupMemberParams defines parameters for AddGroupMember.
+type AddGroupMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupRoleParams defines parameters for DeleteGroupRole.
+type DeleteGroupRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGroupRoleParams defines parameters for PutGroupRole.
+type PutGroupRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2337,6 +2430,46 @@ type ListMembersParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteMembershipParams defines parameters for DeleteMembership.
+type DeleteMembershipParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddMembershipParams defines parameters for AddMembership.
+type AddMembershipParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeletePermissionParams defines parameters for DeletePermission.
+type DeletePermissionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddPermissionParams defines parameters for AddPermission.
+type AddPermissionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListPermissionsParams defines parameters for ListPermissions.
@@ -2357,6 +2490,46 @@ type ListResourcesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteResourceParams defines parameters for DeleteResource.
+type DeleteResourceParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceParams defines parameters for PutResource.
+type PutResourceParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteResourceGroupParams defines parameters for DeleteResourceGroup.
+type DeleteResourceGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceGroupParams defines parameters for PutResourceGroup.
+type PutResourceGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListResourceMembersParams defines parameters for ListResourceMembers.
 type ListResourceMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2364,6 +2537,46 @@ type ListResourceMembersParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteResourceMemberParams defines parameters for DeleteResourceMember.
+type DeleteResourceMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceMemberParams defines parameters for PutResourceMember.
+type PutResourceMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteRoleParams defines parameters for DeleteRole.
+type DeleteRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddRoleParams defines parameters for AddRole.
+type AddRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRolePermissionsParams defines parameters for ListRolePermissions.
@@ -2384,6 +2597,26 @@ type ListRolesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RemoveRoleParams defines parameters for RemoveRole.
+type RemoveRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutRoleParams defines parameters for PutRole.
+type PutRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListGrantsParams defines parameters for ListGrants.
 type ListGrantsParams struct {
 	// Limit The most rows to answer with.
@@ -2391,6 +2624,26 @@ type ListGrantsParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteGrantParams defines parameters for DeleteGrant.
+type DeleteGrantParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGrantParams defines parameters for PutGrant.
+type PutGrantParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListScopesParams defines parameters for ListScopes.
@@ -2408,6 +2661,46 @@ type ListScopesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteScopeParams defines parameters for DeleteScope.
+type DeleteScopeParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeParams defines parameters for PutScope.
+type PutScopeParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteScopeGroupParams defines parameters for DeleteScopeGroup.
+type DeleteScopeGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeGroupParams defines parameters for PutScopeGroup.
+type PutScopeGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListScopeMembersParams defines parameters for ListScopeMembers.
 type ListScopeMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2417,6 +2710,26 @@ type ListScopeMembersParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteScopeMemberParams defines parameters for DeleteScopeMember.
+type DeleteScopeMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeMemberParams defines parameters for PutScopeMember.
+type PutScopeMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteSessionsParams defines parameters for DeleteSessions.
 type DeleteSessionsParams struct {
 	// User The user whose sessions end.
@@ -2424,6 +2737,13 @@ type DeleteSessionsParams struct {
 
 	// Except The id of a session that is left as it is.
 	Except *string `form:"except,omitempty" json:"except,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSessionsParams defines parameters for ListSessions.
@@ -2441,6 +2761,36 @@ type ListSessionsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSessionParams defines parameters for DeleteSession.
+type DeleteSessionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutSettingsParams defines parameters for PutSettings.
+type PutSettingsParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListToolsParams defines parameters for ListTools.
 type ListToolsParams struct {
 	// Limit The most rows to answer with.
@@ -2448,6 +2798,26 @@ type ListToolsParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteToolParams defines parameters for DeleteTool.
+type DeleteToolParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutToolParams defines parameters for PutTool.
+type PutToolParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUserPermissionsParams defines parameters for ListUserPermissions.
@@ -2466,6 +2836,26 @@ type ListUserRolesParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteUserParams defines parameters for DeleteUser.
+type DeleteUserParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutUserParams defines parameters for PutUser.
+type PutUserParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // WhichRolesCanParams defines parameters for WhichRolesCan.
@@ -2646,7 +3036,7 @@ type ServerInterface interface {
 	ProveAuditInclusion(w http.ResponseWriter, r *http.Request, params ProveAuditInclusionParams)
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	// (POST /api/batch)
-	Batch(w http.ResponseWriter, r *http.Request)
+	Batch(w http.ResponseWriter, r *http.Request, params BatchParams)
 	// ListChanges Lists what changed after a revision
 	// (GET /api/changes)
 	ListChanges(w http.ResponseWriter, r *http.Request, params ListChangesParams)
@@ -2658,31 +3048,31 @@ type ServerInterface interface {
 	CheckBatch(w http.ResponseWriter, r *http.Request)
 	// DeleteGroup Deletes a group with its memberships
 	// (DELETE /api/groups/{group})
-	DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
+	DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam, params DeleteGroupParams)
 	// GetGroup Shows a group
 	// (GET /api/groups/{group})
 	GetGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
 	// PutGroup Creates or describes a group
 	// (PUT /api/groups/{group})
-	PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam)
+	PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam, params PutGroupParams)
 	// DeleteGroupChild Takes a group out of a group
 	// (DELETE /api/groups/{group}/groups/{child})
-	DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam)
+	DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam, params DeleteGroupChildParams)
 	// AddGroupChild Puts a group into a group
 	// (PUT /api/groups/{group}/groups/{child})
-	AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam)
+	AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam, params AddGroupChildParams)
 	// DeleteGroupMember Takes a user out of a group
 	// (DELETE /api/groups/{group}/members/{user})
-	DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam)
+	DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam, params DeleteGroupMemberParams)
 	// AddGroupMember Puts a user into a group
 	// (PUT /api/groups/{group}/members/{user})
-	AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam)
+	AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam, params AddGroupMemberParams)
 	// DeleteGroupRole Takes a role at the tenant's root from a group
 	// (DELETE /api/groups/{group}/roles/{role})
-	DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam)
+	DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam, params DeleteGroupRoleParams)
 	// PutGroupRole Gives a group a role at the tenant's root
 	// (PUT /api/groups/{group}/roles/{role})
-	PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam)
+	PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam, params PutGroupRoleParams)
 	// HasPermission May the user do this, with no resource named?
 	// (GET /api/has_permission/{user}/{name})
 	HasPermission(w http.ResponseWriter, r *http.Request, user UserParam, name PermissionParam)
@@ -2691,22 +3081,22 @@ type ServerInterface interface {
 	ListMembers(w http.ResponseWriter, r *http.Request, role RoleParam, params ListMembersParams)
 	// DeleteMembership Takes the role from the user
 	// (DELETE /api/membership/{user}/{group})
-	DeleteMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam)
+	DeleteMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam, params DeleteMembershipParams)
 	// CheckMembership Does the user hold the role now?
 	// (GET /api/membership/{user}/{group})
 	CheckMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam)
 	// AddMembership Gives the user the role at the tenant's root
 	// (POST /api/membership/{user}/{group})
-	AddMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam)
+	AddMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam, params AddMembershipParams)
 	// DeletePermission Takes the permission from the role
 	// (DELETE /api/permission/{group}/{name})
-	DeletePermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam)
+	DeletePermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam, params DeletePermissionParams)
 	// CheckRolePermission Does the role hold the permission?
 	// (GET /api/permission/{group}/{name})
 	CheckRolePermission(w http.ResponseWriter, r *http.Request, group GroupParam, name PermissionParam)
 	// AddPermission Grants the permission to the role
 	// (POST /api/permission/{group}/{name})
-	AddPermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam)
+	AddPermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam, params AddPermissionParams)
 	// ListPermissions Lists the catalogue: every permission that a tool defines or a role is granted
 	// (GET /api/permissions)
 	ListPermissions(w http.ResponseWriter, r *http.Request, params ListPermissionsParams)
@@ -2715,34 +3105,34 @@ type ServerInterface interface {
 	ListResources(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, params ListResourcesParams)
 	// DeleteResource Deletes a resource with the memberships at it
 	// (DELETE /api/resources/{type}/{id})
-	DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
+	DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params DeleteResourceParams)
 	// GetResource Shows a resource
 	// (GET /api/resources/{type}/{id})
 	GetResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
 	// PutResource Creates or replaces a resource
 	// (PUT /api/resources/{type}/{id})
-	PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam)
+	PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params PutResourceParams)
 	// DeleteResourceGroup Takes a role at a resource from a group
 	// (DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role})
-	DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam)
+	DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params DeleteResourceGroupParams)
 	// PutResourceGroup Gives a group a role at a resource
 	// (PUT /api/resources/{type}/{id}/groups/{group}/roles/{role})
-	PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam)
+	PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params PutResourceGroupParams)
 	// ListResourceMembers Lists the memberships at a resource as they were written
 	// (GET /api/resources/{type}/{id}/members)
 	ListResourceMembers(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params ListResourceMembersParams)
 	// DeleteResourceMember Takes a role at a resource from a user
 	// (DELETE /api/resources/{type}/{id}/members/{user}/roles/{role})
-	DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam)
+	DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params DeleteResourceMemberParams)
 	// PutResourceMember Gives a user a role at a resource
 	// (PUT /api/resources/{type}/{id}/members/{user}/roles/{role})
-	PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam)
+	PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params PutResourceMemberParams)
 	// DeleteRole Deletes a role with its grants and memberships
 	// (DELETE /api/role/{role})
-	DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam, params DeleteRoleParams)
 	// AddRole Creates a role, or describes an existing one
 	// (POST /api/role/{role})
-	AddRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	AddRole(w http.ResponseWriter, r *http.Request, role RoleParam, params AddRoleParams)
 	// ListRolePermissions Lists the permissions of a role
 	// (GET /api/role_permissions/{role})
 	ListRolePermissions(w http.ResponseWriter, r *http.Request, role RoleParam, params ListRolePermissionsParams)
@@ -2751,49 +3141,49 @@ type ServerInterface interface {
 	ListRoles(w http.ResponseWriter, r *http.Request, params ListRolesParams)
 	// RemoveRole Deletes a role with its grants and memberships
 	// (DELETE /api/roles/{role})
-	RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam, params RemoveRoleParams)
 	// GetRole Shows a role as it was written
 	// (GET /api/roles/{role})
 	GetRole(w http.ResponseWriter, r *http.Request, role RoleParam)
 	// PutRole Creates or replaces a role
 	// (PUT /api/roles/{role})
-	PutRole(w http.ResponseWriter, r *http.Request, role RoleParam)
+	PutRole(w http.ResponseWriter, r *http.Request, role RoleParam, params PutRoleParams)
 	// ListGrants Lists the grants of a role as they were written
 	// (GET /api/roles/{role}/grants)
 	ListGrants(w http.ResponseWriter, r *http.Request, role RoleParam, params ListGrantsParams)
 	// DeleteGrant Takes a grant from a role
 	// (DELETE /api/roles/{role}/grants/{permission})
-	DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam)
+	DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam, params DeleteGrantParams)
 	// PutGrant Grants a permission to a role, perhaps under a condition
 	// (PUT /api/roles/{role}/grants/{permission})
-	PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam)
+	PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam, params PutGrantParams)
 	// ListScopes Lists the scopes of a kind
 	// (GET /api/scopes/{kind})
 	ListScopes(w http.ResponseWriter, r *http.Request, kind KindParam, params ListScopesParams)
 	// DeleteScope Deletes a scope with all that lies below it
 	// (DELETE /api/scopes/{kind}/{id})
-	DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
+	DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params DeleteScopeParams)
 	// GetScope Shows a scope
 	// (GET /api/scopes/{kind}/{id})
 	GetScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
 	// PutScope Creates, renames or moves a scope
 	// (PUT /api/scopes/{kind}/{id})
-	PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam)
+	PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params PutScopeParams)
 	// DeleteScopeGroup Takes a role at a scope from a group
 	// (DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
-	DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam)
+	DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params DeleteScopeGroupParams)
 	// PutScopeGroup Gives a group a role at a scope
 	// (PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role})
-	PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam)
+	PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params PutScopeGroupParams)
 	// ListScopeMembers Lists the memberships at a scope as they were written
 	// (GET /api/scopes/{kind}/{id}/members)
 	ListScopeMembers(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params ListScopeMembersParams)
 	// DeleteScopeMember Takes a role at a scope from a user
 	// (DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role})
-	DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam)
+	DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params DeleteScopeMemberParams)
 	// PutScopeMember Gives a user a role at a scope
 	// (PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role})
-	PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam)
+	PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params PutScopeMemberParams)
 	// DeleteSessions Ends all sessions of a user, or all but one
 	// (DELETE /api/sessions)
 	DeleteSessions(w http.ResponseWriter, r *http.Request, params DeleteSessionsParams)
@@ -2802,7 +3192,7 @@ type ServerInterface interface {
 	ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams)
 	// CreateSession Opens a session for a user who has just proved who they are
 	// (POST /api/sessions)
-	CreateSession(w http.ResponseWriter, r *http.Request)
+	CreateSession(w http.ResponseWriter, r *http.Request, params CreateSessionParams)
 	// RotateSession Takes a session's token and answers with the one to present from now on
 	// (POST /api/sessions/rotate)
 	RotateSession(w http.ResponseWriter, r *http.Request)
@@ -2811,7 +3201,7 @@ type ServerInterface interface {
 	VerifySession(w http.ResponseWriter, r *http.Request)
 	// DeleteSession Ends a session
 	// (DELETE /api/sessions/{id})
-	DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam)
+	DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam, params DeleteSessionParams)
 	// GetSession Shows a session
 	// (GET /api/sessions/{id})
 	GetSession(w http.ResponseWriter, r *http.Request, id SessionIDParam)
@@ -2820,7 +3210,7 @@ type ServerInterface interface {
 	GetSettings(w http.ResponseWriter, r *http.Request)
 	// PutSettings Replaces the settings
 	// (PUT /api/settings)
-	PutSettings(w http.ResponseWriter, r *http.Request)
+	PutSettings(w http.ResponseWriter, r *http.Request, params PutSettingsParams)
 	// CreateToken Gives an access token and a refresh token for the client key
 	// (POST /api/token)
 	CreateToken(w http.ResponseWriter, r *http.Request)
@@ -2838,13 +3228,13 @@ type ServerInterface interface {
 	ListTools(w http.ResponseWriter, r *http.Request, params ListToolsParams)
 	// DeleteTool Deletes a tool and its definitions
 	// (DELETE /api/tools/{tool})
-	DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
+	DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam, params DeleteToolParams)
 	// GetTool Shows a tool
 	// (GET /api/tools/{tool})
 	GetTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
 	// PutTool Creates or replaces a tool with the permissions that it defines
 	// (PUT /api/tools/{tool})
-	PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam)
+	PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam, params PutToolParams)
 	// ListUserPermissions Lists what the user may do, with no resource named
 	// (GET /api/user_permissions/{user})
 	ListUserPermissions(w http.ResponseWriter, r *http.Request, user UserParam, params ListUserPermissionsParams)
@@ -2853,13 +3243,13 @@ type ServerInterface interface {
 	ListUserRoles(w http.ResponseWriter, r *http.Request, user UserParam, params ListUserRolesParams)
 	// DeleteUser Deletes all that a user holds
 	// (DELETE /api/users/{user})
-	DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam)
+	DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam, params DeleteUserParams)
 	// GetUser Shows a registered user
 	// (GET /api/users/{user})
 	GetUser(w http.ResponseWriter, r *http.Request, user UserParam)
 	// PutUser Registers a user, or changes what is known of one
 	// (PUT /api/users/{user})
-	PutUser(w http.ResponseWriter, r *http.Request, user UserParam)
+	PutUser(w http.ResponseWriter, r *http.Request, user UserParam, params PutUserParams)
 	// WhichRolesCan Lists the roles that hold the permission
 	// (GET /api/which_roles_can/{name})
 	WhichRolesCan(w http.ResponseWriter, r *http.Request, name PermissionParam, params WhichRolesCanParams)
@@ -3395,8 +3785,35 @@ func (siw *ServerInterfaceWrapper) ProveAuditInclusion(w http.ResponseWriter, r 
 // Batch operation middleware
 func (siw *ServerInterfaceWrapper) Batch(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params BatchParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.Batch(w, r)
+		siw.Handler.Batch(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3529,8 +3946,32 @@ func (siw *ServerInterfaceWrapper) DeleteGroup(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGroup(w, r, group)
+		siw.Handler.DeleteGroup(w, r, group, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3581,8 +4022,32 @@ func (siw *ServerInterfaceWrapper) PutGroup(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutGroup(w, r, group)
+		siw.Handler.PutGroup(w, r, group, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3616,8 +4081,32 @@ func (siw *ServerInterfaceWrapper) DeleteGroupChild(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGroupChildParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGroupChild(w, r, group, child)
+		siw.Handler.DeleteGroupChild(w, r, group, child, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3651,8 +4140,32 @@ func (siw *ServerInterfaceWrapper) AddGroupChild(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddGroupChildParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AddGroupChild(w, r, group, child)
+		siw.Handler.AddGroupChild(w, r, group, child, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3686,8 +4199,32 @@ func (siw *ServerInterfaceWrapper) DeleteGroupMember(w http.ResponseWriter, r *h
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGroupMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGroupMember(w, r, group, user)
+		siw.Handler.DeleteGroupMember(w, r, group, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3721,8 +4258,32 @@ func (siw *ServerInterfaceWrapper) AddGroupMember(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddGroupMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AddGroupMember(w, r, group, user)
+		siw.Handler.AddGroupMember(w, r, group, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3756,8 +4317,32 @@ func (siw *ServerInterfaceWrapper) DeleteGroupRole(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGroupRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGroupRole(w, r, group, role)
+		siw.Handler.DeleteGroupRole(w, r, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3791,8 +4376,32 @@ func (siw *ServerInterfaceWrapper) PutGroupRole(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGroupRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutGroupRole(w, r, group, role)
+		siw.Handler.PutGroupRole(w, r, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3916,8 +4525,32 @@ func (siw *ServerInterfaceWrapper) DeleteMembership(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteMembershipParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteMembership(w, r, user, group)
+		siw.Handler.DeleteMembership(w, r, user, group, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3986,8 +4619,32 @@ func (siw *ServerInterfaceWrapper) AddMembership(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddMembershipParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AddMembership(w, r, user, group)
+		siw.Handler.AddMembership(w, r, user, group, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4021,8 +4678,32 @@ func (siw *ServerInterfaceWrapper) DeletePermission(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeletePermissionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeletePermission(w, r, group, name)
+		siw.Handler.DeletePermission(w, r, group, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4091,8 +4772,32 @@ func (siw *ServerInterfaceWrapper) AddPermission(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddPermissionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AddPermission(w, r, group, name)
+		siw.Handler.AddPermission(w, r, group, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4227,8 +4932,32 @@ func (siw *ServerInterfaceWrapper) DeleteResource(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteResourceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteResource(w, r, pType, id)
+		siw.Handler.DeleteResource(w, r, pType, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4297,8 +5026,32 @@ func (siw *ServerInterfaceWrapper) PutResource(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutResourceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutResource(w, r, pType, id)
+		siw.Handler.PutResource(w, r, pType, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4350,8 +5103,32 @@ func (siw *ServerInterfaceWrapper) DeleteResourceGroup(w http.ResponseWriter, r 
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteResourceGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteResourceGroup(w, r, pType, id, group, role)
+		siw.Handler.DeleteResourceGroup(w, r, pType, id, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4403,8 +5180,32 @@ func (siw *ServerInterfaceWrapper) PutResourceGroup(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutResourceGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutResourceGroup(w, r, pType, id, group, role)
+		siw.Handler.PutResourceGroup(w, r, pType, id, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4520,8 +5321,32 @@ func (siw *ServerInterfaceWrapper) DeleteResourceMember(w http.ResponseWriter, r
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteResourceMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteResourceMember(w, r, pType, id, user, role)
+		siw.Handler.DeleteResourceMember(w, r, pType, id, user, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4573,8 +5398,32 @@ func (siw *ServerInterfaceWrapper) PutResourceMember(w http.ResponseWriter, r *h
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutResourceMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutResourceMember(w, r, pType, id, user, role)
+		siw.Handler.PutResourceMember(w, r, pType, id, user, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4599,8 +5448,32 @@ func (siw *ServerInterfaceWrapper) DeleteRole(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteRole(w, r, role)
+		siw.Handler.DeleteRole(w, r, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4625,8 +5498,32 @@ func (siw *ServerInterfaceWrapper) AddRole(w http.ResponseWriter, r *http.Reques
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AddRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AddRole(w, r, role)
+		siw.Handler.AddRole(w, r, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4752,8 +5649,32 @@ func (siw *ServerInterfaceWrapper) RemoveRole(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RemoveRole(w, r, role)
+		siw.Handler.RemoveRole(w, r, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4804,8 +5725,32 @@ func (siw *ServerInterfaceWrapper) PutRole(w http.ResponseWriter, r *http.Reques
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutRoleParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutRole(w, r, role)
+		siw.Handler.PutRole(w, r, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4894,8 +5839,32 @@ func (siw *ServerInterfaceWrapper) DeleteGrant(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteGrantParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteGrant(w, r, role, permission)
+		siw.Handler.DeleteGrant(w, r, role, permission, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4929,8 +5898,32 @@ func (siw *ServerInterfaceWrapper) PutGrant(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutGrantParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutGrant(w, r, role, permission)
+		siw.Handler.PutGrant(w, r, role, permission, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5045,8 +6038,32 @@ func (siw *ServerInterfaceWrapper) DeleteScope(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteScopeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteScope(w, r, kind, id)
+		siw.Handler.DeleteScope(w, r, kind, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5115,8 +6132,32 @@ func (siw *ServerInterfaceWrapper) PutScope(w http.ResponseWriter, r *http.Reque
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutScopeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutScope(w, r, kind, id)
+		siw.Handler.PutScope(w, r, kind, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5168,8 +6209,32 @@ func (siw *ServerInterfaceWrapper) DeleteScopeGroup(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteScopeGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteScopeGroup(w, r, kind, id, group, role)
+		siw.Handler.DeleteScopeGroup(w, r, kind, id, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5221,8 +6286,32 @@ func (siw *ServerInterfaceWrapper) PutScopeGroup(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutScopeGroupParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutScopeGroup(w, r, kind, id, group, role)
+		siw.Handler.PutScopeGroup(w, r, kind, id, group, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5338,8 +6427,32 @@ func (siw *ServerInterfaceWrapper) DeleteScopeMember(w http.ResponseWriter, r *h
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteScopeMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteScopeMember(w, r, kind, id, user, role)
+		siw.Handler.DeleteScopeMember(w, r, kind, id, user, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5391,8 +6504,32 @@ func (siw *ServerInterfaceWrapper) PutScopeMember(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutScopeMemberParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutScopeMember(w, r, kind, id, user, role)
+		siw.Handler.PutScopeMember(w, r, kind, id, user, role, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5435,6 +6572,27 @@ func (siw *ServerInterfaceWrapper) DeleteSessions(w http.ResponseWriter, r *http
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "except", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -5523,8 +6681,35 @@ func (siw *ServerInterfaceWrapper) ListSessions(w http.ResponseWriter, r *http.R
 // CreateSession operation middleware
 func (siw *ServerInterfaceWrapper) CreateSession(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSessionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateSession(w, r)
+		siw.Handler.CreateSession(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5577,8 +6762,32 @@ func (siw *ServerInterfaceWrapper) DeleteSession(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteSessionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteSession(w, r, id)
+		siw.Handler.DeleteSession(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5631,8 +6840,35 @@ func (siw *ServerInterfaceWrapper) GetSettings(w http.ResponseWriter, r *http.Re
 // PutSettings operation middleware
 func (siw *ServerInterfaceWrapper) PutSettings(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutSettingsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutSettings(w, r)
+		siw.Handler.PutSettings(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5759,8 +6995,32 @@ func (siw *ServerInterfaceWrapper) DeleteTool(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteToolParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteTool(w, r, tool)
+		siw.Handler.DeleteTool(w, r, tool, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5811,8 +7071,32 @@ func (siw *ServerInterfaceWrapper) PutTool(w http.ResponseWriter, r *http.Reques
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutToolParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutTool(w, r, tool)
+		siw.Handler.PutTool(w, r, tool, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5947,8 +7231,32 @@ func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteUserParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteUser(w, r, user)
+		siw.Handler.DeleteUser(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5999,8 +7307,32 @@ func (siw *ServerInterfaceWrapper) PutUser(w http.ResponseWriter, r *http.Reques
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutUserParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKeyParam
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutUser(w, r, user)
+		siw.Handler.PutUser(w, r, user, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8971,7 +10303,8 @@ func (response ProveAuditInclusion503JSONResponse) VisitProveAuditInclusionRespo
 }
 
 type BatchRequestObject struct {
-	Body *BatchJSONRequestBody
+	Params BatchParams
+	Body   *BatchJSONRequestBody
 }
 
 type BatchResponseObject interface {
@@ -9782,7 +11115,8 @@ func (response CheckBatch503JSONResponse) VisitCheckBatchResponse(w http.Respons
 }
 
 type DeleteGroupRequestObject struct {
-	Group GroupIDParam `json:"group"`
+	Group  GroupIDParam `json:"group"`
+	Params DeleteGroupParams
 }
 
 type DeleteGroupResponseObject interface {
@@ -10182,8 +11516,9 @@ func (response GetGroup503JSONResponse) VisitGetGroupResponse(w http.ResponseWri
 }
 
 type PutGroupRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	Body  *PutGroupJSONRequestBody
+	Group  GroupIDParam `json:"group"`
+	Params PutGroupParams
+	Body   *PutGroupJSONRequestBody
 }
 
 type PutGroupResponseObject interface {
@@ -10401,8 +11736,9 @@ func (response PutGroup503JSONResponse) VisitPutGroupResponse(w http.ResponseWri
 }
 
 type DeleteGroupChildRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	Child ChildParam   `json:"child"`
+	Group  GroupIDParam `json:"group"`
+	Child  ChildParam   `json:"child"`
+	Params DeleteGroupChildParams
 }
 
 type DeleteGroupChildResponseObject interface {
@@ -10620,8 +11956,9 @@ func (response DeleteGroupChild503JSONResponse) VisitDeleteGroupChildResponse(w 
 }
 
 type AddGroupChildRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	Child ChildParam   `json:"child"`
+	Group  GroupIDParam `json:"group"`
+	Child  ChildParam   `json:"child"`
+	Params AddGroupChildParams
 }
 
 type AddGroupChildResponseObject interface {
@@ -10839,8 +12176,9 @@ func (response AddGroupChild503JSONResponse) VisitAddGroupChildResponse(w http.R
 }
 
 type DeleteGroupMemberRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	User  UserParam    `json:"user"`
+	Group  GroupIDParam `json:"group"`
+	User   UserParam    `json:"user"`
+	Params DeleteGroupMemberParams
 }
 
 type DeleteGroupMemberResponseObject interface {
@@ -11058,8 +12396,9 @@ func (response DeleteGroupMember503JSONResponse) VisitDeleteGroupMemberResponse(
 }
 
 type AddGroupMemberRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	User  UserParam    `json:"user"`
+	Group  GroupIDParam `json:"group"`
+	User   UserParam    `json:"user"`
+	Params AddGroupMemberParams
 }
 
 type AddGroupMemberResponseObject interface {
@@ -11277,8 +12616,9 @@ func (response AddGroupMember503JSONResponse) VisitAddGroupMemberResponse(w http
 }
 
 type DeleteGroupRoleRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	Role  RoleParam    `json:"role"`
+	Group  GroupIDParam `json:"group"`
+	Role   RoleParam    `json:"role"`
+	Params DeleteGroupRoleParams
 }
 
 type DeleteGroupRoleResponseObject interface {
@@ -11496,9 +12836,10 @@ func (response DeleteGroupRole503JSONResponse) VisitDeleteGroupRoleResponse(w ht
 }
 
 type PutGroupRoleRequestObject struct {
-	Group GroupIDParam `json:"group"`
-	Role  RoleParam    `json:"role"`
-	Body  *PutGroupRoleJSONRequestBody
+	Group  GroupIDParam `json:"group"`
+	Role   RoleParam    `json:"role"`
+	Params PutGroupRoleParams
+	Body   *PutGroupRoleJSONRequestBody
 }
 
 type PutGroupRoleResponseObject interface {
@@ -12051,8 +13392,9 @@ func (response ListMembers503JSONResponse) VisitListMembersResponse(w http.Respo
 }
 
 type DeleteMembershipRequestObject struct {
-	User  UserParam  `json:"user"`
-	Group GroupParam `json:"group"`
+	User   UserParam  `json:"user"`
+	Group  GroupParam `json:"group"`
+	Params DeleteMembershipParams
 }
 
 type DeleteMembershipResponseObject interface {
@@ -12427,9 +13769,10 @@ func (response CheckMembership503JSONResponse) VisitCheckMembershipResponse(w ht
 }
 
 type AddMembershipRequestObject struct {
-	User  UserParam  `json:"user"`
-	Group GroupParam `json:"group"`
-	Body  *AddMembershipJSONRequestBody
+	User   UserParam  `json:"user"`
+	Group  GroupParam `json:"group"`
+	Params AddMembershipParams
+	Body   *AddMembershipJSONRequestBody
 }
 
 type AddMembershipResponseObject interface {
@@ -12647,8 +13990,9 @@ func (response AddMembership503JSONResponse) VisitAddMembershipResponse(w http.R
 }
 
 type DeletePermissionRequestObject struct {
-	Group GroupParam           `json:"group"`
-	Name  GrantPermissionParam `json:"name"`
+	Group  GroupParam           `json:"group"`
+	Name   GrantPermissionParam `json:"name"`
+	Params DeletePermissionParams
 }
 
 type DeletePermissionResponseObject interface {
@@ -13015,8 +14359,9 @@ func (response CheckRolePermission503JSONResponse) VisitCheckRolePermissionRespo
 }
 
 type AddPermissionRequestObject struct {
-	Group GroupParam           `json:"group"`
-	Name  GrantPermissionParam `json:"name"`
+	Group  GroupParam           `json:"group"`
+	Name   GrantPermissionParam `json:"name"`
+	Params AddPermissionParams
 }
 
 type AddPermissionResponseObject interface {
@@ -13573,8 +14918,9 @@ func (response ListResources503JSONResponse) VisitListResourcesResponse(w http.R
 }
 
 type DeleteResourceRequestObject struct {
-	Type ResourceTypeParam `json:"type"`
-	Id   ResourceIDParam   `json:"id"`
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	Params DeleteResourceParams
 }
 
 type DeleteResourceResponseObject interface {
@@ -13975,9 +15321,10 @@ func (response GetResource503JSONResponse) VisitGetResourceResponse(w http.Respo
 }
 
 type PutResourceRequestObject struct {
-	Type ResourceTypeParam `json:"type"`
-	Id   ResourceIDParam   `json:"id"`
-	Body *PutResourceJSONRequestBody
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	Params PutResourceParams
+	Body   *PutResourceJSONRequestBody
 }
 
 type PutResourceResponseObject interface {
@@ -14195,10 +15542,11 @@ func (response PutResource503JSONResponse) VisitPutResourceResponse(w http.Respo
 }
 
 type DeleteResourceGroupRequestObject struct {
-	Type  ResourceTypeParam `json:"type"`
-	Id    ResourceIDParam   `json:"id"`
-	Group GroupIDParam      `json:"group"`
-	Role  RoleParam         `json:"role"`
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	Group  GroupIDParam      `json:"group"`
+	Role   RoleParam         `json:"role"`
+	Params DeleteResourceGroupParams
 }
 
 type DeleteResourceGroupResponseObject interface {
@@ -14416,11 +15764,12 @@ func (response DeleteResourceGroup503JSONResponse) VisitDeleteResourceGroupRespo
 }
 
 type PutResourceGroupRequestObject struct {
-	Type  ResourceTypeParam `json:"type"`
-	Id    ResourceIDParam   `json:"id"`
-	Group GroupIDParam      `json:"group"`
-	Role  RoleParam         `json:"role"`
-	Body  *PutResourceGroupJSONRequestBody
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	Group  GroupIDParam      `json:"group"`
+	Role   RoleParam         `json:"role"`
+	Params PutResourceGroupParams
+	Body   *PutResourceGroupJSONRequestBody
 }
 
 type PutResourceGroupResponseObject interface {
@@ -14810,10 +16159,11 @@ func (response ListResourceMembers503JSONResponse) VisitListResourceMembersRespo
 }
 
 type DeleteResourceMemberRequestObject struct {
-	Type ResourceTypeParam `json:"type"`
-	Id   ResourceIDParam   `json:"id"`
-	User UserParam         `json:"user"`
-	Role RoleParam         `json:"role"`
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	User   UserParam         `json:"user"`
+	Role   RoleParam         `json:"role"`
+	Params DeleteResourceMemberParams
 }
 
 type DeleteResourceMemberResponseObject interface {
@@ -15031,11 +16381,12 @@ func (response DeleteResourceMember503JSONResponse) VisitDeleteResourceMemberRes
 }
 
 type PutResourceMemberRequestObject struct {
-	Type ResourceTypeParam `json:"type"`
-	Id   ResourceIDParam   `json:"id"`
-	User UserParam         `json:"user"`
-	Role RoleParam         `json:"role"`
-	Body *PutResourceMemberJSONRequestBody
+	Type   ResourceTypeParam `json:"type"`
+	Id     ResourceIDParam   `json:"id"`
+	User   UserParam         `json:"user"`
+	Role   RoleParam         `json:"role"`
+	Params PutResourceMemberParams
+	Body   *PutResourceMemberJSONRequestBody
 }
 
 type PutResourceMemberResponseObject interface {
@@ -15253,7 +16604,8 @@ func (response PutResourceMember503JSONResponse) VisitPutResourceMemberResponse(
 }
 
 type DeleteRoleRequestObject struct {
-	Role RoleParam `json:"role"`
+	Role   RoleParam `json:"role"`
+	Params DeleteRoleParams
 }
 
 type DeleteRoleResponseObject interface {
@@ -15454,8 +16806,9 @@ func (response DeleteRole503JSONResponse) VisitDeleteRoleResponse(w http.Respons
 }
 
 type AddRoleRequestObject struct {
-	Role RoleParam `json:"role"`
-	Body *AddRoleJSONRequestBody
+	Role   RoleParam `json:"role"`
+	Params AddRoleParams
+	Body   *AddRoleJSONRequestBody
 }
 
 type AddRoleResponseObject interface {
@@ -16011,7 +17364,8 @@ func (response ListRoles503JSONResponse) VisitListRolesResponse(w http.ResponseW
 }
 
 type RemoveRoleRequestObject struct {
-	Role RoleParam `json:"role"`
+	Role   RoleParam `json:"role"`
+	Params RemoveRoleParams
 }
 
 type RemoveRoleResponseObject interface {
@@ -16411,8 +17765,9 @@ func (response GetRole503JSONResponse) VisitGetRoleResponse(w http.ResponseWrite
 }
 
 type PutRoleRequestObject struct {
-	Role RoleParam `json:"role"`
-	Body *PutRoleJSONRequestBody
+	Role   RoleParam `json:"role"`
+	Params PutRoleParams
+	Body   *PutRoleJSONRequestBody
 }
 
 type PutRoleResponseObject interface {
@@ -16801,6 +18156,7 @@ func (response ListGrants503JSONResponse) VisitListGrantsResponse(w http.Respons
 type DeleteGrantRequestObject struct {
 	Role       RoleParam    `json:"role"`
 	Permission GrantedParam `json:"permission"`
+	Params     DeleteGrantParams
 }
 
 type DeleteGrantResponseObject interface {
@@ -17020,6 +18376,7 @@ func (response DeleteGrant503JSONResponse) VisitDeleteGrantResponse(w http.Respo
 type PutGrantRequestObject struct {
 	Role       RoleParam    `json:"role"`
 	Permission GrantedParam `json:"permission"`
+	Params     PutGrantParams
 	Body       *PutGrantJSONRequestBody
 }
 
@@ -17407,8 +18764,9 @@ func (response ListScopes503JSONResponse) VisitListScopesResponse(w http.Respons
 }
 
 type DeleteScopeRequestObject struct {
-	Kind KindParam    `json:"kind"`
-	Id   ScopeIDParam `json:"id"`
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	Params DeleteScopeParams
 }
 
 type DeleteScopeResponseObject interface {
@@ -17809,9 +19167,10 @@ func (response GetScope503JSONResponse) VisitGetScopeResponse(w http.ResponseWri
 }
 
 type PutScopeRequestObject struct {
-	Kind KindParam    `json:"kind"`
-	Id   ScopeIDParam `json:"id"`
-	Body *PutScopeJSONRequestBody
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	Params PutScopeParams
+	Body   *PutScopeJSONRequestBody
 }
 
 type PutScopeResponseObject interface {
@@ -18029,10 +19388,11 @@ func (response PutScope503JSONResponse) VisitPutScopeResponse(w http.ResponseWri
 }
 
 type DeleteScopeGroupRequestObject struct {
-	Kind  KindParam    `json:"kind"`
-	Id    ScopeIDParam `json:"id"`
-	Group GroupIDParam `json:"group"`
-	Role  RoleParam    `json:"role"`
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	Group  GroupIDParam `json:"group"`
+	Role   RoleParam    `json:"role"`
+	Params DeleteScopeGroupParams
 }
 
 type DeleteScopeGroupResponseObject interface {
@@ -18250,11 +19610,12 @@ func (response DeleteScopeGroup503JSONResponse) VisitDeleteScopeGroupResponse(w 
 }
 
 type PutScopeGroupRequestObject struct {
-	Kind  KindParam    `json:"kind"`
-	Id    ScopeIDParam `json:"id"`
-	Group GroupIDParam `json:"group"`
-	Role  RoleParam    `json:"role"`
-	Body  *PutScopeGroupJSONRequestBody
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	Group  GroupIDParam `json:"group"`
+	Role   RoleParam    `json:"role"`
+	Params PutScopeGroupParams
+	Body   *PutScopeGroupJSONRequestBody
 }
 
 type PutScopeGroupResponseObject interface {
@@ -18644,10 +20005,11 @@ func (response ListScopeMembers503JSONResponse) VisitListScopeMembersResponse(w 
 }
 
 type DeleteScopeMemberRequestObject struct {
-	Kind KindParam    `json:"kind"`
-	Id   ScopeIDParam `json:"id"`
-	User UserParam    `json:"user"`
-	Role RoleParam    `json:"role"`
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	User   UserParam    `json:"user"`
+	Role   RoleParam    `json:"role"`
+	Params DeleteScopeMemberParams
 }
 
 type DeleteScopeMemberResponseObject interface {
@@ -18865,11 +20227,12 @@ func (response DeleteScopeMember503JSONResponse) VisitDeleteScopeMemberResponse(
 }
 
 type PutScopeMemberRequestObject struct {
-	Kind KindParam    `json:"kind"`
-	Id   ScopeIDParam `json:"id"`
-	User UserParam    `json:"user"`
-	Role RoleParam    `json:"role"`
-	Body *PutScopeMemberJSONRequestBody
+	Kind   KindParam    `json:"kind"`
+	Id     ScopeIDParam `json:"id"`
+	User   UserParam    `json:"user"`
+	Role   RoleParam    `json:"role"`
+	Params PutScopeMemberParams
+	Body   *PutScopeMemberJSONRequestBody
 }
 
 type PutScopeMemberResponseObject interface {
@@ -19167,6 +20530,23 @@ func (response DeleteSessions403JSONResponse) VisitDeleteSessionsResponse(w http
 	return err
 }
 
+type DeleteSessions409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteSessions409JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteSessions413JSONResponse struct{ TooLargeJSONResponse }
 
 func (response DeleteSessions413JSONResponse) VisitDeleteSessionsResponse(w http.ResponseWriter) error {
@@ -19437,7 +20817,8 @@ func (response ListSessions503JSONResponse) VisitListSessionsResponse(w http.Res
 }
 
 type CreateSessionRequestObject struct {
-	Body *CreateSessionJSONRequestBody
+	Params CreateSessionParams
+	Body   *CreateSessionJSONRequestBody
 }
 
 type CreateSessionResponseObject interface {
@@ -20003,7 +21384,8 @@ func (response VerifySession503JSONResponse) VisitVerifySessionResponse(w http.R
 }
 
 type DeleteSessionRequestObject struct {
-	Id SessionIDParam `json:"id"`
+	Id     SessionIDParam `json:"id"`
+	Params DeleteSessionParams
 }
 
 type DeleteSessionResponseObject interface {
@@ -20080,6 +21462,23 @@ func (response DeleteSession403JSONResponse) VisitDeleteSessionResponse(w http.R
 		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
 	}
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSession409JSONResponse struct{ ConflictJSONResponse }
+
+func (response DeleteSession409JSONResponse) VisitDeleteSessionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.XRequestID != nil {
+		w.Header().Set("X-Request-ID", fmt.Sprint(*response.Headers.XRequestID))
+	}
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -20547,7 +21946,8 @@ func (response GetSettings503JSONResponse) VisitGetSettingsResponse(w http.Respo
 }
 
 type PutSettingsRequestObject struct {
-	Body *PutSettingsJSONRequestBody
+	Params PutSettingsParams
+	Body   *PutSettingsJSONRequestBody
 }
 
 type PutSettingsResponseObject interface {
@@ -21712,7 +23112,8 @@ func (response ListTools503JSONResponse) VisitListToolsResponse(w http.ResponseW
 }
 
 type DeleteToolRequestObject struct {
-	Tool ToolParam `json:"tool"`
+	Tool   ToolParam `json:"tool"`
+	Params DeleteToolParams
 }
 
 type DeleteToolResponseObject interface {
@@ -22112,8 +23513,9 @@ func (response GetTool503JSONResponse) VisitGetToolResponse(w http.ResponseWrite
 }
 
 type PutToolRequestObject struct {
-	Tool ToolParam `json:"tool"`
-	Body *PutToolJSONRequestBody
+	Tool   ToolParam `json:"tool"`
+	Params PutToolParams
+	Body   *PutToolJSONRequestBody
 }
 
 type PutToolResponseObject interface {
@@ -22678,7 +24080,8 @@ func (response ListUserRoles503JSONResponse) VisitListUserRolesResponse(w http.R
 }
 
 type DeleteUserRequestObject struct {
-	User UserParam `json:"user"`
+	User   UserParam `json:"user"`
+	Params DeleteUserParams
 }
 
 type DeleteUserResponseObject interface {
@@ -23078,8 +24481,9 @@ func (response GetUser503JSONResponse) VisitGetUserResponse(w http.ResponseWrite
 }
 
 type PutUserRequestObject struct {
-	User UserParam `json:"user"`
-	Body *PutUserJSONRequestBody
+	User   UserParam `json:"user"`
+	Params PutUserParams
+	Body   *PutUserJSONRequestBody
 }
 
 type PutUserResponseObject interface {
@@ -25107,8 +26511,10 @@ func (sh *strictHandler) ProveAuditInclusion(w http.ResponseWriter, r *http.Requ
 }
 
 // Batch operation middleware
-func (sh *strictHandler) Batch(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) Batch(w http.ResponseWriter, r *http.Request, params BatchParams) {
 	var request BatchRequestObject
+
+	request.Params = params
 
 	var body BatchJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25226,10 +26632,11 @@ func (sh *strictHandler) CheckBatch(w http.ResponseWriter, r *http.Request) {
 }
 
 // DeleteGroup operation middleware
-func (sh *strictHandler) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam) {
+func (sh *strictHandler) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam, params DeleteGroupParams) {
 	var request DeleteGroupRequestObject
 
 	request.Group = group
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGroup(ctx, request.(DeleteGroupRequestObject))
@@ -25278,10 +26685,11 @@ func (sh *strictHandler) GetGroup(w http.ResponseWriter, r *http.Request, group 
 }
 
 // PutGroup operation middleware
-func (sh *strictHandler) PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam) {
+func (sh *strictHandler) PutGroup(w http.ResponseWriter, r *http.Request, group GroupIDParam, params PutGroupParams) {
 	var request PutGroupRequestObject
 
 	request.Group = group
+	request.Params = params
 
 	var body PutGroupJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25314,11 +26722,12 @@ func (sh *strictHandler) PutGroup(w http.ResponseWriter, r *http.Request, group 
 }
 
 // DeleteGroupChild operation middleware
-func (sh *strictHandler) DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam) {
+func (sh *strictHandler) DeleteGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam, params DeleteGroupChildParams) {
 	var request DeleteGroupChildRequestObject
 
 	request.Group = group
 	request.Child = child
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGroupChild(ctx, request.(DeleteGroupChildRequestObject))
@@ -25341,11 +26750,12 @@ func (sh *strictHandler) DeleteGroupChild(w http.ResponseWriter, r *http.Request
 }
 
 // AddGroupChild operation middleware
-func (sh *strictHandler) AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam) {
+func (sh *strictHandler) AddGroupChild(w http.ResponseWriter, r *http.Request, group GroupIDParam, child ChildParam, params AddGroupChildParams) {
 	var request AddGroupChildRequestObject
 
 	request.Group = group
 	request.Child = child
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.AddGroupChild(ctx, request.(AddGroupChildRequestObject))
@@ -25368,11 +26778,12 @@ func (sh *strictHandler) AddGroupChild(w http.ResponseWriter, r *http.Request, g
 }
 
 // DeleteGroupMember operation middleware
-func (sh *strictHandler) DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam) {
+func (sh *strictHandler) DeleteGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam, params DeleteGroupMemberParams) {
 	var request DeleteGroupMemberRequestObject
 
 	request.Group = group
 	request.User = user
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGroupMember(ctx, request.(DeleteGroupMemberRequestObject))
@@ -25395,11 +26806,12 @@ func (sh *strictHandler) DeleteGroupMember(w http.ResponseWriter, r *http.Reques
 }
 
 // AddGroupMember operation middleware
-func (sh *strictHandler) AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam) {
+func (sh *strictHandler) AddGroupMember(w http.ResponseWriter, r *http.Request, group GroupIDParam, user UserParam, params AddGroupMemberParams) {
 	var request AddGroupMemberRequestObject
 
 	request.Group = group
 	request.User = user
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.AddGroupMember(ctx, request.(AddGroupMemberRequestObject))
@@ -25422,11 +26834,12 @@ func (sh *strictHandler) AddGroupMember(w http.ResponseWriter, r *http.Request, 
 }
 
 // DeleteGroupRole operation middleware
-func (sh *strictHandler) DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) DeleteGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam, params DeleteGroupRoleParams) {
 	var request DeleteGroupRoleRequestObject
 
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGroupRole(ctx, request.(DeleteGroupRoleRequestObject))
@@ -25449,11 +26862,12 @@ func (sh *strictHandler) DeleteGroupRole(w http.ResponseWriter, r *http.Request,
 }
 
 // PutGroupRole operation middleware
-func (sh *strictHandler) PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) PutGroupRole(w http.ResponseWriter, r *http.Request, group GroupIDParam, role RoleParam, params PutGroupRoleParams) {
 	var request PutGroupRoleRequestObject
 
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	var body PutGroupRoleJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25540,11 +26954,12 @@ func (sh *strictHandler) ListMembers(w http.ResponseWriter, r *http.Request, rol
 }
 
 // DeleteMembership operation middleware
-func (sh *strictHandler) DeleteMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam) {
+func (sh *strictHandler) DeleteMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam, params DeleteMembershipParams) {
 	var request DeleteMembershipRequestObject
 
 	request.User = user
 	request.Group = group
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteMembership(ctx, request.(DeleteMembershipRequestObject))
@@ -25594,11 +27009,12 @@ func (sh *strictHandler) CheckMembership(w http.ResponseWriter, r *http.Request,
 }
 
 // AddMembership operation middleware
-func (sh *strictHandler) AddMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam) {
+func (sh *strictHandler) AddMembership(w http.ResponseWriter, r *http.Request, user UserParam, group GroupParam, params AddMembershipParams) {
 	var request AddMembershipRequestObject
 
 	request.User = user
 	request.Group = group
+	request.Params = params
 
 	var body AddMembershipJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25631,11 +27047,12 @@ func (sh *strictHandler) AddMembership(w http.ResponseWriter, r *http.Request, u
 }
 
 // DeletePermission operation middleware
-func (sh *strictHandler) DeletePermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam) {
+func (sh *strictHandler) DeletePermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam, params DeletePermissionParams) {
 	var request DeletePermissionRequestObject
 
 	request.Group = group
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeletePermission(ctx, request.(DeletePermissionRequestObject))
@@ -25685,11 +27102,12 @@ func (sh *strictHandler) CheckRolePermission(w http.ResponseWriter, r *http.Requ
 }
 
 // AddPermission operation middleware
-func (sh *strictHandler) AddPermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam) {
+func (sh *strictHandler) AddPermission(w http.ResponseWriter, r *http.Request, group GroupParam, name GrantPermissionParam, params AddPermissionParams) {
 	var request AddPermissionRequestObject
 
 	request.Group = group
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.AddPermission(ctx, request.(AddPermissionRequestObject))
@@ -25765,11 +27183,12 @@ func (sh *strictHandler) ListResources(w http.ResponseWriter, r *http.Request, p
 }
 
 // DeleteResource operation middleware
-func (sh *strictHandler) DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam) {
+func (sh *strictHandler) DeleteResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params DeleteResourceParams) {
 	var request DeleteResourceRequestObject
 
 	request.Type = pType
 	request.Id = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteResource(ctx, request.(DeleteResourceRequestObject))
@@ -25819,11 +27238,12 @@ func (sh *strictHandler) GetResource(w http.ResponseWriter, r *http.Request, pTy
 }
 
 // PutResource operation middleware
-func (sh *strictHandler) PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam) {
+func (sh *strictHandler) PutResource(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, params PutResourceParams) {
 	var request PutResourceRequestObject
 
 	request.Type = pType
 	request.Id = id
+	request.Params = params
 
 	var body PutResourceJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25856,13 +27276,14 @@ func (sh *strictHandler) PutResource(w http.ResponseWriter, r *http.Request, pTy
 }
 
 // DeleteResourceGroup operation middleware
-func (sh *strictHandler) DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) DeleteResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params DeleteResourceGroupParams) {
 	var request DeleteResourceGroupRequestObject
 
 	request.Type = pType
 	request.Id = id
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteResourceGroup(ctx, request.(DeleteResourceGroupRequestObject))
@@ -25885,13 +27306,14 @@ func (sh *strictHandler) DeleteResourceGroup(w http.ResponseWriter, r *http.Requ
 }
 
 // PutResourceGroup operation middleware
-func (sh *strictHandler) PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) PutResourceGroup(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params PutResourceGroupParams) {
 	var request PutResourceGroupRequestObject
 
 	request.Type = pType
 	request.Id = id
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	var body PutResourceGroupJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -25952,13 +27374,14 @@ func (sh *strictHandler) ListResourceMembers(w http.ResponseWriter, r *http.Requ
 }
 
 // DeleteResourceMember operation middleware
-func (sh *strictHandler) DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam) {
+func (sh *strictHandler) DeleteResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params DeleteResourceMemberParams) {
 	var request DeleteResourceMemberRequestObject
 
 	request.Type = pType
 	request.Id = id
 	request.User = user
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteResourceMember(ctx, request.(DeleteResourceMemberRequestObject))
@@ -25981,13 +27404,14 @@ func (sh *strictHandler) DeleteResourceMember(w http.ResponseWriter, r *http.Req
 }
 
 // PutResourceMember operation middleware
-func (sh *strictHandler) PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam) {
+func (sh *strictHandler) PutResourceMember(w http.ResponseWriter, r *http.Request, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params PutResourceMemberParams) {
 	var request PutResourceMemberRequestObject
 
 	request.Type = pType
 	request.Id = id
 	request.User = user
 	request.Role = role
+	request.Params = params
 
 	var body PutResourceMemberJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26020,10 +27444,11 @@ func (sh *strictHandler) PutResourceMember(w http.ResponseWriter, r *http.Reques
 }
 
 // DeleteRole operation middleware
-func (sh *strictHandler) DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+func (sh *strictHandler) DeleteRole(w http.ResponseWriter, r *http.Request, role RoleParam, params DeleteRoleParams) {
 	var request DeleteRoleRequestObject
 
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteRole(ctx, request.(DeleteRoleRequestObject))
@@ -26046,10 +27471,11 @@ func (sh *strictHandler) DeleteRole(w http.ResponseWriter, r *http.Request, role
 }
 
 // AddRole operation middleware
-func (sh *strictHandler) AddRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+func (sh *strictHandler) AddRole(w http.ResponseWriter, r *http.Request, role RoleParam, params AddRoleParams) {
 	var request AddRoleRequestObject
 
 	request.Role = role
+	request.Params = params
 
 	var body AddRoleJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26135,10 +27561,11 @@ func (sh *strictHandler) ListRoles(w http.ResponseWriter, r *http.Request, param
 }
 
 // RemoveRole operation middleware
-func (sh *strictHandler) RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+func (sh *strictHandler) RemoveRole(w http.ResponseWriter, r *http.Request, role RoleParam, params RemoveRoleParams) {
 	var request RemoveRoleRequestObject
 
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RemoveRole(ctx, request.(RemoveRoleRequestObject))
@@ -26187,10 +27614,11 @@ func (sh *strictHandler) GetRole(w http.ResponseWriter, r *http.Request, role Ro
 }
 
 // PutRole operation middleware
-func (sh *strictHandler) PutRole(w http.ResponseWriter, r *http.Request, role RoleParam) {
+func (sh *strictHandler) PutRole(w http.ResponseWriter, r *http.Request, role RoleParam, params PutRoleParams) {
 	var request PutRoleRequestObject
 
 	request.Role = role
+	request.Params = params
 
 	var body PutRoleJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26250,11 +27678,12 @@ func (sh *strictHandler) ListGrants(w http.ResponseWriter, r *http.Request, role
 }
 
 // DeleteGrant operation middleware
-func (sh *strictHandler) DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam) {
+func (sh *strictHandler) DeleteGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam, params DeleteGrantParams) {
 	var request DeleteGrantRequestObject
 
 	request.Role = role
 	request.Permission = permission
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteGrant(ctx, request.(DeleteGrantRequestObject))
@@ -26277,11 +27706,12 @@ func (sh *strictHandler) DeleteGrant(w http.ResponseWriter, r *http.Request, rol
 }
 
 // PutGrant operation middleware
-func (sh *strictHandler) PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam) {
+func (sh *strictHandler) PutGrant(w http.ResponseWriter, r *http.Request, role RoleParam, permission GrantedParam, params PutGrantParams) {
 	var request PutGrantRequestObject
 
 	request.Role = role
 	request.Permission = permission
+	request.Params = params
 
 	var body PutGrantJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26341,11 +27771,12 @@ func (sh *strictHandler) ListScopes(w http.ResponseWriter, r *http.Request, kind
 }
 
 // DeleteScope operation middleware
-func (sh *strictHandler) DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam) {
+func (sh *strictHandler) DeleteScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params DeleteScopeParams) {
 	var request DeleteScopeRequestObject
 
 	request.Kind = kind
 	request.Id = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteScope(ctx, request.(DeleteScopeRequestObject))
@@ -26395,11 +27826,12 @@ func (sh *strictHandler) GetScope(w http.ResponseWriter, r *http.Request, kind K
 }
 
 // PutScope operation middleware
-func (sh *strictHandler) PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam) {
+func (sh *strictHandler) PutScope(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, params PutScopeParams) {
 	var request PutScopeRequestObject
 
 	request.Kind = kind
 	request.Id = id
+	request.Params = params
 
 	var body PutScopeJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26432,13 +27864,14 @@ func (sh *strictHandler) PutScope(w http.ResponseWriter, r *http.Request, kind K
 }
 
 // DeleteScopeGroup operation middleware
-func (sh *strictHandler) DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) DeleteScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params DeleteScopeGroupParams) {
 	var request DeleteScopeGroupRequestObject
 
 	request.Kind = kind
 	request.Id = id
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteScopeGroup(ctx, request.(DeleteScopeGroupRequestObject))
@@ -26461,13 +27894,14 @@ func (sh *strictHandler) DeleteScopeGroup(w http.ResponseWriter, r *http.Request
 }
 
 // PutScopeGroup operation middleware
-func (sh *strictHandler) PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam) {
+func (sh *strictHandler) PutScopeGroup(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params PutScopeGroupParams) {
 	var request PutScopeGroupRequestObject
 
 	request.Kind = kind
 	request.Id = id
 	request.Group = group
 	request.Role = role
+	request.Params = params
 
 	var body PutScopeGroupJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26528,13 +27962,14 @@ func (sh *strictHandler) ListScopeMembers(w http.ResponseWriter, r *http.Request
 }
 
 // DeleteScopeMember operation middleware
-func (sh *strictHandler) DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam) {
+func (sh *strictHandler) DeleteScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params DeleteScopeMemberParams) {
 	var request DeleteScopeMemberRequestObject
 
 	request.Kind = kind
 	request.Id = id
 	request.User = user
 	request.Role = role
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteScopeMember(ctx, request.(DeleteScopeMemberRequestObject))
@@ -26557,13 +27992,14 @@ func (sh *strictHandler) DeleteScopeMember(w http.ResponseWriter, r *http.Reques
 }
 
 // PutScopeMember operation middleware
-func (sh *strictHandler) PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam) {
+func (sh *strictHandler) PutScopeMember(w http.ResponseWriter, r *http.Request, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params PutScopeMemberParams) {
 	var request PutScopeMemberRequestObject
 
 	request.Kind = kind
 	request.Id = id
 	request.User = user
 	request.Role = role
+	request.Params = params
 
 	var body PutScopeMemberJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26648,8 +28084,10 @@ func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request, pa
 }
 
 // CreateSession operation middleware
-func (sh *strictHandler) CreateSession(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateSession(w http.ResponseWriter, r *http.Request, params CreateSessionParams) {
 	var request CreateSessionRequestObject
+
+	request.Params = params
 
 	var body CreateSessionJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26741,10 +28179,11 @@ func (sh *strictHandler) VerifySession(w http.ResponseWriter, r *http.Request) {
 }
 
 // DeleteSession operation middleware
-func (sh *strictHandler) DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam) {
+func (sh *strictHandler) DeleteSession(w http.ResponseWriter, r *http.Request, id SessionIDParam, params DeleteSessionParams) {
 	var request DeleteSessionRequestObject
 
 	request.Id = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteSession(ctx, request.(DeleteSessionRequestObject))
@@ -26817,8 +28256,10 @@ func (sh *strictHandler) GetSettings(w http.ResponseWriter, r *http.Request) {
 }
 
 // PutSettings operation middleware
-func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) PutSettings(w http.ResponseWriter, r *http.Request, params PutSettingsParams) {
 	var request PutSettingsRequestObject
+
+	request.Params = params
 
 	var body PutSettingsJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -27049,10 +28490,11 @@ func (sh *strictHandler) ListTools(w http.ResponseWriter, r *http.Request, param
 }
 
 // DeleteTool operation middleware
-func (sh *strictHandler) DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam) {
+func (sh *strictHandler) DeleteTool(w http.ResponseWriter, r *http.Request, tool ToolParam, params DeleteToolParams) {
 	var request DeleteToolRequestObject
 
 	request.Tool = tool
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteTool(ctx, request.(DeleteToolRequestObject))
@@ -27101,10 +28543,11 @@ func (sh *strictHandler) GetTool(w http.ResponseWriter, r *http.Request, tool To
 }
 
 // PutTool operation middleware
-func (sh *strictHandler) PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam) {
+func (sh *strictHandler) PutTool(w http.ResponseWriter, r *http.Request, tool ToolParam, params PutToolParams) {
 	var request PutToolRequestObject
 
 	request.Tool = tool
+	request.Params = params
 
 	var body PutToolJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -27191,10 +28634,11 @@ func (sh *strictHandler) ListUserRoles(w http.ResponseWriter, r *http.Request, u
 }
 
 // DeleteUser operation middleware
-func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam) {
+func (sh *strictHandler) DeleteUser(w http.ResponseWriter, r *http.Request, user UserParam, params DeleteUserParams) {
 	var request DeleteUserRequestObject
 
 	request.User = user
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteUser(ctx, request.(DeleteUserRequestObject))
@@ -27243,10 +28687,11 @@ func (sh *strictHandler) GetUser(w http.ResponseWriter, r *http.Request, user Us
 }
 
 // PutUser operation middleware
-func (sh *strictHandler) PutUser(w http.ResponseWriter, r *http.Request, user UserParam) {
+func (sh *strictHandler) PutUser(w http.ResponseWriter, r *http.Request, user UserParam, params PutUserParams) {
 	var request PutUserRequestObject
 
 	request.User = user
+	request.Params = params
 
 	var body PutUserJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -27537,400 +28982,412 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L3pchs3tyj6Kijucyp2PoqiZFm2qUrtLcuyI8e2tCX5cwbmsqFukETUBGgAFEV7u+o8xH2G+2DnSW5h",
-	"LaAHspuTqMEJ8yMWyW6Max6/VkLZ60vBhNGVxtdKl9GIKfjzgIZddiCFUTK2nyOmQ8X7hktRaVQ+dSXp",
-	"0RG5ZKxPTJcRKvSQqSqhIiJtqUhXDkksRadWqVZ02GU9agcxoz6rNCraKC46lW/fqpWDLo1jJjpsco7g",
-	"JaOKqYA8On19QHafPa0/njXaOy4uJwc67zIi2LUhfdphVUI1CZqDev1JSKNIMa3hA9sjisU/NSv2yWbF",
-	"zfp8+/nzx3uEXmgmDJEC9hpTbWat5HhgQtkr2tVAXAo5FAEZdpliMGBEDb2gmpGIR0RIQ0Ip2lz1CCVh",
-	"l4qOfYoaOPAuvWLkgjFBejRihMYxjKBpj+0RFmvm1ppfHxODXqXxR8XNXfmzWrDkU2rYO97jpvgEY/sT",
-	"LmRINWHXIWMRi+yNVwkXJDBBFdfCQikiTQbCcFidYoRroqTsEdqhXOyRQAX2q3qNHLfhnbZUPSLbTREp",
-	"2jYbnJn2RteYPu3zDUUNg8k3HHjWmqJSrbBr2uvHdg/NyiUbNSt76qf6nvlpa8bNJNs8kTEPR0WwTd0+",
-	"cctcN0jwOSCKfR4wbTRsdhj4fdYK1/L5p616fW84ezU46NGr4kN3c/6gSfDrhnt24+hVUCVSESkYQoFF",
-	"OD4TJE+ZUaP9tmFqcq4zd2dGkiHlhlywtnTACZhj1Cg/fI8L3rNAVU9AiQvDOky5ua64hqGLdmWYoMJu",
-	"SrnH8LhTOgIQhgBu9gi1a05wAYEs/2ZXxpGeOAILVNTgynZ3KtVZiz5j2g55IOUlL8LcVutnqc2GxscC",
-	"MuSmC4sx8pIJe3Z9xYBQtJXsESGHlmI8+tmY/rGIR1VyxsKBYlVyRnvsjBv20zt6XSUn1HR/2qwSwz0y",
-	"4wQ/aMKj2CHe472mcFTI0w1qQRNesICQIKZbA4tq5FgQSnbqW4QbErGYGYbPh7BDJNY4hLKDxKMMTXKL",
-	"IF2L6yJiEWJdOYB9q1b6VNEeM56DdHkcndivSkgy7TEiEf87Sg766Z4kuWAWzWBzdnl5JLOXpoSuVCvc",
-	"DtanplupVux4lUYltNNWqhWLOlyxqNIwasBysEuv3zHRMd1KY/vpLoCF/7xVRBgPBkpLVbKTT3hiknQk",
-	"kaKKV2/XHVhmFBCkWX6flgM55KqRN1JGeOwWgT0ZJ4DkXIqa39/nAVOjzAZhOTOQ/Y2iwpww1eNwjSWL",
-	"3yf95JEfNNxIlVALQm1+TdoyjuWQReRiRILGj0h0gh+D/GWwiJtWKIVhwhTfCPwz7UL+l2LtSqPyH5up",
-	"NLKJv+pN2MjZ2MZYdIsb6kttGnZXxbtJJ1jhnuSgf/SqdE+AHcl2ZI5lEkoGmqkfxvjQUHHAw8ItwHgr",
-	"RRHYQen6lYyZW/4k7AAoL7XIaUd8KmOWOeFfuIhKEZgacslFZA9Th7I/tsa+kn+xsAQY7HtLr/HMTmZX",
-	"5mRXK5OUk8ue1IYoOQTy6NkkN90yMgFsI0clItamg9hUGlv1er1q7xi5of1Yz3DHrULueEIVE6YUSs+B",
-	"utlHgG/tkY5kGllkgN+37GEFZct1z/CochM4xEVOue3cMu2CZqzHXfAyF7oM9d0jlAx5HIVURSSkwioD",
-	"F4xQfclAr7pT0ptu4CwrRWo5UCGbCgjKPQSgUEqxCgjCs+Jt8NUydL+H81GfzbcLO8YeqGZW1nL7sbCh",
-	"y6iG1CVXAstZ6W5kzFZLeu1Lq6K8gBNTgQVOb2FIoX3LzO8EXJxeMH0TGZl9DKTDF2x399mLjWc72083",
-	"duoR23ixs3OxwerP2uFW+0WdsruB+nMp41I4MVLGC0oY/JKXQLiU8UpX/lEzVbrycgiJecj+y32uhbJX",
-	"vFr7/kpX+0mqy3Ysh9M4UEJZU8136F4DW8lAkIGIxvUeNRAtwTtdE49aivWlKiExfqhVUv5vdizdl0Iz",
-	"0O72B6b7++GHlzRyZgn7pedFja8V2u/HPKR205t/abQEpDu5kNGoQfpK9pkyI9Ks6MGFlbKaFbt9mFt0",
-	"5ua7h0pJ9Z5pTTsMl1pqSYHhaWxBm0VVwo0mbtFA4wkXYTyw2m6lmrWGZo0vZatxj2+mJh1Yijuo11Jd",
-	"8ChiYqFzMl2uSRhzu75LNiIxDS9Rh6cXPOZwdGGXhZfNykpPq3iuAKYKVn42R6DP0xhWtuD5pDfbpjxm",
-	"0Z6zXqgrIAux7IAJoycVQ5SCO0+gIVrZse0TkK498fQrqJEjU7gMkzPv8dVD3AdpXsuBiBY+0OTw+oOL",
-	"mIfk4+k7izaJYbozsARlleCGM5LIqgx2mkth6aBJVuAM9Ss/osQWzKIboWWPXjKrl0nSo2KUWIpXjpIl",
-	"84AdI/nWAaA7M/QYIG6A5jgwXSaM3RsbO8+cA2DqYSYPZu3pG6lBfa6X3ePeMr2RmKan32NixP5WXQEE",
-	"nEv5jip0Py3IvaQF2a36zvOnz3bJxciw1d63ncSiHU5D3vOXKwf/jyILDYsTigtw0Dnzt6MQlFzRmEcZ",
-	"7FjZqXyQmVEB5kVi+eaadKSMSJepcbD+9OnTxn5mn7POKnVJrgTCPgp6RXlML2K28AGnjkFPGdHwcxvE",
-	"11kbnGVJyCHou10uOkTTkZ19nFzcA9YuJ27aJyNWaezU69UKQyED7WMN0htoMLFcMDNkTJAt8IqASaxS",
-	"rfTc0TUqRwLhmov+AMxqgzBkWlcabRprVq0Y3mPa0F6/0qhs17efbmxtbWxvnW9tN57sNJ7u1p49f1Hf",
-	"2v7d7n+Bq1tEmt0jAewtAF1IO3+DMoQaFE1q5IO70CHVzpu2QrHjJTVh95TpQWxOnaYwxyXNdxgw9qG4",
-	"YrHsFwIyWHEZDbukNzAwA2wSoZlFYIisOpcSV0Qqp1xltv6GGtaVA802st7L6QfgnrsZUB9QQ2PZGbCV",
-	"H1sy8rSjyyukukq0VAadJF6pXtkp+QCNac/DMzc8UYDtd1yvHhLToTNnWq0Ydm022RUTZkMbxVDxz1jb",
-	"7C8Nh3NNwaMG2WkKS94b5KuLGWg0nVGuWak2wbMA3ykZM/jGu7yblcbOt6aY7Y6dvGacXwMirB4F7uxy",
-	"WXh5m8RmfIJZyBOxkDvU8T5rlfH5gtKsHwyxsau5zYNb7MwezLFI0Y55uKRY8SIVKyy6kmblv9gVUyMp",
-	"GFq0LgY8NoSLnEiRzPlQpInU4RRSpTiLiBwYQq0owUVHE22oWKHA8MrBwAJwOHH221aks3QUwhepbmXc",
-	"82Dy/JY98eNfsmeNFtGVH7Xf1veGAktZKFMceJLiwDxWSwhQAKtlej0frP6BIRr3jhPF606s9bLPFIqZ",
-	"grFohZap11INqYpWeRkMfCSpDgkWIZN3QzQrkQwHPSulKEajB3wxsJceHcFWImlp0/jxQ+zyRiZ4eaq6",
-	"nw10Bm+f2UhDAKe9mY8XvDHy2Wu/gUUmvfyt9PKdW7IFEXyTV5qb6z4v9oNMAg7BmpTEtyZhjfa2Db1k",
-	"omFBVyS6LtdZl3xbDhQZShU9FJC4L+MThJjdigKUjDyLv3Xsgzl1MqU336PeARu/neOc6ygfipwAsX63",
-	"cA5y0J99DnLQfyjnsLTX0lPqp1lz5Eo8mVlzJS6O4Pj3SdsfjmPU2XAPQDJd7Mb8NXEcooXSbcXdXyu/",
-	"4wV8I3Mf77kdaBr/nM81QvazSxJslWzyvnjdkdYDFjnWezNlcitVJp08Yv+84CLiogPmNSoiqiyuhYpZ",
-	"sakFGSbTMKhaYdd9rpjOPrpd8miHCadYQHQRjxaIIIti1iqYamtje/u8Xp+YiiPqP6nVa1tbT2p2iJhq",
-	"09KMiXl2BYFTxWFW9qcW7cDZV8KBijef157W6vaeAfoqjQobve1evAn5MX979PHL0dYHfqSPeqb/+8HR",
-	"7tFfr3fO/oo+/Rb3D8KPR19+3za/06343+xjf/tchPzdwds6+3Xfvvvl918/fKGfXgx+2e4/iQ7evqix",
-	"0dsv9NN/82N+VP/98sP18a+n/816Wx/ZXx+2/i1+fx19+bc5F/2XR6Je2/nvyt3bB3LgOovjOSisYiS1",
-	"JfhtrrRBJF4dZXzPehdMLSgvTjPG/PEVo0gzgaal8PLtzzu/g3S/sy5AyWFOhrW7qKIKYjf4PQqyH2TE",
-	"lrrw+c42P/ys8+3Bk7rL+7oBh+sg3J0xSHwTPinw0X7/x3+LRz//sT8UcXqZcLXU5rEzYYH3vrTU7sWu",
-	"OQTl540gbZj0nq1amCItJNGDsAuQ7YQ4/KJPMc9nNcT+RMkLthyd14aaga40KvJy/o3DfEUb/42t0HC6",
-	"ZCxfAkLbL8oN2OXxfSksnRdF/927CXvVEYO5EJJoUoH4R8UQ+jyiW2Gj2cFnCinu2RyjnNCcvwvu6Ld9",
-	"a+c571k+FL64sK9+uo9UwXD35RudHRzwSgrkfT5068Hcg4xvAShlPBsgVy3n3ugQDDUrsrVkgFL6ajkV",
-	"hRNYUFzbX9b2l1uhQTkYnoV9aC210g54H1cnr0Ji7K1IDsnIM41L9sG/gcwAG76dY5zrCB8KdXYgvVoz",
-	"3pr4ror43r2ZMwMQcxqap1ODu8JnL160B3oFQTBAwluKwWAPNwYmz20y8S6ZUJfA+x/hwaBKglyEj/3C",
-	"4Wurx3WPmrAbQJGj7BkENXKMbtaMicO5KB9aEtWqJc01NVudKHk/xGxOQrZCQY25SgjUDPTKAJGGhl+x",
-	"pCzDWtlZPYTeG4giqExPV2Om62JdHM2XgzgiFwyJPtZmxGqM3OCPWK3itsBbH1oGsjLwDuXAvvqkes8G",
-	"p9zupt3Iz3KIxnAvCJGhPXwsfbnCwzaGi45evbLiBp5NHfG5h6KyQFiT+24peW88MAtCJafEZSnWVkx3",
-	"84FZVupZVShWWXoueZQIb+7n4HGVUH2pofxnD+vtUpFWTE5fAC3TPi4V0V051ISObcRHeiUyXPoynEjw",
-	"eJWRXiu68GWKL0zeuDvNkjsvrdWwwuueWarhIRz2R6EH/T7odrd53gc47sb5qM8aZEiFIRPj38bRtwkV",
-	"EnnqqM8e0vmfQcDrElHCaRKHHaDlI3nLKVs2enhVh1wWvfuADlgv7fpPLASs15eKKh6PWoNMvY6yw54v",
-	"OmCFYH4frvwb3ek/Kg7AQeGqZTocdqqpSNfIS2m6hCrou6CYeViYuWTxm+Uxc0rNnBWiY1nJnMIKK1Uy",
-	"ELFFxiCVsl17ELTp+Y4gq7y5ialmDeAfuzcUWkYUdMberUy665TaXKnq6SYHshnDtPdt+L3Nal/nUsa3",
-	"4mj0A8/2ocr4b1FXxm74Vk5xnhN8KCr7qnOUF6ok94ATmL+n2nRL82WfuThWYGBKobr0xqwixENG8nz8",
-	"funu/MXvilg7YdyqnPNzeCjaVIjE3webzhgR3rOI03OoOrUMy36aAtAcJoMq6UhDmlhmqx9TLsYqVGQW",
-	"Rnp2ZcTV2X8YbN0CVzC+qRUWUv6obyGbxA46izEN9EOpo5dcGJYnD42b2BUZ51i2HCukf51exL069tKM",
-	"5Ab/JNZI9/XW/8C50lZ7Eiqc29Fxca98O5a7XmPJejA2V0+up087bLb/gaqwy6ITirxJpYNxw3ozlwip",
-	"P+7S0iVSpeho4lxhPekU5SeMi5rcEC0BjtWdKODftVlkmOoC55w5ZYhVn0mjhOEGk82xzv68L4ydvH87",
-	"M/PE6Vcr1xsdueG+tBSndkqHSQ3aamV/EHEDpeL6kosC+A9zv42bIzXvCAZtMlmDSMU7XFSJ5l9YlSgp",
-	"DXpOwVTJO4KagWKaPDrYPjshJpadjXRw8IhMYJUVMwt7NlwxxducKbDF4YC4lA27lMc1cg5d6/RAQTUa",
-	"bqrgyiXctQMMOp4uEmpPwI4TFC7BbqOkI42E8k26S7ggVt7a3SkcwR7H5AiJixOqUWJhK6MYw/aJdqCJ",
-	"jokFfaCy8JC5KTepWz2eYyFm5m8/4S8WLeP4uA0xh1MxwDH0b9VxuPG+52lvjwPf+I5gjMl1/5msXArN",
-	"tWECjZP5Bdh7Lmw8OX6M1Yq9RLfqyWKsSloAyt5wQkMnrjpPKasVI+dawdi2YeXwcrK08stLj+B+bi9z",
-	"BYte3+EVK6I4KUOYOF8aGqmK76nNRYepvuIicY+M6YCBHmnDekHS4DGUvZ6lTzEXLCFUrHfBosiqFn0l",
-	"O4r2CnE6YobyGJcbRdyug8YZBuIjKMbvjEdFVPTjx6NXlqRBya1n2Oz4xdPd7ccNElPDlKcRWipDLljX",
-	"dUqbWBXvF56anK7N+PvMaDPOndHC5U7SxAynK6j8nDO3UuzsBufbZyq0ugUTVvGIsDR2gwRKxmwTU4SD",
-	"KgnSylTuy81sbzX7RJowvTkRhOQHKqbmU1vhFvWxNUml3j1SB9ChAu8Dn/LKp9NQ5yLc1Ypmn0vITUzD",
-	"pNvqe6YuY2QLrpdpPWl/DSu5gJKgrvlx1TV55sCViPMhzbEYq4Xl6FREDduAbwuOEIO/vpYVAxx2XctV",
-	"PCOucZV7hPX6JtPT1idZ4yoLZ/FxZMXorrQhT7e20aDsUR6VkYIRx0gTFGhyO0SiUvV0JwPeVd+PymNQ",
-	"iviAbLll5rAmA2mlpBvIX85iu0LCPZecn6HCs8T8WbT8SITxQBcK8tMkyHMnGrKIpI/hZVIDgmQC8Gk3",
-	"ZBSTqCYdJYeCaC7CYiC6Nb4eM9ouHhahno7LcyCBWkgFvLV/NAglb8+OPxA8ysL122ladhMFPcJ/3t/Y",
-	"frqLHeG+MCVxdM/F7JvVWXJpGQ2CPfygkRbNS9AKhVy83i9JRUh7IMuItnapiUwLh589nNlSUgKd9yIj",
-	"pbixEFZBw5ID1+OJFivJFBbXYlc0HsAjLSaiBNeSYx4oXgQBE2/rhV7vg5+/5Usnt+Z+UYPe3EKCu9CU",
-	"7k1PoZd516nNC7w6bvEo3HZ12l1MP+rypU3ZcOkpFiFBvmPHHcF+pmj/IoDvXkv6yhTL186AnF+V7zYy",
-	"v6XrvXsDMijo9RG+s+VbMPvPM5hjOm/p4btzmEDgItPcNI1ikr4G9iyDJCSMi06cLdmIXpQMA5jXMjR1",
-	"x9PMfZk+J0YVKOa5LRQwW29xLTDFxGXcHH5CoYEqV6KVRYRd09DEIyhL7V3eWMkTegBscGHFZIjjWlSx",
-	"xyiQYucwLiRibW4H52ZMhgFnZCSx3s50WuNbRsPOZxz2PQmRY9d9A0ESu7lMAkypFbBQn0xkDauOVclf",
-	"kguMc9AxSAnFhkYuylTdVGFcVGpJ3q361vRldriCPjZ3fo14+De6vrRTyzLUG1uzLLBg6G+CM92IfLuJ",
-	"iy8m331mPgI+Z1uWm1HZsr44d8TdJ05mUUhZEkiW8eWwa/BSIxFxfj7vgcbVXUgZMwpiQLZnyaKNmed3",
-	"AsERQIoXPp4xrCza4jp76M5ekdlDKeyUAbRvLZFSw8zhKEa1k6/GDH/cdEngDjpokCGwYhwqx1qnFySi",
-	"usjluCAZrlaMooXWydwiq0QKQknExMitVzCq4pFftk/7GxFuSMTBxLeCrRg1EEmsVmkiomIgyEAikjt0",
-	"TEiC4OKuHIoMH0suaAwa0i4hU61RRZ2i7pKKLElAMtgzi4aMG9w9lmJtK6wbQh5Bz/FAqg4V/AsI9GCN",
-	"VtJO7DL3Ge1h9lZ+r2goXwhzqxU5FEtgfLXSp8rZRWdWTDll7eWjE/zUNyNJLvSHR4Ww5/sz7WOE2gQ1",
-	"Gu8i9XUWzI+9MG3Ouwb2sb0uAO+vQJWITnIHsQDXHFO5Mte5Vd/eqZbrYIuxv3lDblxAw8RlOyy6jUib",
-	"DCyvDHZxG6WRQw9iNyWL9qGCqwi5ucHRFp6qz80bF/yiEgPzz+fnJwRr4dYKpQHmRyzwVXJNhkpaRTHJ",
-	"8S9UEJPgxvFRXktF+kz2Y+ZahNAeGvmh5yB2/ECVlOvJVWaskz40csI9HA/pSBPA6yKen4uinBHcnjw4",
-	"GUuEs1fxnNP9+tPLzlJ6a+/LDmmhoz5MbKTTYgOmWt2T0LWl1AXZT4yIU8OyknUeuxfuNQhs0n25eDRY",
-	"uqWD9ODyN1CKTCN0jPsBCO1J0SGQBaxJCAU1XD/LHo3YpAiVwbBJ5HCVrr/OdBThgyn8FsHqUkqMa4Lm",
-	"FIacvhDxVas4BWZFJig45fIxCibTuhLiLuzZEmrm9fzfri4ySSUS8PCyUBGhnwtlJ0EVwnLSUWfIicmj",
-	"KZH4c64VF8DNISQekCDj3Qkw5MjPEgDNC9xMQcaZ7RPFoUG6N9+nA03iyW2dT7WSWf7c5qyCGy2yak05",
-	"1+OU2o5RmoyvTLMeFYaHORNOhV2zcGBYi8ZxpVrAl9MyHlJkD7VKaNtArAoPuyn+GEm0kdCDgYlBz0LJ",
-	"+Axi1JKiBcEnLfvJ21pM+jV+zgBTSsam2KHGeL4vRIIQAii3B/T12jABi5VtIgdKL455+mZc1Yu7yzLX",
-	"MiAbPwASpEsOXMedPlVGk5i1DZEDoHFiELu8KV/RaMwKPE5l7463Zw5qIRafvPdtYfadjdsvTWSYw+FU",
-	"RAhh7OmKW4nX7OuNlCxoyVjIJVD7LYCd8Xgh8AYSinI0ZOCUeIEKDQ15/+Ps7cBTM02w+U6Td2SAwLNc",
-	"wO4w2V70rt1SbsnLe6VggLM+Cxd3NJQCGDk4fEfYdV+l5d8yJpWd+ovduVRxXBo+MGaV2X4+bmTrU2OY",
-	"stP/P4/+2N/4nW58qW+8aNUamxt/ft2qbm0///Y/hd/vfms0mz/+T7P54+P/VQT00OtzcS99x782HRvw",
-	"sTx/K8aHbMfRO8MHu7iFgEkO+ksA04L2tyJg+ZnR2BSkT/lk38lfYgph+a0i/goKOSV9LjrESHkJsYI9",
-	"HsccY4nzCSiRHGB6sFuVGPQuXNhfoph5iQlvWw5FoQTkOYJ/Wn+OuQFyKbXpKKY/xwXvFTMMN3cRNE0u",
-	"qwvHNwJI7CiKDbgHwn89c85EsUzOu2jeXDfByRvJFBado0xipkFA4fWh7gdJ3JYS2SFqZN9VnpkdWuIX",
-	"4yeZuZ+7xs78YS6ApW8//VJEtPuDi5iHmDF2+vqAPHu69ezxHgm8csYgiOr0bL9KglBdBVUSXLufRvDT",
-	"ycb20133I35/Dd8fRttPn269mFTVaNzJwuDp2fbT3Uq1cuj/jV6d7ReiSaiusi/CxPACTFSsWxRS6csS",
-	"yewSpbh0Zft2+INKtXL8y0nh+MVcYKDz6Mw7hS9fF748ms0+7DpxFzhXFc60CFTffvrljJnC4KH5tVkL",
-	"ObNkDRiwaAXvZKfDonLDxrLJSy6sTV86I9TUPKaqpepKXo8WTGia6vVfMGspicDiPeYzmLySvXQS0yzZ",
-	"vMymlyaLGCaqBYYXOFh/lr090DTlwJBEANT+KLlCc75eibVv7gyraRMgzGWjSBbJcLqh9dCHK3umXmC1",
-	"HPUZVoMkLp6duJcyNVJdF9dhV2pGeEQC+znAjqNc7xFqSE9mk30KwWbVSUxokAPYgASm5XKKJuNxqkVR",
-	"GWO5Q7w/B4G5V7VsjNbdQD8bg+DZ2nxqCZfSFN3SnZkmsLlrQUhgsZ0ghbq5YrhglPJp7/X63c5vcO3v",
-	"kwzOaZEfaZ5nMWNaKjokM2h1nnCRdKl3LQFPHNIiB+wzGxbTVC9kNFosq3mmVbLHTFdGOXn2+Oy8Uq2c",
-	"fLT/f3X47vD8sFBs7FNTlPo2CLuEahJs0j7fzOcOj0WEO7uxkOTzgKnRbBru1uqmLoKGD2yY0e8WOVnf",
-	"SmIu5e+lezoRiCY5lS8r66QtSzZ+0E4jrE1jeguGm81Kxf2omdrYt78XLmWP9OiIXDBMAK4RHwsAxRXT",
-	"BF6uSTgPl3XUcTz7tvCqZMR+cYH9E85NxQiFtBESUmGX12VxlHX9IJ+pVCvZgEBkLw7uDaO9Yn97enhp",
-	"E/BStyFFmQMiEcFclsk89+0mxzxjmVYf80o8Zfa6akVI07pgbakWkJ9uyOJKeVtBz/Q7orWZi1qAypa0",
-	"179rfpxd/PI8OVP1LlHok7gg5fpBFAF5Ggl4r6eQLuMD7d0olWVspFX70iYiJxex/pcY/wtt+ycSBy+N",
-	"tEk58oc3s42g04JqTtAEmbN+LsAdZzG5RF9Nm7L1/YxQGqNYKfTm05swNdRUzdicVrAYY20zeRcuZz7m",
-	"hX36J03IE5ZteTm39bpknqyNau7UU2DjGRuJPQmqL0lbqj1CxShb3ABMAE6L39olv2A95YmlOGvJpOHM",
-	"lHFwDpKE5dx7Bbph15dhgLh+/A0Nt0K6doqr1hX/LC4/l3oSJ+225fF0aNtzL+dD6FwUBSs2oSW8fhKu",
-	"UcC4GLnYl/QAi21xossUN1SEbFreLZSmsavNVtm1gxIj89/7KwGX/GIpt3KSO7k03wrKMCNmWlCkOOm7",
-	"FlUyp98CujP2DTTncLjIhWsD9+fM0ICicwXAq00TloqPL3dgs2lIWorGBRpQMzvaIGtemQvkk9SUB5B8",
-	"Mq+JJjfTtFO4a9EyNc/OL4H4d+5VoMralZcVpfwY91/QNA25vmlBU7+n2SVNbzFK/bYLlEKKyAOLT08O",
-	"fvEQjIeebPetGM6m5JzPYe50D/5ZOvY9kMIFUz1PHfOcGlAzZldZqNLcQlF9s8KY7GpfQYm4xSOqnLCV",
-	"p2ozxaJSSwwkteqFTAhgLJtZlGDyJDJrT+YtO507h7j0RhaEuvtlvfaUb8J2ZcyKbRcLwHvZHdqB7/10",
-	"bmrjsWNkcg+Wj+Yb81d6Pbe+vUPCLlU0NEzpqtU5P/6rXq/Xx8JF544AtAu+/djDEjo06zbSChizIvBT",
-	"ulSk0Xujd9Yq72uH9hiFYIxRkju4MGVLF/d0niyVzM7yR7e7M298Lhjodne+/c9/gQTyP/8FeaFSsOJo",
-	"3FNpqJkSQligBSt8xWq2A6V8KdJ+TEcl5tpbD0NEg4CQQyLFIiGJqW47T3Bi/qjunq/kLmoBwgOy4tya",
-	"uK9MNVP69CBeWj5tUUl2PO4NS1iBol1q2Ya37/oq8EAXvQHvGUzsqFPdfEV4BMPcKx90O1+eCSa3vaC1",
-	"fplyJwtCcin4lcLdEszRI0tZTv8Yr4ZtrgKxJjeQauoFZJaHmPzmHezOOAEp9WACnbRlx77f66TVEeQT",
-	"N8QeAS5NpMJQCeocLBAMKEb2X/QNJ221jEQzZY9e855FHTsA1ltznwszjYs5CBSwFOzatOCBpIxln3ZY",
-	"MrEzIkNlBYiS41J4mcDHwEKIZzGHKTlrZ02a9O0lqykr8GjPx63TPgyL9euRWLk9pnoOfpeZqhCoy4SA",
-	"pUNJQsUs01oocICJqKUSz8wc8x2KKI17ZSJK5isJ7OMxc92s4XXwEaCbgwkC7+eTUaYuNhcZMSFgitxE",
-	"TESacAHeqpBqNv80HSZYWpJ5EkYwQSYJ5UaxDCHHFfLfKoyxnY5DJRICj2LWWnzjDp3RAzTQLNojwsqm",
-	"Ljc6SEcM5j+YMjcuCog/aO/Phb4QzqdqcQW68wgS5WsJZCqhU21amjExfYO5k04imudffkn0yri7eI44",
-	"YBemlAGUoo4BHpFzmDm228kLzoH5FMLxMiUTk72HwlhqFo+ge4TDO4w6klmJPuv7ln0mvLOdBHbzoQka",
-	"Saf/JBxNZZ3niGNmz75ARURVlL7SFBdKDjVTpE17PB5BhY0+nJfoEMxygDq5eySQ7XbQSNpAQvFcaN+Y",
-	"BKrAcjArDKapVCuy3S6W28bpVHE1kxxBSuhQonWxK3nJ8r5GALuWYhAok9xuq8d1j5qwm4OHFu0yOul7",
-	"dJ8jFjPU6Xr0utVnqgUANXU3dyx0L6H4sPuPEcoqtcvKzMyF7vhIjEnnzxUrjldeVPMer+c47p+eQHlc",
-	"1D3BgjuRxY9SH1rsKkryH4zV559glPUiRpn6R4pr2liG75F7mEXu+dwpVbewKfeAO7qne3DHudA9GEtz",
-	"dVG8kaWrmRB5XQLZ+JylUnoOx1TBsGNjFB8uLvPuz9UdzxJHuoRSWnzm0yvGQC0ByxopSd9D9i0kFqVP",
-	"6tFrQslO/cUe9pAifcXa/Lpa/LBFlcyAA5FvrzQFAmZUuCFpGkYVu9iA2VcqkMgxTsn9kKRkud69inW4",
-	"NkyxKNnLvGVwztAd/XcKRnBb+lvHIiwch4DBC7cai3CWFmxcWaXKOapMLlU80qjBvdSOnF4z8jw7d37d",
-	"p68PyJMnT15YYvDx/MDl8fR4qGRhgYpSpS5/jemJnVtRvaTUaBKS6WV9LiCusOWSNMHfjd9glnbmC4gD",
-	"zHwGb1fa/ydigoNYj63uW0lxTdbrS0UVj0etbEf+wkx/+05rqhOyrN4mkvxSQBq7WL+4yQkLb9Oe6JFo",
-	"yyIojMnFwJAABdgAuwLm8jpxvUmR0/lFajootorgzbSKUtfnzLjPR5t3+BUTxMhaidlpzsr0qOlOcaXh",
-	"jBcslqJjtfE9QmPXUCakPcimliLNXjfS5cGh/bQ4ipeaOVfHdXHQyV+GTy75GPK6EbBx2YWzi4v2nLNr",
-	"7xgbNxTymFtQQCKg+zRkmlwwM2QlU+rBxZTk7rHL1X1GsdreHmGxZqmtmWoSJGBUfLQuSawwUAeMAcW5",
-	"8cVH58nNS0ZVibKPg45V3XC0xWcXKNZWTHcnDMslWD5FqQSUPmVtppgoCh5OrOQLFX4utXf76ezqi4Le",
-	"stuaXVm7BJoSRMuevs/jGGgsBQGC59A/6axTPTpqEDoLGBc5irKbmjiSZTqlJCudRWz0+O4bJICWOEGV",
-	"BIrRyP47VNww+we0S4c/oh5HgpNIvWMBEpNFtNPQkN2pDXpy0t5caKwRj+3yi3x2C5dJh4PXpQ0XS/xD",
-	"++Ttp3NXCaW++/xxNZv5sl3feT6lgIW36XJRbLC1DGEScLkmHSkjqN9VJBnNazAZw60x5VLKiEgRsj0S",
-	"dExXtTCLZjcb4GR3is1GByoupso3QMg5EG8GAZ5JXCfI4hSimhs8d3V+m8XILJcICx0zA8ylYk72i5jS",
-	"w24WuZbxRLhndk1lO71rIw2c7gIGGvv8vZqiccHL26Ht+3cRD7gyAJweGVhEhT/qosog09SBZZONFirN",
-	"kvhqZiQc2eXfNRrAkS0ARfb5k/wNr8YIvwzYLJjBjUubTY7G9ngfV5I94gVvZwkcTzEkscIW5fDuT5hW",
-	"8UXgvpH07tZiy9Hq0lw+cRHJ4YJbnBbw4EJLMF4Yghpq5P1AQ+YslqODovBBWvligRCHfLmMKRO7gtNa",
-	"kjZV845feD5SXbZjOfzoTeurQVBngF910SePlH74P2ft6K7RMX+ccyMjuG/DgeJmdGZHyuoD515uvgDp",
-	"8rW/iLefzicaE+znFX8MBxq34cBaAeFQXE3W0zWmn5q3fsHOuGOzfvx49Gpnct6MgatGPvb74AiNSCyH",
-	"TEH8E/TzSKwf9rHZK/kGCQNFRr831LCuHNhhoXiVJj9asgJ9kIDsRNL1Ze4yxf7zR/RGiVEmeApqtYfY",
-	"LKDWFE3x448HNI6Z0rUffySH0GDJBYx43xSeZADxRJoE+wPTlcpF9TYICv+kOajXn4QZe5+dOXMn8DsL",
-	"9gjNGgXB15QrernTFKCFyr5VQH2zaUh2B7tQjWBHmf2P5z+3Dt4dHX44b50evjk6Oz/dPz86/vCTfTGA",
-	"TcOduYG40UQOhYsoxKGIFPA9xDk2BajjWKuSBBDKY7X0SzbScIkcSueSixEJOsk1uK1gpFFQI/uwK4z6",
-	"SbWrR6W6f1OMK/+P9wijYTdzB9iBOV8KwBDBGEbaBdcbONMoqJGAihGYgsHQgu2y7IqQ+bj7Rj3cXndw",
-	"cnx2TjJ4AiZZPW5Ic07N9N7SGmDQDiTdKfAAu1Q4BqrRTk6JU/XccEY2RYeZNNrTbsyOWCPjmAwAkjMA",
-	"VElgRv0GoeZffw1N8BgriQJouol/0KQf05Dh/tEafjEwJGvbaArf3F/XyJHxOj8ZCMNje76OF1YRQtBa",
-	"xV1YA4T22u/zkOyCluyPLpKp4SpuGu9U3YJtNkXw6dOnDYtITBiLjSzBI3AM/NRMnB242koAL3JBnhAN",
-	"TVbxbtHlYeEuXSJc/RR7NrlgHSpqZL8p8tfizwCtEtm6E9CQiNAO5T7CMzkUO7e7VfB1A7BSEjhjU5Cx",
-	"BeMTQKc4QElTAPCTWDqHCow99JGH+KQmEQMRiho8WxfHtWePNRGqMn1pXLHZGkkji5O7dhatY3v0P+im",
-	"sOwdQWv32c6Lx4QLbRiNvPuCOTZadUVqoak9IhFWD0yJJgbR5eilp9GAK9Atxw1HHgWO3Vq8B49Z8LhK",
-	"glBGLCDs84DGPmYw695siiBhABunrs4pYLuZ3s0KF5KtRotNWiEolZIQ2pS7IPjsu0jHuKk1xZmF8wsa",
-	"XhJXbcQDV5dR2HK6svdcZFaHEfBiRCzlI4+olYxjH81bRe/ATr3+2CIa0eBYHVt2b2Cp8wWztyzjiKmG",
-	"C7y1oE+GFGDRQ5ffgCM8sMOtOtHJZTytP6mRT0mAtC89Dwg6tNCUFFXuSItnbamagrqQ6kfIdt7v/9o6",
-	"O99/d/jh8OzMUyALtZqOgCSnh3FmaMywrHRXDjH+39kU7Ya7kAvAhAOqd7zHDcDUvnAcQCq028mBqz3t",
-	"Dl5jHEeGAlnhA4f26zzdPz9svTt6f3SeLpJggRZCU+IDu5XtprBk30Wc2sF6XAxMsmn43+v9o3cfT5NB",
-	"xyoPIpHbfuF46CkzarSxb+/AwvkpNQw26Aq9J583TmTMw5GVDZrigpqwCyOmFAzZgo+FhZmMJpCNQbTh",
-	"cUw6zAAzdPkWib/RHTHSL2QEoGZ4JMYCyvbALbFIeK5OERnQdPNqyxEyOMLjPhNHr5LyyzmBiOyfHJGt",
-	"Wt2uxgsdlspUkyLYQPg8KWj45ndwdtv1epUMxKWAtzgDMcLKHh0hle+ebVdwIaORKwKN3TCRT54dfyCo",
-	"9bgN+ug1B1IZ4S+tHdQG0LIrs0orTcguCk5pyK4v5w2L6FLhyil6lp6pUpkEIafMwcXDA29pOHbkBtab",
-	"mG3pBUxuEHez1NNLCmPcxmnYGOjuWWxTYNnrAE4m8LAk23anigylinSDBDkGG5BHEKWVpKFYouoI6l4S",
-	"Im1PC4llZMm1W38LZAKQ5cajkwPyCFQRH8/tY7OlyhZhyyUS/KCJGwW7JGrE3CAbBx2QR3rQZ0qzyAFF",
-	"U/g1sutwoOEULWiZLmubx8gKMSdgKEmXXjEUZLIT5+7KyVwoabkHUNza8xSdUD3q9ZhRPGwKJBFvP523",
-	"9t+9OT49Ov/5PcjgAKchFQQEYEAIzTuCmoFFxREJNmtDFscbAPGbfw0vde0vDc3JrMAmRTzK0nr7FMgH",
-	"cJgoVSH+ZxMVpPDo/cEKIwD6GAjHNdmykLq7Yy852N/4ndCNL6S+8YK0SI1sBK4hJfP8/2LAY7NhKTpm",
-	"GjvKleQbgzqTCeXzE2xtP2+KoikaZBOmQanYFbjKjmBpPRMRcJHGj9Ag/YKR4EeYyWMmzLH9dNeVeZVt",
-	"8vH89cZzL5Q3RSiFUTJOXUmQKh8zCnBl8VhRHkNGQJ+GrOoLuFnpzU4Q1CzBrtWwQftmUCMnFHvF0R4D",
-	"z5SlShOFgSnRMdVdQnVTBP97+3VQI+8tGtiJAAvhUJ0AANEAIgIteUMzobnhV8xCYSK3puXsrRhUJdpV",
-	"KfbqAqEWo0Caz60F5kPy26emWwWIBnLC4GShYyAxVvNAdmBhSVm1yykR+ydHCUfWRv/4I7bllMqgBmj3",
-	"S0CihC30acfK+t4pGcTI5Syyk0fOWuhyApOSffVqHaQeT9GTrDdLPj1xgLDN4B0Xl4EXtJC1Khb/1IRc",
-	"N6sagAD7fPv588c18lJGVhGz603mIu/5S0ztiHnIBEY6YJpm5f3ReaVaGajYmR90Y3MTKD/E8NWk6my6",
-	"lzZ7HLuGcROzrDGiUq047b3SqNRrW7U6dgVkgvZ5pVF5UqvXnrj6z2DgySG9FUS+MLERStHmnUGaAtZh",
-	"Zmr9SnBVdjzTRwp08vHlu6OD1sfTd4Awjm4AIEWSIbew0yas2XOZnfpOrQKLxgUcRXaHzDgef5BbHMQ4",
-	"9qXQaK/arteTJqJoNczw2c2/XDYMu6a9PpYJcX7QtG1jyysomUuw51JzL9VC2UtFkc30xTQKLtvZc9nR",
-	"NDSNsrJYy4vBrVkDQdwdVWG3hQGgC06O724mwaNuLB9DutxoSQRqMp5vq7HUcD5u4puz3M20hhYCDZj1",
-	"ChKHmaFWCUmydOH80xYisFwLmoj/AHC/brjwlY2jV2VrcY9vuiePXuECduo7ZW8kMO3X/0EaiKu2G9/Z",
-	"ejL3e+dSvqMKI3qfIm7M9d6RMEwJGmMIadY4XGn88We1oge9HlUje3AsjnUif6MOpDP9LFJ9nypwCNCO",
-	"rjT+qLg3KmB5LhY9SinPPnn76Reimcl0ugLTURe6DFuVQ8sec1qTznAWK/E4Sxial0wijWVEWXyORZga",
-	"h6Ykb5oCq2VTAKH7+Qw6ZqGMm9hQsRxINVVFL1nfWFYlJAktY6sRpwv42B4QQTKmNo1yIdg7ERa5siQS",
-	"q8BaSTBoCgMHn4kQon2qDPKWCdr59tMvZzemldhr6g/X+Mv193LdvJLmXa4pV2Xr+u2zf1/8/vLzyyed",
-	"y98uf/s4env1YVhxvbmgD5frrwVttaCJVmVr6/Nv+7/9cn2g2v8+az07H33675+PO8+64dUJ7fP3sRoe",
-	"UXoS/vzxVKIDcT4i4JpnlaC93dYYVh/Ya9o4QNFtFlrDw/7Zb9WbkIS5UHQMN+1bcxCEj5mw62n4fNa1",
-	"ohKQv6ShnDcEOTiz8hfih8WCDE57FdchdSGXbHyFZojF4oQj7z9oLGqcqoup3eP3ww+ts48v3x4enLfO",
-	"fzs5PAtSuQ5bKz3GAs2o5o25ekH7Sn1qDruawk1cdZFa2OE/sfIgCwNzh+IRI9pIMC4LpsErYZH7ko2K",
-	"cM91WmZpD6SXrgXJIjKKPzknKNoDbLCIm/FUE8C8Z6kTC046H24Ij1ArR/5XXnRwrwx8gMV8qJV2kkYI",
-	"Tn2NrmP1zUhOJl0n7fy1k2v17uZZdLlpc6diquAn2PNWISPlGJWYtADPRverpKPUjSSH+Tn5Sxr5AFt4",
-	"c2vuNz+KjGGSoehRn1/0eC3VBY8iJm4is+xsv5j7vcSIiWu9gbgzJ0lNzylPWRNa+p46m4lrChfJLH1x",
-	"OrjH3/8sEo6qlcSlWGlUwHJTKaWtupy47guSPueMe0Mn68SMXllSODDkUeIrqmI2C9h/Ar9EtEE4nEQL",
-	"jRdIIHiaR/iEJVOB1ZiRejeF6bLe47SOupF9ErMrFtfIcca1xYU95pgZ5pJCnKse/E6CJ/2OQKxEUyta",
-	"FtyK0B9t9xFkDiWA6RNLBopoXHRilj2S1MzJImfXmEbO9+P49ih67kb/+DoHhf9WLXjq+cRTf9rtJJCS",
-	"VVM161GL6JVGxRK7lhQtcMW37Ke74iD6VljI+GnOzVLmehSCtxYQRScZkJ7FgTREv0sVMVUlg/5E04HU",
-	"fJxudc2p1pxqEU7lXOgOvLaq9Xo9A01WY45jksQyJG09l+FXeTPTVHUAQo4yJvlsnxwMGwI3RBWUa9pj",
-	"DeRpNHExuA4a9nfLJ+wz6G7PVQEAn6Znd01hORE6+cDz0XYBJqnWUCMntOMNu84yjLuy+oSjlLqIfWCS",
-	"OGaj65swkPsV+nEDLiX/Nmi2T7jPFqur5IoR/FHEOv9ccAe+TkIBAd7HGn2y7aQ1vaaoa4q6CEXFqpYO",
-	"eEhvUhNYXPxXjEYl1DRLD6aYV9Bu4R9OemtaKpBI81jA2llw0bEbZIvHWkHfVY9Fad8w2guABvMISSno",
-	"Ac6yklhPUrK6N0ZPCw0rNyWyvpeGvhvLy53R3rHmLPdGfYu5zp8L72MuGpxA7JoKr6nwIlT4WLhOcCnN",
-	"600zytyMCmewvpwIQwWpKYIsjxo+ZSmtBFX1gexpGSmdqSSVdA3AqJkhBIv5LVua3BQZopxsfWGSfNy2",
-	"ovOoz7IRxkJiNEymIY0l2sIH/2AiA6Ayx3h2DCaV7cT135M9JpzLzN6P3Sxps2GSyuTDOJBYwC7t+FXv",
-	"2vNuPOeMa4pc1WXvtktjJN0ynZUJI0rxRLNpDnbN5RzGVaa6RQbjCbErdr1Vry9u71+Oy+Srbt0vk5nJ",
-	"O/9cdFtz8ZxExFiznDXLWVjw99DjHZA3svtnWE6fb0KixtSorDaPk8hAtKFAdJ/sXXDB9giULYMffR2y",
-	"yXird1ybfTvR4ZU9AAgZ8xGHgJolZUuGXWfjZ/Y9rIQlsfE9tw9+HjA18i02Gj7jPMXeiXzR8ZnOXOBh",
-	"cHr87rB1cHq4f374KigbPw1mWmIGy2o3LS2WqnSCbHzTtCmK3s30g5mLevkG5qUDOjbUghLdC+wY7xjs",
-	"ez4VBcOueY+VbVxzMbbr+fJ/S+ZO+PiMaSFqZ6lpi042helNICIn9nNljqcPBkpL5R7/8+Ze7ohVGtv1",
-	"etVl+P6RSgaV94fvXx6env18dNLaf/Xq8BUWaJCq0qi8aD/fjerPt54/3wmfRbtPISnWUB5PpJBXtuvb",
-	"uxv1rY0nW+fbTxpPXzSevvjdF92v1LdevHjS3mUbz+nTJxvPoi268Tx8+nSjTrcutsMn0Q572sYC743K",
-	"1vazWr1Wr21VMj2Lc430ExjMD7y98Sx8wjZetOt0Ix12t54tU9mopGVTNyf4vsNFeCHxxlQrmn2uNLae",
-	"YTlG3OrTja2tje2t863txpOdxtPd2rPnL+pb27/7yvXFQkW2Cn4lHKh483ntaa0OF5yUrqwc/1LJVKTE",
-	"ugOZMpMF0z+r1etb9fr274uELXrSm6vhUuIpAlqrq0SwIdMmbRayMrHlHReXs56HZ+5AxFlCtllWqFlc",
-	"mllYjFlGfllRAFgisUBgfT5xEZNBi+AqJ61YQWRMVkHpJC+sbIIjyEX7lsgtqCWmUgOJGW0nBkq/rvdM",
-	"XcaMGMWYyxV9sbvtkmrSSbyTH2LUhDSMPDrYPjshJpadjfSxx8nwikGsv+ZfMBFCSWmssiihY8glY33I",
-	"hQqpcAU2+kpesaSkNK46cc0qBvmdLj2pShTryStMmIU/SmI04TgP0pNaOVf5WsneQyVJnXeXRMMea4on",
-	"TXGgP/5G+2/enMid6PJ952j/42fZ2/yV/vXXs+52++X2+5P9J39t/3X9efvoJ6vg/9//8/+SosHI/pcn",
-	"HRV3zJeTowP69Pjsuej/u9feej/6vPn06HfB3/f/9fvbgeqdvmLH8vQV2/l4+tuHZ4Onm793w9HV9uet",
-	"zpsvby4HL8S5/NeX0afDf12z9+H58f5v//38JzjDSzYq2ci/6k+eRKxO2b/2w50voYlonT1lX+i/fn47",
-	"unxxdn0Ydf+ln3y83nreNefn+6+eHw/2xXNoOy/t4SxyBpYf8C+s0njy7X4YRQo0szhFCgC1yoMnuPPE",
-	"xy8cGL9wRPyqqe0poy5d05FVR6cy5Guc6iWp+UsR3ySOpJT2osqapltb1TCWnQ5WoEe65iNwXx2dt14d",
-	"HhydHR1/OHPpcz6lGms4ljzbOj08P/xwfnT8IXBJkLLjWjL1IB6NNkWSajGk3DTABgdlnrkxTPiyC9Sn",
-	"VktFtITCjIyLDuTT+/Q5qDBB4ziTiOASkLCEAvaaU1L2mkImpkifgV51RuNgE5MqdUCg7A8aHrEygos0",
-	"w6mNjCNiJO5rce27gB9YnpxGCC2gfQProfqSRTfXvIveS6MxFtMxj4wL6raHwaMqllYZy1tskKAvtdl8",
-	"div6NiTxskLdONNVYbWq9asUqe5Du06nXyvYkwp2mRLtAcWXZruRkpxBmKx5/6aacrnxP6cc30wnvgfN",
-	"9x3wHQ+382i/mTjJtQL8kBTge1ZmU3kG9LQhS6SaFWi0fSVlezOUQnNtmAhHUw3yoK/KNgEFMzAywHTp",
-	"pKIGNemvbSV7QarcVq20A36D7dpWbfvxpKn+xOqiqAdkljOHyADzQekaS+KZyoigkB0fM6oNtvIs4hR2",
-	"oZVxv2Ah4yjriTDJr/LLQl1bWqnpYkR8lpc/rowInVVrihdrZGWxpf15C+o3nFhjq1rpUt1lAHEL6Zl/",
-	"Vu0+Gtv3pWam4DWLJgN6rFXMe6KBQBGy1bu8/kg6kkHxD0jFSUL8hlTfgAhyEcYDPatSRGLZswgJEdmM",
-	"Q4ZmkjWk2WenGSJ6QJGUNGkI7IEu90FJabLGO/ybGqQdk7SzKSzx3HoM4Ym4kqTmkpCuROGIJbUBX1Rd",
-	"ZSVMQLVKp9WlEtUzU5LPqlt9NRBpt7adIn0uJdJHyXHNQaJhrT9owqMywraoQpIdFfeNBQDhHEvVEfa5",
-	"skLK7qe7OVkHu9v9E/bl6bmF6kqj8rXpeu00K41mBSyxlWqzwiP4PI/qAc9bug9vTJH34UFQfuDJcfXH",
-	"/2yxxv6edbPDb14FgV8zLnL40WoS8AN8cv5B+MJxKPjeOSmblcbXb3aXfXgiUZqSkdAZBz+m7ji3CK87",
-	"4avuSxTYm5XGdrVZ0TTGd5983t54Ntwf+69Z+VbB82/Z61vC5gt+R2/7vS+mnJCTfyxLrs/hZjuQoh1z",
-	"LBzz/fFwKlL26aj1siZhqOlYHqB6SDH2BQymmCTrE2eHchBH5IKRkCrFGZQp9AZP5UuEtS1eu8rFUGEO",
-	"yqV6tg3lxvaSaoBZHYhD0ciIXVebAsP9g97AuNrYTxrk//6f/y9IjLu+ipnzsEGU6T7xz7t6zHBKeAy+",
-	"rIse3xM86aJCcTDtx6+6/GgXwOQr7/kyyr6KoD3OKgmpEBLq72PSc5EE8NL1SF8sVnQ+SgBjJ+g6d7Tm",
-	"LAoAg+pBbE7dl2vqsUQYwNbTeTavB/0+FLV7zyJOscHrdxRDcABEAasIZJNIEyT25QCMokKjfIFZpS6U",
-	"O0PHEFPG6BhUaU/pmMPWcpcWFqILQ9Y3DagvuAkkdEMbxWgvyFY1xmgB+B7MMOAo2oBWFxgBgfTD605A",
-	"r4ZZkgE6ipBDIkWjKaC8NJDrAB/AmsPg71AslCryJaOg2Bj3RZztL5nyoDgEto72paC7ScVn9wVFMsuj",
-	"KtHSletPKhGjE8tKYBrrRWN1vndUmw2ILdo4ehWQHof6fbkKOe4wMDlAJ+H3UHEzBMt8ADW/c0XCm8LN",
-	"aw+qmtYOd4433R0YTSI5FEnHVjHemBQrTMZSdJiCAuhlrrEDd/1zqFDpWYHrBQ/FSOQ+pXGj9tmcYpF0",
-	"mqkv2H5uUhV67TPt4JSrYzeaXyVUvt6zfNQetXPiBPBQ6iNDa3K6+twNT1ePZq38zp06Mygx3LuFgO+H",
-	"Jf3N48YylDBK6tgX1AjwKDs1th0rBkzNn4Lqv0lxrj5VGTLpUk0tyUsNR5DBBJ775KtEpk2iA7JpqlaU",
-	"w7SnGkkbNQETaAqofgZTLlENDAJ1bpIvxK6hYK5XKaf4Fmf7Ccu9fvMqoLCdVYudbtDvS+xcC4XT6l8V",
-	"9EPKEIY0zGVK+RBPGyYV2AIMu01VK53gVgD/u1S61tA/b00dgOGZ5XTmxQjI/dWbX+Hfb8guY2YKOvcd",
-	"GU1caoWVJQuZ0yt4940dq7IM/K5NBWtTwTx4gXCmk9z1xP6X5v5k3ZEAkLrEHFD12v9ENP3ycAxv/o3B",
-	"+G+rj2DpYgdWMyEIFY8JA8IMFRbGOnqV6rD9QQH8nQwy8Ld6GQTGhr6535zwsYbxNam+DasuNNPU2OrP",
-	"yhMXbH4EG7PY5oWV5GPY5XE0JruUyiUH9uG1cLKG+FuD+HNMRXGiiRw409JCEH8znjKHGdViwQQHGmtP",
-	"DAt07mOoxmMytXmwSW5UI/sk5CrE4jcQ+JQt7AMuWzoiVFkoK1IZ9qNojZdrvLyLcIiBSdGSCyNXxIac",
-	"zrH5daCZmpcNuVbxa3hfw/tt8yEwnT5MNvRRMzWDC+07hM11CMWoY50woSl8ZY1oa0S7G8biWqGvjK8o",
-	"GTO9+dX+My9XOZUxW4P6GtRvnadACdFc+dEfNKZUYIfkCQR4nzHM3g+vsbgxp80tQaPV290+cRHJ4dJG",
-	"tw8yYniUa1xd4+p0XH0DIdRJed9ynF0ITT2z6lLdSmNHnPKz+dWq/d8yIZV5BPuZ6pNs8YfFMD4jLc5G",
-	"93SemwSLeTfqOlTsgUaCuCbpafAV5AYuExuSqPGJwFUIwu+4Ng5LFgbgDAt6eHGRuKl1XOQDq6eXqfUO",
-	"Jc0xdzVmRMjhfIQ7Hx6ZqY7pafbs2I8AK2oHBDsGD7sMUlcMdLz240Eeq8ES8lc05hHGsyurstdKQkXS",
-	"Zf8z1Ja1ZLM6LSTBhCQm1xWkWkTnKMz8eClNl7Q5iyNNtO/1QHtsj8g4YippUW4xy+UnhFJEteJg3Zkw",
-	"ftO84VaKgz6qNy+dJRGFN8kuTav9zB3cm+58Wmbpp2JqkrZYEFFKT76rUvprvrjywC/JUrY4yRD/cz7s",
-	"d5LfreofYEjI2BtKkxEyII8NWoCcBUKaFubqBAQKqpEgrcYdVJPqgZRcWMXZ5SG4cof0QjNhauREasNF",
-	"h9AO5aIpFINyDZpcWAIH7+kS2/kY0Vo+12B2/fA7MZysDZxr0WJ+o0lCYRLisjK7SdZm4gz9qdFkQfnb",
-	"NxqCiozQqDSVwcsk7hvYX97YGVZjV1kL7v9wwT1Fg0xKHZrdPU6lkLao+D6CchdQNxexQipyMSKUDHkc",
-	"hVRhj8mBuBRyKBC/kfX6DOZiQR7MN8ujzz8Tc/7+omgCP2OA/Z/zwfKSwmiJfDkhyK3p/Vr8+o7ELwty",
-	"ExwiKdm3IH+YlLnKq33sJ8zB8QyuScy1YZGvkNGnxm62SrTv7gXp0j8GZRUmsgtcFPfuvCoCNTSWnQFb",
-	"c5YHZPwP/a00CMMWqBmkwEItRsqYRKzNBSZZOD+vVwigVn1SP8EPN91FkDS63fxqRv0ZvrBsk+yHDeJ+",
-	"pWsX1wOD8lwzeWwOnAHaFMBWkn3nh7Os0UNTGeBvfuXz5BWdpg0l1pLRWjK67ZTnJNTBVX7PmpChRwg3",
-	"86DPzPTnm4K1782/ToL+TpOgM41y7o4YV+d+qSCFetK7ciGjka+PB7VDk101XHVOaFJw5eoOujbvnEU1",
-	"EqS97ANIeaOG9KQ2ZGuX/MJfWmb19uz4Q2Gp7kEee1YfR+qHv1EK9z8ASdfcZ9VZ3IkTcTECMaaSF4pa",
-	"N8uA8FOvy8+sseFusyAyMtmdpT+shnVW7ynNYhJX16kWa4Lwt0u1KGSR88cKFDNJp+3NZZVbNlL9rm1z",
-	"KbKtrXMPzDo3ZlzI8DoMNRlhWzzXYXeRkPR70hbnwi4fHL+cCLpOOl+znHuXQZeIhn+YIuhCcbeLyZ8Z",
-	"RF0LoGtq8N0LoBC0ujr5U8askPfNFZ3Ks9GoZJ9cDHhsNrgLuEv7HeGwEXm0U3/xuCxs9Z9T2WKNECt2",
-	"l1loSwoEdzDAiIqopFawBbSVMcg8LypMAdkXhF1zTNPwkRsxaxuMOiJcV8nFwED7H+xInbycaT0BXg7X",
-	"ahTb7+SQTYP7AhCxKWhspe8RHEEWCbE2p0fD4qyQpQpjZPJBxjrFRdw3/4BWaJoMlcRzntMJImN2DKPp",
-	"f05iyJo+rNKhgfShOlaeNoOT+b5i06hDlmtmki/nqiiQDy3/7ioL3CCD9Y+vvuUUi7hp+ZHswtz3GGUJ",
-	"c99x/mp6I/aOZnZHTe+vSjTgxt5YUKl2NhOufDSpXmlC6zsuLmc9D8+sk1+/a5tcBtRc36q5Q6PHQj2B",
-	"nk1rul4gSFiRAUOja4Vxz0gk79/kfDOqNJ+sUoX+1Y562Vu+eyplj3se+gQX6CkTuRhBqZw1+VmTn8UD",
-	"dh2CT5WKCgjNHLaEc1dqA/IrXh2+Ozw/JOO2iKBGYEZXE1Z0mRXAIrR7cpPp/xnJIkXmlPXkFVvXylzb",
-	"5L5HE0RpuO7S8CzjdZju9xymC8Ze7e2tk47YKeT5hhatBaJu7f+8IasYC2YG5CadJmTbU30qwrTxhGte",
-	"XdR5Yo9oic/BQnwxcejhPM5B7JIiif2s0Q7gGvbn3+2y2FddCXQo+0wHTTGUgzjKMCAax3JIuCkLEr69",
-	"QrN26JsFB/+9ycKayd1mYHBeHZ3XauYFxE0kDlMtZpgp/OADm2CZ65imB6bAOOaTmE5mhTLNtKfchI9O",
-	"wYDNr6mlZ64eAFSYtU6zJvd30NuMiqTW/xJ1e27Ru/EG095nSKlBKEXE7YcA5cKDw3eEXfcVw+x6ecUU",
-	"CfTg4i8WmqBKAh9IYf+mIbxYJQGIatcmAAExEHIYVJM0sZ36i11yMTJM7xFKLmiUVOdrip16HQVJDUL8",
-	"EGMkPrmafva5hEwRGg/pSBMQBZkukSRT1L+NXqFUmBv2CqViTV3W1GW+6i90rPaL99H2merSviYDEUGU",
-	"U4LCSxWFQZ1t8+slF9G3UheIRUkS9KliwrTsow7V3Tc8CqrEdKV2emGXio5bn0VifKqsPswZrGDxOmIw",
-	"6C9cRPM3Q4BXFgi5vGsxGY5iLSY/MDEZUQTFZAv7GTxzsLsSYTgDyn8WYmdBHY4CrwEu1mJnWlDkgqH9",
-	"BS04WEMnW2Na2H32qqQjCY2l6BShKsrWsOG1bL3mfnfgLwBQRocBjWPkLFb2S8B5JiLO9BYsD87w5tpf",
-	"8P36C7S7+lsm5bPFBph4ZhWPfUGk6lDBvwAAg4jlZUB0RktL3klfSaureekw/5Z9wDDaS2RH93SN7Dsh",
-	"DbEsb/dvCuda2CnRulIsWr3WBWPfSOv6u2Pqmu+s0oRfJYqh60wq0pNXbH5aMU2zWkFhD5h0XdVjjQd3",
-	"nVGJctidlfS4AfO8ozoeq2nN7RnnuvjHmm78rYt/jHPP+TMvC1joPGU/AK3WNT/Whr9V1/xATnjXBT9u",
-	"ok3OxqTlSnxkUGwtja65yn1Jo7de3ONWhdFbqOgxjpdrkXKN/H+/ch43kChZ2gCltJBHKAciqePRlUPS",
-	"o2KEwS9Q4MOX9qBi5CyniKSJCuh6alUhaHtEpCIdfsUEMUOeBmrXqxAFTgUJ2HXI+nZG+/6Q6qaA2gdy",
-	"YMjFiPS4NvSSEYyqZgIjaNxOiJES1jfFZ8fK0qkn3Ydw1EPw5PujsjPWKtU0UbBCYx6y/3Kfa6HsVaoV",
-	"bkf4PGBqVKn6lGVHnS0V4opFPvUvpTM9ev2OiY7pVhrbT3erlR4X/vNWtQIdEBoVbRQXHXuFRQvmETpm",
-	"k+NwV5ArHlErWSCee2X5JS3n5XcHeygiFv2NBf5/BI06FJEG92SCLgCOFvShnIL96QKD2bIGZLZMR7/z",
-	"NMKGKkZifsX20D8aMAtLP1n8CnwgjpQ+GOeKEfjdrgd70UaYyqEY0YbHMQFyVZzGfFPqYScZQixibTqZ",
-	"WBlZSDppS8jPdntPFmSkLKUH9sncUiLWpoPYVBptGmuWTH4hZcyowNkfWhARS2o1rK0JDymMiPmqGLIN",
-	"HBywRSogGHE8B3VIzAeFJZQC3ndReXbgFu0wK8RgySOLkbKdNPT9QZOIXfGQVcFa7X7J6AQ1su/CbYlg",
-	"w4S5YiwGfMUhE80jvLN7NwUNDb9Kc9Fq5BM2r3edyimU/rDiSoZAaBLsfzz/uXV2eHZ2dPyh9X7/19bJ",
-	"4Wnr49nhaYC5Y7oKK5RxxBChCwOA0YXnTu8mBZo4ViV4UqvXtrae1J5VqkikikWf9Lgrjcp7+YXHMd18",
-	"WquTR79ube2Rd1wMrsn1893W7s4eUVeNrZ16rf6YvGHhpdzcrm/V61v1LfKaK9aW15vw6/xlDz6wod+w",
-	"08iywtakijYHRh9pPWCRG3VdEuofJtAc95nQGYEadJQU0S0K/zXQhvSVvGIRfAfWUKoWEHDG1bFNJQ1F",
-	"XaykPhwx8pIJS1j0oM+UZhFW7+BG28XVSIBDRAHp0QgTBwS7NlgLLggHSgE9dEm10MUcRkwLzGFOrp1i",
-	"JAeQt2q6VDRFnjqdHp/vnx+29l+fH54GdlrWj+nIzttJmqa72dwMdlzMZQBpTJMLxkR2G1oSxUImTDxq",
-	"ikf56Y7/fXj6bv8keIyvW0khjllMHG3TnplcKDnU0Ay9H1MuINhTemGMCj1kimjGepDtCyJhRxoSS21q",
-	"TdEU+2SnvoX03Y7mOEJbDhQZShVpwq2aakEME0UurG6aHOKeVYWxIkz+1zDm9hwu2cjV48NV/qBJKOUl",
-	"Z0n2cVP4+pe0bSDnBCGjBSJZUCXBBRcRF51Wj+seNWHX8TqYv6XYQNsroLG97qJiFwAcy7KGOetkKaaZ",
-	"FXQXIshz5SADZN8hRU6mattzXSuMt2DRdgD+g/Z0yCpkgKc6bWkHZEOSPkIWWr2FHJJcsseitPaKKd4e",
-	"ldPagy4VHZa2gcdMrysGmA96EJC0YZcaBvlhRaQ8cOYqBSCEgecWARw/wT17e1eGGDaF3bylNoVksAi3",
-	"/w37+U5x2413ZqgZ6LUx6DvH7Vzl50kcR5S4YMTQS3YTFJ6VCTK9FnXMr1hturH4H+HUXQNxuUXTw+4S",
-	"RsvJLIsbwNT3p4auMy3GMy3mhqTl4mPcaAVBL8wYLjrlwWIAm+6Z5YATX15D5/cKnWiYTUAgBVD3VRmA",
-	"FgUCf7LSbFKHPl+9C8TmGvnkK26hVdTVoHdBw38Nog54ZtiwLF44C6y3kGvjhvfpNisScP/2OLK2PK4E",
-	"I0995awFkZJGPS5SIRlE7XLt1lcXCXAAaGudWgPBQ+GTTe3XlwxaStTIsbfg+W9jGl5qi7sBF1c05lEL",
-	"wlKCPRLAigLCe1CrxA5YI/tpHRVXoc+hfeoySQZyyB2Aae68ywiF2smpDbQjZQSaNGrJbz+dt/YPDg7P",
-	"zlrnx78cfmgd/npydHrYen/04eP54VmA3hPF2orpbsYqmb59evj69PDs5/zrr/Z/s+9eSNNtCl/PZSAM",
-	"j8eMe86rPMUpcy5R4VnaJZPcloWEsMvCSwsG7kQLHTNzu1BgbQmpWTKuDQZZnMhl585Z2+bx0yC0HMA1",
-	"LEBX0hkXpjHZlzP0Zm4y405pCWIDb54xdcXUYvQGp5ygOiwcKCAff3ytICD/wuynP7/9WRCCJvIY6Opg",
-	"TuBTHisypAsXMUG4xGiMbG1yYZTUfYDpUl+IJqevD8iz3d1toFfcuEgyXCKWfsgsTXtzfkjjGIzvhgkq",
-	"TI2MWfoaVlhP3RL5/eWoFdjzmiLNExYReGLatMfjEfG9rtIYtYkR4Jk9ohkbtx+iebLQ0neUnM6N6Ynj",
-	"EpWO6arWwcWvF92Lt/T1X9fx9ofPg51XP79/ff3vzx8Hb3YOetHWz6/rv130+Ovrs7P/fjJ6ffVX/2n/",
-	"xfXZTl1fv706iQ4XpjVtppgIERSzC73eGA6HG22pehsDFTMRysgKX1+XHX1eEW6+c4M3uPPx27+vaDxA",
-	"6uy+AjEXpl1gwUeiLYuq9XthGYKTPAzDvY2V6z+gYZdtHEgLHfGsKvrwsH/2Dirwryn8w6bw4zbbnIyF",
-	"fgtfkJnrZUi6I6Pl9Px8QjYr83LjcuwH101DqhJpsFyeI7RDubDybDwaY1heLkUrsQtZliSkwk5OuKml",
-	"IioU5QOPUOIHcvQdz00qJPZiRHpSsYbnMcCxQuA7kZ1eYGM3DGpsisy2U4EcA/hS/lIjx22i7Zw04whP",
-	"nNfwIhQglCJkbiVVDJq2x8YiZJLgYMMuJgw/NoWbwMrdWM4669bPyQBtNrTw4sVSvJpMdIFjhUkIMjlJ",
-	"LFZpCKc9IiRv9hPvCKmKk4VPET5uzPYcnLXumf0BQtwS83Njr8Z6sRbr/55E36eV5ciuxeAU2330UDUb",
-	"9pglAcsxgyt5yWbL9vX6CyfbN7LUhIlIpxWxLEUsFfqrZNjlYRcoM8pOPeArTEC5n4wD3tFtl7ICYZzA",
-	"UTzthjB2gdE9qDn8oDHCc7tetwRuyOK4Rj51JUzWlTE4kHAGL7bBe6RHR05XqPnQHTPqs1aXO2ZiFyKY",
-	"pf/FVNCe3lr2X6nsPymM5NS1HChUCW9bfgYXPaR6LYivafKqaLLzOwPw/eBFvUVprIzL+/hZoidjoFwi",
-	"G+wO9I30ZDTwfU0i1uaC6WyDwbLqtecw5UMvMmFXuU4IeWAJIcaBjgfwA2poLDsDNr2HHLy2+dX+MzUG",
-	"6E3S3WG8V6bX8hDMI6INnZI+amFnXeNh7fe7g4qvQJ+9iQOgkxuXezgTSWZGIS0Nx/bFdYTH9xt/ZPDi",
-	"5ySzi7JyCx0zK8RlK/mD7cerUxbgvbSRJM0VB38k8Lv6wA879I1qrP7NUWRN6G+xSxrgQJLxUC6nLMIF",
-	"vKwEqZmZIV2xq1IV4ZCGXbAa7xE61rQeikpAu2+06Wrfu75GfMEQ7uU6Q+OqrwNJ+rTDftDFyfVQASjT",
-	"q2NR4rNQBaEH1VrcfjWwr25XK5kLgk37bPyIm5afwq7YfX/F2TD9/s9vd95qfOzWZnUcz2zP9x1f9xtf",
-	"64sL6YtDH3kGibg9OiKRdIZpIZNOH9D0Nduf5BUL+ZRI6xyZdAUAxwlkMdE6db3PvytyNf0K1kU4H26X",
-	"/TTyEutIgItByOEiZTezwJ6F8zL7ySnrWHavsG6OkKZGTpOOOvn1yKFgEWZVCwmfFOYxD6mK9B46jwcR",
-	"N8QoymMwuOhyi8tHva6quRbE78Li4iOdaQavMjhlAXHxdK+lwRcYy9rQ8v224E8p5lhh1kJAWs7ekpEh",
-	"yuwtnnJz0bE6mYTvabyXrWPivJuZJXPtQlNrJOgrC9WYHEAVS5qZbu2SX/hLItvk7dnxhxJDzUd9a8VX",
-	"7dA3MtT8zVFszR9WlImDWKGzlQxDFyw+HA/LzZc2nMYzvAgGkSmocLRCKja/Wr2l3CrzckSoIOyahsbZ",
-	"YqQiF6OMicZVlxnw2Gxw4WRGH2CHVptJA8wnuwpQZA6oWLz/aKLVf58GmD++VqBjdZI/VU2+YBE3Fo7+",
-	"vHPLir2ND7QHPVBnmVXgktcGlbVquQrV0kq+Y/bnxc0oSNZAv5yHrB0Lu4ShndKVuBYRrKmEVAFl/W5J",
-	"1dr48h1iCMByKYYQIYcY934xwmhTAN8lEEeqy3Ysh2Cb8Q1JQipaaiA2v/pfy62SB1ScDsQn99ztmiX9",
-	"LDeBdn8sa1i/d1h/T0epHU8NoBM28RD3nxlQ9vc+AcqYjFwMy7oYeov7DWTdh1auVlD3dh43ol8byt6L",
-	"gv8YRH+vjsQtK6265mCpcIuHJdW0Er734UPMXdksURdAyYu6mMlUKjispeA13VuWx/foaIIGzmbypZQx",
-	"w+QHprvZluAPKaWDr6UiosPFNXkU2BeSMhiPq+RcUdbml+TRaxxkf2C6j2FVBzSKRuRR4EZv2TftG7hU",
-	"7TL7iIM+Hw7rhoYsdHLB2lKxpoA6xn2qIWVPCjQqjNfwC2WPadcDzlexDVqtn6U2G+7ZwOVpauJqEjdI",
-	"cMbMxgE8HUD/etHRhAsj0TcEdT+b/qOrklsjx1CyL5kxsLuWyjXzbpCXjCqm0tmkiEcE0ue5JRNYpFPC",
-	"GcCWNORyAkOhl+MlkqFQe1NcSNOFGTOnRoDCQkaRT/VEeVDvJZFsQNcgfF64dXkTayzlJYsINTVyPpTu",
-	"yJKLsCoSWGqwUGiUljyJIgWpVt7T5osJcE26zMqiEjkmNfn6BmCsumBdLiKXEHt++vHs/PBV6+T0+Nej",
-	"w7MgKa3KBQl+3XAgxSL7F9Zc+QRNNTBpKVseRrYzlY5dTpO9Zly768XhU2ThlQA7dMiBqbrVvD4+/bR/",
-	"+qp1fvhh/8N5QDQdaVen2ZVroACMFLNYIf+YKZbL1dLMVGElST4WVf4OXQ1rfCS7CWpIxNttiwW+BVFm",
-	"s6lYH2QCDQbaEBprVzKamwaRAhohgR80wBrThVEIC3VGaoqi1khJ0WwoWlnaESlmJs0CNl0lB51ukWne",
-	"Yw9zFz5PRxNsL5TJYBvrbgKYUQXk7Hhu6zOqY65NQDQ4R7jJt1B6Hr3YfcFYe5eFNHoSbr+gT+ju9ovt",
-	"53W2+3w3bJc0KMFFrLZZSi6wxN73BcOmC5CDTSKZX3kkw0GPCdMA6l68zJwRZc4Cu8krZ9PXitAdYaI3",
-	"nvz5byeHjaNXwR7pSObyI7PwjIS8zZW2xDSWgkT8ikfMeeZ5BIwPFNyeVKxkv/0YTC9F+/WQX3YxT7ee",
-	"5C7mydydpIoqBSDnsku2vGqVKXgpk5r1pqu56B4GCdCi14Yv9Vm49JSVcjDYljcGmwBbP/45IkBx2iJi",
-	"aBHDkO094jIqPesGeMfWYEusA3x8jbIeSGmhP0usrUh9ETOyf3ZwdIQUPfjfQdX+3GcqZMJs+LU9+nj+",
-	"euP549nt1hZb8oMTzh0FvoGMbl/Pi+oPXPJOsyBzWY/7ruQ7JcpKVpqRvpLXo6QgiZHA32iC947BFVZT",
-	"BVm7y2hsuuXWhoh1FI2gUQajIiNgWX36gibtIjRW5tCWE2ArDKjlGkpR4Et7w8zPOO9NFXy/Cvt3TA0T",
-	"4ajV05VGvVZ/Xq1oqJNeaVSgZb6H9c+xC0lJfsZDGM2vj7vVlyjgGrJhoRJKJCH426pHY6T3Bnh2I0Bc",
-	"7myTo4rkUKRn2ZfadBTTn+PceQ7Eik80AbakhhhC3diZnjKjRhv7bYPkdvqRGjXCJ29C9Kbg6nnSENSk",
-	"MJGkqyXYk2+EM9KG9RxqxvyKfZlWjfidFYaZXq4a8YmSFyxrUl4GqmZuPyEXfSWh9IQa5BL0chvuMaN4",
-	"WJ6SfSTIiZI9S+oGGgrTXRsr+veoIfVavbZTIx9c3SDoaQOqBSSNAK+v+ogeyOCGLjOozICi9f7w/PTo",
-	"4Ky1/+rV6eHZWZAoRuoKaw8pX8cOq/EC/LGI7NR3itSHN8y8d9uZSePsPjahEU8OAyv/QX4+fHdCElWh",
-	"FXkHSSuWnQ6zSqOhMUn8Jk7/yXSaJ85I4N8ksezUmuI/iJWCZ48MCgtTTTHzya3tJzvNvAA/LlsUYra7",
-	"89URx4XDgFYM9xjeNkzFSsB7qGMFh+lMLSkgl2FD355aGfaf2B9vyjxTI/bJ8Yc389PqE1l+nwmdA6Hg",
-	"fnneHIIUbLzkAqDc9pdSavRBWv2exywvDnFN6JCOqkSAQc3/7s7FUpTuACoTk6iwi+obZk4Zjfj9EvYV",
-	"y635snmZ89Bd3+QEWhZ5w0zhlUyvDlL9WsHqRljwxxcMgWnQXjNQcaVR2QS3kht9/E7h7LA+UoYwOb3d",
-	"rWTS0vCB9qBlLNZPgJiz7HuY/TL5WlpyIZfGKDHSJDNANudvchgYHo2cFyNnn3fEJ7H3KSlNZsBs9sPk",
-	"gOjk5BqZZSThw3+mb6du+sl3j1WHCmdyxjacXFne/xcLjat6h98ZRnu5ww1lv/CUQDd2uwrB0J45WZ9h",
-	"UfDeR3xFRKSj5KCfjUtwkTyyA+CYGe8NPFm2iGwUIywo8yb6Uoubjk8kqWbIsitcwDJDpdmqJeugGVuy",
-	"Za6hwR562dP0xc+LbleMkuhMLtBsqqjQNIRerukgL6kJuyV7wgFIm2EwnV86Dlt6G9gS8ooRzTuCRYSL",
-	"BCS8NdsLjFy5prMa7iy3t1JU2M/UW3NDaWMnwDZimRLk+AWS50enrw/I7rOdF1WopFbFWsn2tRf1XTSv",
-	"uKldUaHiIznuM3H0iuwPTPf3ww8k530h+ydHZKtWJ4+6xvR1Y3NT9pngUU0ws6n7LNTg9Eqe36B9vrHV",
-	"qte6phdnV+BGL1jCyTiUWW4dDWIWgfYJjoeBIAMRMVUj+6nHDqzo2TAd2suCY+qvKwJHmVTntBKPd0BI",
-	"Z4M3lnrYH3I7iDgk4v7/AQAA//8=",
+	"7L35dhq53ij6Klp856xOehcYPCXBq9e3HcdJuzuJvW1npwdyKVElQO1CIpLKmOTLWuch7jPcBztPcpd+",
+	"kmqAKibjIb3pPzoGqjT+5vFrJeCDIWeEKVlpfq30CQ6JgD+PcNAnR5wpwSP9OSQyEHSoKGeVZuVjn6MB",
+	"HqMrQoZI9QnCTI6I8BBmIepygfp8hCLOerWKV5FBnwywHkSNh6TSrEglKOtVvn3zKkd9HEWE9cj0HP5L",
+	"ggURPnpy/voI7T/bqz+dN9pbyq6mB7rsE8TIjUJD3CMewhL5rbhe3wlwGAoiJXwgB0iQ6KdWRT/ZqthZ",
+	"n28/f/70AOGOJEwhzmCvEZZq3kpOYxXwQdGuYnbF+Ij5aNQngsCAIVa4gyVBIQ0R4woFnHWpGCCMgj5m",
+	"Pf0UVnDgfXxNUIcQhgY4JAhHEYwg8YAcIBJJYteaXx9h8aDS/LNi56588gqWfI4VeUsHVBWfYKR/MgsZ",
+	"YYnITUBISEJ94x6iDPnK98xaSMBZKFHMFIXVCYKoRILzAcI9TNkB8oWvv6rX0GkX3ulyMUC822KhwF1V",
+	"pUR1q32lhnhIqwIrApNXLXjWWqziVcgNHgwjvYdW5YqMW5UD8VP9QP3UmHMzyTbPeESDcRFsY7tPs2Uq",
+	"m8j/7CNBPsdEKgmbHflun7XCtXz+qVGvH4zmr8YMevKq+NDtnD9I5P9Wtc9WT175HuICcUYMFGiEo3NB",
+	"8pwoMT7sKiKm57qwd6Y4GmGqUId0uQVOwBwlxvnhB5TRgQaqegJKlCnSI8LOdU0lDF20K0UYZnpTwj5m",
+	"jjulIwBhBsDVAcJ6zQkuGCDLv9nnUSinjkADFVZmZfu7FW/eoi+I1EMecX5FizC33f6ZS1WV5jEfjajq",
+	"w2IUvyJMn91QECAUXcEHiPGRphhPflZqeMqisYcuSBAL4qELPCAXVJGf3uIbD51h1f9py0OKOmQ2E/wg",
+	"EQ0ji3hPD1rMUiFHN7AGTXhBA0KCmHYNJKyhU4Yw2q03EFUoJBFRxDwfwA4NsTZDCD1INM7QJLsI1Ne4",
+	"zkISGqwrB7BvXmWIBR4Q5ThIn0bhmf6qhCTjAUHc4H9P8HiY7omjDtFoBpvTy8sjmb40wWTFq1A92BCr",
+	"fsWr6PEqzUqgp614FY06VJCw0lQiJjnYxTdvCeupfqW5vbcPYOE+N4oI41EsJBclO/loToyjHkeceebq",
+	"9bp9zYx8ZGiW26fmQBa5augN56E5do3AjowjQHLKWc3t73NMxDizQVjOHGR/IzBTZ0QMKFxjyeIP0TB5",
+	"5AcJN+IhrEGoS29Ql0cRH5EQdcbIb/5oiI7/o5+/DBJS1Q44U4Sp4huBf2ZdyP8SpFtpVv5rK5VGtsyv",
+	"cgs2cjGxMRLe4YaGXKqm3lXxbtIJ1rgnHg9PXpXuCbAj2Q7PsUyEUSyJ+GGCD40EBTws3AKMt1YUgR2U",
+	"rl/wiNjlT8MOgPJKi5x1xOc8IpkTPgnJYMgVYcH4VzIuWeg7fEU0F0ESdwGlJWGhIZhGCgPpRdNIhqiS",
+	"WV4VcalqSFO1LhVSOb5tWARGV2RsiJuMAy02SRCcZXYUTQK2d1usz2MhPaR4j2jCZ0bQz5FulwTqIKUT",
+	"bg5YlX4DfuqMFfHsgqUWJvuU9YDS94iSZhVOWNdjt5ifHI6qnpNhhMckbCJ92H4NfYQNMCDCaEBUn4ce",
+	"0hflISBLGoM6PBwjEJSA3byoocNkcTBfF9OIhMBKzMJCt7CEB/0Vhz0SthhmZKTf1ydGJWrobW3v7aGh",
+	"oEzhTkTQ4cXRyYkeR+BAg7iHOlizL6EFe4wMUGrm8TnmmuGBHP9if6/x1EwG9xlRzUmvyPgHifiINRFG",
+	"Hz6cvIJbIDjot5i98pATiUYkiszt2ssKMNMcig8JI2EqB8C1dEBrsTIBjjgjTRQzzQPcMeIgIFLaJ7Ln",
+	"NiXXPif1nRfPnpPqbj3cq+7uhGG1E7zYqe4/f7GL9551X+xs77YqDn8Mq0kxKAP01V/JeFJ+m4nQv1IW",
+	"lnI8rNAVZaGmPjLgwwmkHgr+FwlKqKd+b2WkvtCT6ZVZZU8L8eXyxYBrROQjkCccrlLVL+OrIGflDikk",
+	"XRxHqtJs1Ot1TxNFIz7qj/WMONkoFCfPsCBMlZL1SxAH9CMg6B2gHoCahiXffN/Wh+WXLdc+Q8PKbQi3",
+	"WeSM284tUy9oznrsBa9yoauIKwcIoxGNwgCLUKOl1p47BGF5RcAQca+ySrqBi6zaJXksAjITEIR9CECh",
+	"lMUXcNBnxdug65WA3R4ux0Oy2C70GAdgy9DKid2Phg1ZRjW4LLkSWM5ad8Mjsl5ZRb+0LlEFcGImsMDp",
+	"LQ0peKil33sBF6tIz95ERsmdAOngBdnff/ai+mx3e09zPlJ9sbvbqZL6s27Q6L6oY3I/UH/JeVQKJ4rz",
+	"aEmRnF7REgjnPFrryj9IIkpXXg4hEQ3IP+3nWsAHxavV7691tR+5uOpGfDSLAyWUNTUVjexrYFyMmRGy",
+	"8jsSMWsz2uuraNwWZMhFCYlxQ62T8n/TY8khZ5KAOeQwVv0/jt+/xKG14+kvHS9qfq3g4TCiAdab3vpL",
+	"GtNZuhMtYzfRUPAhEWqMWhUZd7SU1aro7cPcrLcw3z0Wgot3RErcI2appaZHGB5HGrRJ6IEmYhcNNB5R",
+	"FkRxSACHM+6DrLWybDX28a3UBgpLsQf1mosODUPCljon1acyI96jCAdXxuiFOzSicHRBnwRXIDav77SK",
+	"5/JhKn/tZ3MCBjAcwcqWPJ/0Zo1aZjVKIq6BLES8B4ragAti9RZ95wk0hGs7tkME0rUjnm4FNXSiCpeh",
+	"cvZwun6Ie8/Vax6zcOkDTQ5vGHciGqAP52812iSenF6sCco6wc3MaLRTPc0V03RQJSuwnq21H1HiPCHh",
+	"rdByAKYWxTkaYDZOXCtrR8mSecDwl3xrAdCemXGxWZOF1hxj1SdM6b2RifPMecxmHmbyYNYBVU09UAu9",
+	"bB93rpxq4suZfY+J1+ebtwYIuOT8LRbGX7sk9+IaZBv13ed7z/bBTrXe+zZmKGmnQe/oy7WD/weWhYbl",
+	"CUXONmQpBEbXOKJhBjvWdirveWZUgHmWuIqoRD3OQ9QnYhKsP378WD3M7HPeWaU+/LVA2AeGrzGNcCci",
+	"Sx9w6kl3lNEYfu6C+Fprg7UsMT46SMytEo/17JPk4gGwdjVxUz8Zkkpzt173KsQIGcY+1kSDWIKJpUPU",
+	"iBCGGmBVBZNYxasM7NE1KyfMwDVlwxjMajGYPSvNLo4k8SqKDohUeDCsNCvb9e29aqNR3W5cNrabO7vN",
+	"vf3as+cv6o3tP/T+l7i6ZaTZA+TD3nzQhaR10AmFwGQdR6qG3tsLHaWm6/URlZdYBf1zIuNInVtNYYFL",
+	"WuwwYOxjdk0iPiwEZLDiEhz00SBWMANs0kCzNWp71gdLBeLCKleZrb/BivR5LEk16+6ffQD2udsB9RFW",
+	"OOK9mKz92JKRZx1dXiGVHpJcKONVdEr12k7JRTTNeh6eueWJAmy/pXL9kJgOnTlTr6LIjdoi14SpqlSC",
+	"GMU/Y23TvzQtzrUYDZtot8U0eW+irzbIptmyRrlWxWuBZwG+Ezwi8I2LEWlVmrvfWmx+/ML0NVs/GiDC",
+	"+lHg3i6XBFd3SWwmJ5iHPCEJqEUdF+QhMkESoDTLR0Ns9Gru8uCWO7NHcyycdSMarChWvEjFCo2uqFX5",
+	"J7kmYswZMRatTkwjhSjLiRTJnI9FmkgdTgEWgpIQ8VghrEUJynoSSYXZGgWGVxYGloDDqbPf1iKdpqMQ",
+	"74tlOxPPAibPb9kTP/01e9bGIrr2o3bb+t5QYCULZYoDOykOLGK1hIgesFqm1/Ne6x8mpunBcaJ43Ym1",
+	"ng+JMGImIyRco2XqNRcjLMJ1XgYBH0mqQ4JFSOXdEK1KyIN4oKUUQXD4iC8G9jLAY9hKyDVtmjx+CPav",
+	"ZqL9Z6r72cwA8PapahozO+vNfIDtrZFPX/stLDLp5TfSy7duyTaEvE5faW6uh7zY9zyJ0AVrUhIQnsQB",
+	"69tW+IqwpgZdlui6VGZd8l0eCzTiInwsIPFQxieIybwTBSgZeR5/6+kHc+pkSm++R70DNn43x7nQUT4W",
+	"OQGCY+/gHHg8nH8OPB4+lnNY2WvpKPVe1hy5Fk9m1lxpFofM+A9J2x+PY9TacI9AMl3uxtw1UTNE20i3",
+	"FXt/7fyOl/CNLHy8l3qgWfxzMdcIOswuiZF1ssmH4nUnUsYktKz3dspkI1UmrTyi/+xQFlLWA/MaZiEW",
+	"GtcCQbTY1IaUrFkY5FXIzZAKIrOPbpc82iPMKhYQXUTDJSLIwoi0C6ZqVLe3L+v1qamoQf2dWr3WaOzU",
+	"9BARlqotCWGL7AoCp4rDrPRPbdyDs68EsYi2ntf2anV9zwB9lWaFjH/pd94E9JT+cvLhy0njPT2RJwM1",
+	"/OPoZP/kr9e7F3+FH3+PhkfBh5Mvf2yrP3Aj+jf5MNy+ZAF9e/RLnfx2qN/98sdv77/gjy/iX7eHO+HR",
+	"Ly9qZPzLF/zxX/SUntT/uHp/c/rb+b/IoPGB/PW+8W/2x+vwy7/VJRu+PGH12u6/KvdvH8iB6zyOZ6HQ",
+	"SxMnTEYGHOP6KOM7MugQsaS8OMsY8+dXE0WaCTQthZdvn+79DtL9zrsAwUc5GVbvwjMqiN7g9yjIvuch",
+	"WenCFzvb/PDzzncAT8o+HcomHK6FcHvGIPFN+aTAR/v9H/8dHv3ix/5YxOlVwtVSm8fulAXe+dJSuxe5",
+	"oRCUnzeCdGHSB7ZqmZoCjCMZB32AbCvEmS+G2OT5rIfYnwneIavReamwimWlWeFXi28c5iva+O9kjYbT",
+	"FWP5EhDaflFuwC6P70th6bIo+u/BTdjrjhjMhZCE0wrEf1QMocsjuhM2mh18rpBin80xyinN+bvgjm7b",
+	"d3aei57lY+GLS/vqZ/tIBQz3UL7R+cEBrzgzvM+Fbj2ae+DRHQAlj+YD5Lrl3FsdgsJqTbaWDFByV16q",
+	"IswEGhQ39peN/eVOaFAOhudhn7GWamkHvI/rk1chMfZOJIdk5LnGJf3g30BmgA3fzTEudISPhTpbkF6v",
+	"GW9DfNdFfO/fzJkBiAUNzbOpwX3hsxMvurFcQxAMkPC2IDDY442ByXObTLxLJtTFd/5HeND3kJ+L8NFf",
+	"WHxtD6gcYBX0fagKlj0Dv4ZOxUThIOeifGxJVOuWNDfUbH2i5MMQswUJ2RoFNWIrIWAVy7UBIg4UvSZJ",
+	"WYaNsrN+CH0wEDWgMjtdzZTDS8utjngchahDDNE3td1M+VKqzI+mWsVdgbc81gxkbeAd8Fi/uuM9sMEp",
+	"t7tZN/IzHxljuBOE0EgfvqkVu8bDVoqynly/smIHnk8dzXOPRWWBsCb73Ury3mRgFoRKzojLEqQriOzn",
+	"A7O01LOuUKyy9Fz0JBHe7M/+Uw9heSWhTOPAFKjGLC0xnr4AWqZ+nAsk+3wkEZ7YiIv0SmS49GU4Ef/p",
+	"OiO91nThqxRfmL5xe5old15aq2GN1z23VMNjOOwPTMbDIeh2d3neR2bc6uV4SJpohJlCU+PfxdF3k3qk",
+	"ajwkj+n8LyDgdYUo4TSJQw/QdpG85ZQtGz28rkMui959RAcsV3b9JxYCMhhygQWNxu04U6+j7LAXiw5Y",
+	"I5g/hCv/Vnf6HxUHYKFw3TKdGXamqUjW0Euu+ggLaFQiiHpcmLli8ZvVMXNGzZw1omNZyZzCCiseilmk",
+	"kdFPpWzbT8fY9FwLnXXe3NRU8wZwjz0YCq0iClpjbyOT7jqjNleqep67cu6cowimfWjD711W+7rkPLoT",
+	"R6MbeL4PlUd/i7oyesN3coqLnOBjUdnXnaO8VCW5R5zA/D3VpluZL7vMxYkCAzMK1aU3phUhGhCU5+MP",
+	"S3cXL35XxNoRoVrlXJzDQ9GmQiT+Pth0xojwjoQUX0LVqVVY9l4KQAuYDDzU4wq1TJmtYYQpm6hQkVkY",
+	"GuiVIVtn/3GwdQ1c/uSm1lhI+YO8g2wSPeg8xhTLx1JHL7kwU548UHZiW2ScmrLlpkL6nIYx3sRLc5Ib",
+	"3JOmRrqrt/6nmSvtTcmhwrke3SzulWvHct9rLFmPic2V0+sZ4h6Z73/AIuiT8Awb3iTSwagig7lLhNQf",
+	"e2npErEQeDx1rrCedIryEzaLmt4QLgGO9Z0o4N+NWmYYb4lzzpwyxKrPpVFMUWWSzU2d/UVfmDh593Zm",
+	"5qnT9yo31R6v2i81xamd41FSg9arHMYhVVAqbsgpK4D/IPfbpDlS0h4zHbdIE3FBe5R5SNIvxEOCc5V2",
+	"xdIPYhULItGTo+2LM6Qi3qumg4NHZAqrtJhZ2LPhmgjapUSALc4MaJZS1Ut5WkOX0OZRxgKq0VDlgSsX",
+	"Uds/0+85uoiwPgE9jl+4BL2Nko40HMo3yT6iDGl5a3+3cAR9HNMjJC5OqEZpClspQYjpN6oHmmoxWtAH",
+	"KgsPmZuyk9rVm3MsxMz87Sf8RaNlFJ12IeZwJgZYhv7Nm4Qb53ue9fYk8E3uCMaYXvenZOWcSSqhCdk0",
+	"4Op7LuzUOnmMXkVfol31dDFWwTUAZW84oaFTV52nlF5F8YVWMLFtWDm8nCyt/PLSI3iY28tcwbLXd3xN",
+	"iihOyhCmzhcHiovie+pS1iMCWvkltT7zOqAvx1KRgZ90RA34YKDpU0QZSQgVGXRIGGrVYih4T+BBIU6H",
+	"RGEameWGIdXrwFGGgbgIisk7o2ERFYX2gNdEQMmtZ7ar4N7+9tMmirAiwtEIyYVCHdK3ndKmVkWHhafG",
+	"Z2sz7j4z2ox1Z7TNcqdpYobTFVR+zplbsensBuc7JCLQugVhWvEITWnsJvIFj8iWSRH2PeSnlansl1vZ",
+	"3mr6iTRhemsqCMkNVEzNZ/aOLmr8nLboPEB1AB3MzH2YpyaaTi5EuL2KJJ9LyE2Eg6Q98TsiriLDFmzz",
+	"33rSLx5W0oGSoLZbuGe7olPgSsj6kBZYjNbCcnQqxIpU4duCIzTBX1/LigGO+rZHsTkjKs0qDxAZDFWm",
+	"CbRLsjarLJzFxZEVo7uQCu01to1B2aG8UUYKRpwgTVCgye7QEBXP0Z0MeHuuH5XDoBTxAdlyy8xhTQbS",
+	"Skk3kL+cxXaNhHshOT9DheeJ+fNo+QkLolgWCvKzJMhLKxqSEKWPmcvECgTJBODT9uFGTMIS9QQfMSQp",
+	"C4qB6M74ekRwt3hYA/V4Up4DCVRDKuCt/qOJMPrl4vQ9MkdZuH49TVtvoqCp/s+H1e29fdMR7gsR3Izu",
+	"uJh+05snl5bRINjDD9LQokUJWqGQa673S1IRUh/IKqKtXmoi08LhZw9nvpSUQOeDyEgpbiyFVdCw5Mj2",
+	"eMLFSrJp99sm1ziK4ZE2YWGCa8kxx4IWQcDU23Kp14fg52+70snthV+UoDe3DcFdakr7pqPQq7xr1eYl",
+	"Xp20eBRu25t1F7OPunxpMzZceopFSJDv2HFPsJ8p2r8M4NvXkr4yxfK1NSDnV+W6jSxu6Xpn34AMCnxz",
+	"Yt5puBbM7vMc5pjOW3r49hymELjINDdLo5imr74+Sz8JCaOsF2VLNhovSoYBLGoZmrnjWea+TJ8TJQoU",
+	"89wWCpits7gWmGKiMm4OP9kG9MKWaCUhIjc4UNEYylI7l7ep5Ak9AKqUaTEZ4riWVexNFEixc9gsJCRd",
+	"yqDp/4QMA87IkJt6O7NpjWsZDTufc9gPJEROXPctBEnTzWUaYEqtgIX6ZCJraHXMQ39xykycg4xASig2",
+	"NFJWpuqmCuOyUkvyruda05fZ4Qr62Nz7NZrDv9X1pZ1aVqHepjXLEguG/iZmpluRbztx8cXku88sRsAX",
+	"bMtyOypb1hfnnrj71MksCykrAskqvhxyA15qQ0Ssn895oM3qOpxHBIMYkO1Zsmxj5sWdQHAEkOJlHs8Y",
+	"VpZtcZ09dGuvyOyhFHbKANq1lkipYeZwBMHSylcThj+q+si3B+030QhYsRkqx1pnFyTCssjluCQZ9ipK",
+	"4ELrZG6RHuIMYRQSNrbrZQSLaOyW7dL+xogqFFIw8a1hK0rELInVKk1EFAQEGUhEsoduEpIguLjPRyzD",
+	"x5ILmoCGtEvITGtUUaeo+6QiKxKQDPbMoyGTBneHpaa2lakbgp5Az3Gfix5m9AsI9GCNFlxPbDP3CR6Y",
+	"7K38Xo2hfCnM9Sp8xFbAeK8yxMLaRedWTDkn3dWjE9zUtyNJNvSHhoWw5/ozHZoItSlqNNlF6us8mJ94",
+	"Ydac9w3sE3tdAt5fgSoRnuUOYgmuOaFyZa6zUd/e9cp1sOXY36IhNzagYeqyLRbdRaRNBpbXBrtmG6WR",
+	"Q49iNyWLdqGC6wi5ucXRFp6qy82bFPzCEgPzz5eXZ8jUwq0VSgPEjVjgq6QSjQTXimKS41+oICbBjZOj",
+	"vOYCDQkfRsS2CMEDY+SHnoOm44dRSamcXmXGOulCI6fcw9EIjyUCvC7i+bkoyjnB7cmD07FEZnbPnHO6",
+	"X3d62VlKb+1d2SEtddTHiY10VmzATKt7Erq2krrAh4kRcWZYVrLOU/vCgwaBTbsvl48GS7d0lB5c/gZK",
+	"kWlsHONuAIQHnPUQZAFLFEBBDdvPcoBDMi1CZTBsGjlspeuvcx1F5sEUfotgdSUlxjZBswpDTl8I6bpV",
+	"nAKzImEYnHL5GAWVaV0JcRf6bBFWi3r+71YXmaYSCXg4WaiI0C+EstOgCmE56ahz5MTk0ZRIfFpoxQVw",
+	"cwyJB8jPeHd8E3LkZvGB5vl2Jj/jzHaJ4tAg3Znv04Gm8eSuzserZJa/sDmr4EaLrFozzvU0pbYTlCbj",
+	"K5NkgJmiQc6EUyE3JIgVaeMoqngFfDkt48FZ9lA9hLsKYlVo0E/xR3EkFYceDITFAw0lkzOwcZuzNgSf",
+	"tPUnZ2tR6dfmcwaYUjI2ww41wfNdIRIDIYByB0BfbxRhsFjeRTwWcnnMk7fjqk7cXZW5lgHZ5AEgP12y",
+	"bzvuDLFQEkWkqxCPgcaxOLJ5U66i0YQVeJLK3h9vzxzUUiw+ee/b0uw7G7dfmsiwgMOpiBDC2LMVtxKv",
+	"2ddbKVnQkrGQSxjttwB2JuOFwBuIsJGjIQOnxAtUaGjI+x/nbweemmuCzXeavCcDhDnLJewO0+1F79st",
+	"ZZe8ulcKBrgYkmB5R0MpgKGj47eI3AxFWv4tY1LZrb/YX0gVN0szD0xYZbafTxrZhlgpIvT0/8+TPw+r",
+	"f+Dql3r1RbvW3Kp++trwGtvPv/1P4ff735qt1o//02r9+PR/FQE99Ppc3kvfc6/NxgbzWJ6/FeNDtuPo",
+	"veGDXtxSwMTj4QrAtKT9rQhYfiY4UgXpUy7Zd/qXCENYfruIv4JCjtGQsh5SnF9BrOCARhE1scT5BJSQ",
+	"xyY92K6KxYOODftLFDMnMZnb5iNWKAE5juCelp8jqoBccql6gsjPUcF7xQzDzl0ETdPL6sPxjQESewKb",
+	"Btwxc1/PnTNRLJPzLpo3101w+kYyhUUXKJOYaRBQeH1G94Mkbk2J9BA1dGgrz8wPLXGLcZPM3c99Y2f+",
+	"MJfA0l8+/lpEtIdxJ6KByRg7f32Enu01nj09QL5TzggEUZ1fHHrID8S17yH/xv40hp/Oqtt7+/ZH8/0N",
+	"fH8cbu/tNV5Mq2o46mVh8Pxie2+/4lWO3b/hq4vDQjQJxHX2RZgYXoCJinWLQip9VSKZXRkpLl3ZoR7+",
+	"qOJVTn89Kxy/mAvEMo/OtFf48k3hy+P57EOv0+zCzOXBmRaB6i8ff70gqjB4aHFtVkPOPFkDBixawVve",
+	"65Gw3LCxavKSDWuTV9YINTOPydNUXfCb8ZIJTTO9/ktmLSURWHRAXAaTU7JXTmKaJ5uX2fTSZBFFmFdg",
+	"eIGDdWc5OABNk8cKJQKgdEdJhTHny7VY+xbOsJo1gYG5bBTJMhlOt7QeunBlx9QLrJbjITHVIJGNZ0f2",
+	"pUyNVNvFddTnkiAaIl9/9k3HUSoPEFZowLPJPoVgs+4kJmOQA9iABKbVcoqm43G8oqiMidwhOlyAwDyo",
+	"WjZB626hn01A8HxtPrWEc66KbuneTBOmuWtBSGCxnSCFuoViuGCU8mkf9Prtzm9x7e+SDM5ZkR9pnmcx",
+	"Y1opOiQzqLdIuEi61PuWgKcOaZkDdpkNy2mqHR6Ol8tqnmuVHBDV52FOnj29uKx4lbMP+v+vjt8eXx4X",
+	"io1DrIpS3+Kgj7BE/hYe0q187vBERLi1GzOOPsdEjOfTcLtWO3URNLwno4x+t8zJulYSCyl/L+3TiUA0",
+	"zalcWVkrbWmy8YO0GmFtFtNbMtxsXiruB0lE9VD/XriUAzTAY9QhJgG4hlwsABRXTBN4qUTBIlzWUsfJ",
+	"7NvCq+Ih+dUG9k85NwVBGNJGUICZXl6fRGHW9WP4TMWrZAMCDXuxcK8IHhT729PDS5uAl7oNsZE5IBIR",
+	"zGWZzHPXbnLCM5Zp9bGoxFNmr/MqjKt2h3S5WEJ+uiWLK+VtBT3T74nWZi5qCSpb0l7/vvlxdvGr8+RM",
+	"1btEoU/igoTtB1EE5Gkk4IOeQrqM93hwq1SWiZHW7UubipxcxvpfYvwvtO2fcTN4aaRNypHfv5lvBJ0V",
+	"VHNmTJA56+cS3HEek0v01bQp29DNCKUxipVCZz69DVMzmqqamFMLFhOsbS7vMstZjHmZPv3TJuQpyza/",
+	"Wth6XTJP1ka1cOopsPGMjUSfBJZXqMvFAcJsnC1uACYAq8U39tGvpp7y1FKstWTacKbKODgFSUJz7oMC",
+	"3bDvyjBAXL/5zRhuGbftFNetK34qLj+XehKn7bbl8XTGtmdfzofQ2SgKUmxCS3j9NFwbAaMztrEv6QEW",
+	"2+JYnwiqMAvIrLxbKE2jV5utsqsHRYrnv3dXAi755VJu+TR3smm+FSPDjIlqQ5HipO9aWMmcfhvozsQ3",
+	"0JzD4iJltg3cp7mhAUXnCoBXmyUsFR9f7sDm05C0FI0NNMBqfrRB1ryyEMgnqSmPIPlkURNNbqZZp3Df",
+	"omVqnl1cAnHvPKhAlbUrrypKuTEevqBpGnJ924Kmbk/zS5reYZT6XRcohRSRRxafnhz88iEYjz3Z7lsx",
+	"nM3IOV/A3Gkf/FQ69gOQwiVTPc8t85wZUDNhV1mq0txSUX3zwpj0al9BibjlI6qssJWnanPFolJLDCS1",
+	"yqVMCGAsm1uUYPokMmtP5i07nXuHuPRGloS6h2W9+pRvw3Z5RIptF0vAe9kd6oEf/HRua+PRY2RyD1aP",
+	"5pvwVzo9t769i4I+FjhQREhP65wf/lGv1+sT4aILRwDqBd997GEJHZp3G2kFjHkR+CldKtLondE7a5V3",
+	"tUMHBEMwxjjJHVyasqWL21skSyWzs/zR7e8uGp8LBrr93W//80+QQP7nn5AXyhkpjsY95wqrGSGEBVqw",
+	"MK9ozTYWwpUiHUZ4XGKuvfMwRGMQYHyEOFsmJDHVbRcJTswf1f3zldxFLUF4QFZcWBN3lanmSp8OxEvL",
+	"py0ryU7GvZkSVqBol1q24e37vgpzoMvegPMMJnbUmW6+IjyCYR6UD9qdr84Ek9te0lq/SrmTJSG5FPxK",
+	"4W4F5uiQpSynf4JXwzbXgVjTG0g19QIySwOT/OYc7NY4ASn1YAKdtmVHrt/rtNUR5BM7xAECLo24MKES",
+	"2DpYIBiQjfW/xjectNVS3JgpB/iGDjTq6AFMvTX7uTDTuJiDQAFLRm5UGx5IylgOcY8kE1sjMlRWgCg5",
+	"ypmTCVwMLIR4FnOYkrO21qRp316ymrICj/p87Dr1w7BYtx5uKrdHWC7A7zJTFQJ1mRCwcihJIIhmWksF",
+	"DhAWtkXimVlgvmMWpnGvhIXJfCWBfTQitps1vA4+AuPmIAzB+/lklJmLzUVGTAmYLDcRYaFElIG3KsCS",
+	"LD5NjzCSlmSehhGTIJOEchuxzECOLeTfKIyxnY1DJRICDSPSXn7jFp2NByiWJDxATMumNjfaT0f0Fz+Y",
+	"MjeuERB/kM6fC30hrE9V4wp052EozNcSyFRCx1K1JSFs9gZzJ51ENC++/JLolUl38QJxwDZMKQMoRR0D",
+	"HCLnMHNit9MXnAPzGYTjZUompnsPBRGXJBpD9wiLdybqiGcl+qzvmw8Jc8525OvNB8pvJp3+k3A0kXWe",
+	"GxxTB/oFzEIswvSVFusIPpJEoC4e0GgMFTaGcF6sh0yWA9TJPUA+73b9ZtIGEornQvvGJFAFlmOywmCa",
+	"ilfh3W6x3DZJp4qrmeQIUkKHEq2LXPMrkvc1Ati1BYFAmeR22wMqB1gF/Rw8tHGf4Gnfo/0ckogYnW6A",
+	"b9pDItoAUDN3c89C9wqKD3n4GKGsUruqzExs6I6LxJh2/lyT4njlZTXvyXqOk/7pKZQ3i3ogWLAnsvxR",
+	"ymONXUVJ/vFEff4pRlkvYpSpf6S4po1m+A65R1nkXsyd4tmFzbgHs6MHugd7nEvdg9I0VxbFG2m6mgmR",
+	"lyWQbZ7TVEou4JgqGHZijOLDNcu8/3O1x7PCka6glBaf+eyKMVBLQLNGjNL3DPtm3BSlT+rRS4TRbv3F",
+	"gekhhYaCdOmNV/ywRpXMgDHLt1eaAQFzKtygNA3DM11swOzLBUjkJk7J/pCkZNnevYL0qFREkDDZy6Jl",
+	"cC6MO/rvFIxgt/S3jkVYOg7BBC/caSzCRVqwcW2VKheoMrlS8Ugl4gepHTm7ZuRldu78us9fH6GdnZ0X",
+	"mhh8uDyyeTwDGgheWKCiVKnLX2N6YpdaVC8pNZqEZDpZnzKIK2zbJE3wd5tvTJZ25guIA8x8Bm9X2v8n",
+	"JIyCWG9a3beT4ppkMOQCCxqN29mO/IWZ/vqd9kwnZFm9TUPySwFp4mLd4qYnLLxNfaInrMuLoDBCnVgh",
+	"3wiwvukKmMvrNOtNipwuLlLjuNgqYm6mXZS6vmDGfT7avEevCUOK10rMTgtWpjea7gxXmpmxQyLOelob",
+	"P0A4sg1lAjyAbGrO0ux1xW0enLGfFkfxYrXg6qgsDjr5S9HpJZ9CXrcBbLPswtlZp7vg7NI5xiYNhTSi",
+	"GhQMEZBDHBCJOkSNSMmUMu7MSO6euFw5JNhU2ztAJJIktTVjifwEjIqP1iaJFQbqgDGgODe++OgcuXlJ",
+	"sChR9s2gE1U3LG1x2QWCdAWR/SnDcgmWz1AqAaXPSZcIwoqChxMr+VKFn0vt3W46vfqioLfstuZX1i6B",
+	"pgTRsqfv8jhiaUpBgOA5ck9a69QAj5sIzwPGZY6i7KamjmSVTinJSucRGzm5+ybyoSWO7yFfEBzqf0eC",
+	"KqL/gHbp8Ec4oIbgJFLvRIDEdBHtNDRkf2aDnpy0txAaS4PHevlFPruly6TDwcvShosl/qFD9MvHS1sJ",
+	"pb7//KmXzXzZru8+n1HAwtl0KSs22GqGMA24VKIe5yHU7yqSjBY1mEzg1oRyyXmIOAvIAfJ7qi/aJotm",
+	"PxvgpHdqmo3GIiqmyrdAyAUQbw4Bnktcp8jiDKKaGzx3dW6bxcjMVwgLnTADLKRiTveLmNHDbh655tFU",
+	"uGd2TWU7vW8jDZzuEgYa/fyDmqLNgle3Q+v37yMecG0AODsysIgKf5BFlUFmqQOrJhstVZol8dXMSTjS",
+	"y79vNIAjWwKK9PNn+RtejxF+FbBZMoPbLG0+OZrY40NcSfaIl7ydFXA8xZDECluUw3s4ZVo1LwL3Dblz",
+	"txZbjtaX5vKRspCPltzirIAHG1pi4oUhqKGG3sUSMmdNOTooCu+nlS+WCHHIl8uYMbEtOC056mKx6PiF",
+	"58PFVTfiow/OtL4eBLUG+HUXfXJI6Yb/NG9H942O+eNcGBnBfRvEgqrxhR4pqw9cOrm5A9Lla3cRv3y8",
+	"nGpMcJhX/E040KQNB9YKCGfE1WQ9faWGqXnrV9MZd2LWDx9OXu1Oz5sxcNXQh+EQHKEhiviICIh/gn4e",
+	"ifVDPzZ/Jd8gYaDI6PcGK9LnsR4WildJ9KMmK9AHCchOyG1f5j4R5L9/NN4oNs4ET0Gt9sA0C6i1WIv9",
+	"+OMRjiIiZO3HH9ExNFiyASPON2VO0od4Ion8w1j1ubBRvU1khH/Uiuv1nSBj79MzZ+4Efif+AcJZoyD4",
+	"mnJFL3dbDLRQPtQKqGs2DcnuYBeqIdNR5vDD5c/to7cnx+8v2+fHb04uLs8PL09O3/+kX/Rh03BndiCq",
+	"JOIjZiMKzVCIM/ge4hxbDNRxU6sS+RDKo7X0KzKWcIkUSueizhj5veQa7FZMpJFfQ4ewKxP1k2pXT0p1",
+	"/xabVP6fHiCCg37mDkwH5nwpAIUYISbSzr+pmpnGfg35mI3BFAyGFtMuS6/IMB9730YP19ftn51eXKIM",
+	"noBJVk4a0qxTM723tAYYtANJdwo8QC8VjgFLYyfHyKp6djjFW6xHVBrtqTemR6yhSUwGAMkZADzkq/Gw",
+	"ibD6x18j5T81lUQBNO3EP0g0jHBAzP6NNbwTK5S1bbSYa+4va+hEOZ0fxUzRSJ+v5YWegRBjraI2rAFC",
+	"e/X3eUi2QUv6RxvJ1LQVN5VzqjZgmy3mf/z4saoRiTClsZEkeASOgZ9aibPDrLbiw4uUoR0kocmquVvj",
+	"8tBwly4Rrn6GPRt1SA+zGjpssfy1uDMwVols3QloSIRwD1MX4Zkcip7b3ir4ugFYMfKtscnP2ILNE0Cn",
+	"KEBJiwHwo4hbhwqMPXKRh+ZJiUICIhRW5mxtHNeBPtZEqMr0pbHFZmsojSxO7tpatE710f8gW0yzdwNa",
+	"+892XzxFlElFcOjcF8SyUc8WqYWm9gaJTPXAlGiaILocvXQ0GnAFuuXY4dAT37JbjffgMfOfesgPeEh8",
+	"RD7HOHIxg1n3Zov5CQOonts6p4DtanY3K7OQbDVa06QVglIxCqBNuQ2Cz75r6BhVtRa70HDewcEVstVG",
+	"HHD1CYYtpyt7R1lmdSYCno2RpnzoCdaSceSieT3jHdit159qREMSHKsTyx7Emjp3iL5lHoVENG3grQZ9",
+	"NMIAiw663AYs4YEdNupIJpexV9+poY9JgLQrPQ8IOtLQlBRV7nGNZ10uWgzbkOonhu28O/ytfXF5+Pb4",
+	"/fHFhaNAGmolHgNJTg/jQuGImLLSfT4y8f/Wpqg33IdcAMIsUJ2TIcEqw4nt1fAuGvKIBqYCNe+6SCuZ",
+	"IXzuIk5CMhhyaFNQ/ZWMfU9Ly6bcddoYy9Zj1nQeziWbrLBX37E8GK4jsxlbzKyJYnbF+Ij5nrMpgohu",
+	"6INeYR8bEkG6XShVxAJi0HFgK2hKE4XSwSroI9nHzl9p8Q6+19dEBGkxqtAICvUMBR9QqZGao0GclNqx",
+	"ZdTc+nfr9aYleO6Ytkw+n4+emBI9lss5VyRUSc4gScSlWbShKp2x3gyJuk81v84PfE0E7Y79pDL4BL2p",
+	"oXOCQ4kigq+htFLMNB7Y635LB9Tc9iGzDJ8Lc6Q8tgPaK7MHlmE4WtY0kOTA8vzw8rj99uTdyWUKk8jU",
+	"40E45TX2+FtM374NMNaDDSiLVQLj8L/XhydvP5wng04UmjQ8bfuFFZnOiRLj6qFGOU3WzrEisEFb1z/5",
+	"XD0DUNaiYIsZCNAjpgzLSAEu9BlmUhJB8g2SikYR6hEFso+98cS9bDHKsCvD90GrdDTb1MvWB66BMRGx",
+	"ZEq3gSpvXTcs34IjPB0SdvIqqbadk3/R4dkJatTqejVOxtRMxUtwDPico/xN1+sQzm67XvccLqEuJSA1",
+	"alGzx7hwzdIBH3g4tjW/TfNTIxZdnL5HRsm1G3TBihakMrJ+WiqqC6ClVzbqcxcJRqWVk9MIbVe93SI0",
+	"s9UznQSXKUqaxJynsoBNfwAkKkVGQ7uoMqQ6yyydYDghXFiDislrcBJVixn89eFkfAdLvKt3KtCIi1A2",
+	"kZ+Tp3z0BILykqwjzUMt/zxIIuL1aRkCHGrubNffBhEQRPfJYHQfPQHN04Xvu1B8LrI193J5Iz9IZEcx",
+	"TTGlwVw/G/buoycyHhIhSWiBosXcGslNEEs4RQ1aqk+66qkhtSYFZMRRX5MeWHR24txdWRHbCNb2ASNd",
+	"HzgGjrAcDwZECRq0mCERv3y8bB++fXN6fnL58ztQuQBOA8wQ6DuAEJL2GFaxIaP+Vm1EoqgKEL/11+hK",
+	"1v6S0ItOy+ecReMsa9dPgTgIh2lovcH/bF4KZw6932vZE0DfxD1SiRoaUvd39SX7h9U/EK5+QfXqC9RG",
+	"NVT1bf9RkrCdmEaqqhm4SSy3lCtJLwftNRO56SZobD9vsaIpmmgLpjFKkK1nlh1B03rCQhAamj9CP/wO",
+	"Qf6PMJPDTJhje2/fVvXlXfTh8nX1udPBWizgTAkepZ5DqIwQEQxwpfFYYBpBAsgQB8Rz9fq0sK4n8Gua",
+	"YNdqph//ll9DZ9i0BsQDAo5ITZWm6kBjJCMs+wjLFvP/9/Zrv4beaTTQEwEWwqFaeQ+CP1gIRpGqJExS",
+	"Ra+JhsJETUm7F2ip10PSFqV22qEWGIRR3nJrgfkM+R1i1fcAooGcEDhZaBCJlFY0DTvQsCS0lm1Fp8Oz",
+	"k4QjSyV//NF0YeVCGYVf7xcBQ4ctDHFPq3bOB+1HhstpZEdPrHHYpoAmFRrrXh2EXEfRkyRHTT4dcYAo",
+	"Xf8tZVe+E+cMaxUk+qkFqY1aEwR95fn28+dPa+glD7XerdebzIXe0ZcmkyeiAWEmsMVk5VbenVxWvEos",
+	"Imttks2tLaD8ELJZ46K3ZV/aGlDTJI6qiGRtTxWvYo01lWalXmvU6qYJJGF4SCvNyk6tXtux5b7BnpdD",
+	"ei2IfCGsGnDWpb04zfjrETWzXCl4pnuO6RsKdPbh5duTo/aH87eAMJZuACCFnBhuoadNWLPjMrv13VoF",
+	"Fm0WcBLqHRJlefxRbnEQ0jrkTBrz5Ha9nvSMNUbiDJ/d+ssmP5EbPBiaqjDW7Z126Ww7+TBzCfpcaval",
+	"WsAHqSiylb6YBj1mG7muOpqEHmFaFms7rac9byAIs8Qi6LdNvO+Sk5t3t5JYYTuWCxlebbQk4DgZz3VR",
+	"WWk4FybzzRpq5xq/C4EGrLgFeeJEYa1zJknZRq1LOsbAcjVoGvwHgPutaqOVqievytZiH9+yT568MgvY",
+	"re+WvZHAtFv/e64gjF5vfLexs/B7l5y/xcIEcO8Z3FjovROmiGA4MhHDWV9ApfnnJ68i48EAi7E+OBJF",
+	"MpG/jQ4kM+1LUvMOFuD/wT1Zaf5ZsW9UwNFQLHqUUp5D9MvHX5EkKtPYDCyFfWgqrVUOyQfEak0yw1m0",
+	"xGMNn8aaqBJpLCPKmueI0ZWt5dBZIsFI3WJA6H6+gAZpRsZNTOam+ouXWh6uyFBpVsU4CjRjqyGrC7hQ",
+	"LhBBMpZVaeRCMG8bWKRCk0hT9FdLgn6LKTj4TEAYHmKhDG+Zop2/fPz14ta00rQW+9P2ebPt3GzztqRX",
+	"m+3BVmnc/PLs350/Xn5+udO7+v3q9w/jX67fjyq2FRu0XbPt1KCLGvRMqzQan38//P3XmyPR/fdF+9nl",
+	"+OO/fj7tPesH12d4SN9FYnSC8Vnw84dzbvzFixEB2yutBO31tiaw+khfU/XIiG7z0Boeds9+825DEhZC",
+	"0Qnc1G8tQBA+ZKLsZ+HzRV+LSkD+kv6Bzu5n4UzLXwY/NBZkcNqpuBapC7lk8yv0viwWJyx5/0GaGtap",
+	"upjaPf44ft+++PDyl+Ojy/bl72fHF34q15lOWk9NPW6j5k149kH7Sl2oFrtazE7s2cA80MpxYuUxLAzM",
+	"HYKGBEnFwZfAiAQnlEbuKzIuwj3bWJukLa9e2o4zy8go7uSsoKgPsElCIwNmM4sA856lPks46Xx0KTyC",
+	"tRz5z7zoYF+JXTzNYqiVNg43EJy6lm2D8tuRnEx2VtrobTfX2d/Os+xy015exVTBTXDgrEKK8wkqMW3w",
+	"n4/u10kDsVtJDotz8pc4dPHU8GZj4Tc/sIxhkhjRo7646PGaiw4NQ8JuI7Psbr9Y+L3EiGnWegtxZ0GS",
+	"mp5TnrImtPQdtjYT2wMw5Fn6YnVwh7//XSQceZXEg1xpVsByUymlrbKcuB4ylD5njXsjK+uA/VuC1fFJ",
+	"4hr0TPIS2H98t0Rjg7A4aSw0TiCBWHkamic0mfK1xmyod4upPhk8TcvmKz5EEbkmUQ2dZjyZlOljjogi",
+	"NgfIRmaAm5HRpL0ViJXG1GosC3ZFJvxA78PPHIoP0yeWDCOiUdaLSPZIUjMnCa1dYxY5P4yiu6PouRv9",
+	"8+sCFP6bV/DU86mnPuntJJCSVVMlGWCN6JVmRRO7NmdtiLxo60/3xUHknbCQydNcmKUs9CjE6i0hik4z",
+	"IDmPA0lIduAiJMJD8XCqx0RqPk63uuFUG061DKeyERMWvBpevV7PQJPWmKMIJaErSRfXVfhV3sw0Ux2A",
+	"CLOMST7bFslEiYEbwgPlGg9I0/A0nLgYbMMU6yWGZ0x0Ra7oA/g0HbtrMc2JjJMPPB9dG0+Uag01dIZ7",
+	"zrBrLcNmV+D+N5RSFrEPUxPAFB+Qt2EgDyv0mw3YCgx3QbNdfYVsbcJKrvbEn0Ws89OSO3BlMQoI8KEp",
+	"yci7VlqTG4q6oajLUFRTxNQCDxpMawLLi/+C4LCEmmbpwQzzirFbuIeTVqqaCiTSvKlXbi24xrHrZ2sF",
+	"a0HfFgs20r4ieOADDaahIaWgB1jLSmI9ScnqwQQ9LTSs3JbIutYp8n4sL/dGeyd68TwY9S3mOp+W3sdC",
+	"NDiB2A0V3lDhZajwKbON/1KaN5hllLkdFc5gfTkRhoJhMwRZGjZdhlpa+MtzeQtp1TCZKRyWNIkwUTMj",
+	"CBZzW9Y0ucUyRDnZ+tIk+bSrRefxkGQDyhk30TCZ/kOaaDMX/GOiZQGVqUzDWvVinOt/wAeEWZeZvh+9",
+	"WdQloyRzzYVxGGIBu9Tje86159x41hnXYrki285tl8ZI2mVaK5MJIDYnms1q0Wsu5zC2ENkdMhhHiG1t",
+	"80a9vry9fzUuky+y9rBMZi7v/LTsthbiOYmIsWE5G5aztODvoMc5IG9l98+wnCHdgrycmVFZXRolkYHG",
+	"hgLRfXzQoYwcIKhSBz+6snPT8VZvqVSHeqLja30AEDLmIg4BNUuq1Iz61sZP9Hum8BmPTetb/eDnmIix",
+	"66jSdAUGUuydSg+enOnCBh7656dvj9tH58eHl8ev/LLx02CmFWbQrHZL02IuSifIxjfNmqLo3Uz7n4Wo",
+	"l+tXXzqgZUNtqMi+xI7NHYN9z2UembBrOiBlG5eUTex6sXTvkrkTPj5nWojaWWnaopNNYXoLiMiZ/lxZ",
+	"4OmjWEgu7OOfbu/lDkmluV2vezah+89UMqi8O3738vj84ueTs/bhq1fHr0w9Di4qzcqL7vP9sP688fz5",
+	"bvAs3N+DHGiFaTRVMaCyXd/er9Yb1Z3G5fZOc+9Fc+/FH67HQqXeePFip7tPqs/x3k71WdjA1efB3l61",
+	"jhud7WAn3CV7XVPPv1lpbD+r1Wv1WqOSaVGdqYmZgcH8wNvVZ8EOqb7o1nE1HXa/nq1K2qykVXK3pvi+",
+	"xUV4IfHGeBVJPleajWem+qbZ6l610ahuNy4b282d3ebefu3Z8xf1xvYfrlFBsVCRbXpQCWIRbT2v7dXq",
+	"cMFJpdLK6a+VTAFSU2YiU1W0YPpntXq9Ua9v/7FM2KIjvbmSPSWeIqC10kOMjIhUaW+YtYktbym7mvc8",
+	"PHMPIs4Kss2qQs3y0szSYswq8suaAsASiQUC6/N5qib3twiuctKKFkQmZBUjneSFlS1wBNlo3xK5xWiJ",
+	"qdSAIoK7iYHSresdEVcRQUoQYlODX+xv26SadBLn5IcYNcYVQU+Oti/OkIp4r5o+9jQZXhCI9Zf0i0mE",
+	"EJwrrSxyaBBzRcgQcqECzGw9laHg1ySpIG5WnbhmBYFMRZue5CFBBvza5EfDHyUxmnCcR+lJrZ2rfK1k",
+	"76GSVEqwl4SDAWmxnRY7kh9+x8M3b874bnj1rndy+OEzH2z9hv/661l/u/ty+93Z4c5f23/dfN4++Ukr",
+	"+P/3//y/qGgwdPhlpyeinvpydnKE904vnrPhvwfdxrvx5629kz8YfTf8xx+/xGJw/oqc8vNXZPfD+e/v",
+	"n8V7W3/0g/H19udG782XN1fxC3bJ//Fl/PH4HzfkXXB5evj7v57/BGd4RcYlG/lHfWcnJHVM/nEY7H4J",
+	"VIjrZI98wf/4+Zfx1YuLm+Ow/w+58+Gm8byvLi8PXz0/jQ/Zc33mnOvDWeYMND+gX0ilufPtYRhFCjTz",
+	"OEUKALXKoye4i8THLx0Yv3RE/LqprUk6NnlGQFYtncqQr0mql1RiWIn4JnEkpbTXqKxpdr1WDSPe65mG",
+	"A4auuQjcVyeX7VfHRycXJ6fvL2z6nMugNyU7S55tnx9fHr+/PDl979skSN6zHbgGEI+GWyxJtRhhqppg",
+	"g4Oq3lQpwlyVDexSq7lAkkMdTkJZD8onuPQ5KCiCoyiTiGATkEzFDNNaUHA+aDGemCJdwQHPGo39LZNU",
+	"KX0EVZ6M4dEUwrCRZmZqxaMQKW72tbz2XcAPNE9OI4SW0L6B9WB5RcLba95F76XRGMvpmCfKBnXrw6Ch",
+	"ZyrpTOQtNpE/5FJtPbsTfRuSeEmhbpxporFe1fpVilQPoV2n028U7GkFu0yJdoDiKvHdSknOIEzWvH9b",
+	"Tbnc+J9Tjm+nEz+A5vsW+I6D20W030yc5EYBfkwK8AMrs6k8A3raiCRSzRo02qHgvLsVcCaphHo+Mw3y",
+	"oK/yLgIF01fcN+nSSUUNU13H/NoVfOCnyq2npR3wG2zXGrXtp9Om+jOtixo9ILOcBUQGmA9K12gST0RG",
+	"BIXs+IhgqUzn1iJOoRdamfQLFjKOshYY0/wqvyyja3MtNXXGyGV5ZYsR2XvMqjXFi1W8stzSPt2B+g0n",
+	"1mx4lT6WfQIQt5Se+cnT+2huP5SamYLXPJoM6LFRMR+IBgJFyBZrc/oj6nECxT8gFScJ8RtheQsiSFkQ",
+	"xXJepYjEsqcREiKyCYUMzSRrSJLPVjM06AFFUtKkIbAH2twHwbnKGu/M31gZ2jFNO1tME8/GUwhPNCtJ",
+	"ai4xbitSjklSCvKFl5RKAx2UGV0qUT0zFRi1ujUUMUub8+0W6XMpkT5JjmsBEg1r/UEiGpYRtmUVkuyo",
+	"Zt+m3iOcY6k6Qj5X1kjZ3XS3J+tgd3t4wr46PddQXWlWvrZsa6VWpdmqgCW24rUqNITPi6ge8Lym+/DG",
+	"DHkfHgTlB56cVH/czxpr9O9ZNzv85lQQ+DXjIocftSYBP8An6x+ELyyHgu+tk7JVaX79pnc5hCcSpSkZ",
+	"yTjj4MfUHWcX4XQn86r90gjsrUpz22tVJI7Muzuft6vPRocT/7Uq3yrm/Nv6+law+YLf0dl+H4opJ+Tk",
+	"P5Yl1xdwsx1x1o2oKRzz/fFwzFL2aan1qiZhqOlYHqB6jE3sCxhMTZJsUpcUynx2CAqwEJRAmUJn8BSu",
+	"RFhX47Ut4QkV5qA6rmPbUG7sIKkGmNWBKBSNDMmN12Im3N9P6pHWdpro//6f/89PjLuuipn1sEGU6WFS",
+	"v9SW34ZTMsfgyrrIyT3BkzYq1Awm3fiezY+2AUxJVVdbMM5VEdTH6aEAM8ah3YJJei6SAF7alvgTPH+O",
+	"HSxTMfZXMs7aw5aJOF2MnsAKE6RfOOZzHh2BQWUcqXP75YYGrRBM0NhbZPMyHg6hNN47ElJsugJ/R5EI",
+	"R0BaTC2CbCpqWprYFhVQAjNppBSTm2oDwjPU0ODbBDWE0v4pNbQ4X+4YM+XsgoAMVROqFG4BIa5KJQge",
+	"+NlS2CbmAL43VaDFNRFVKL5s4igMFXIaGFC9UZbwgKbD+Ahx1mwxqEkORN83D5hC1eA1ESTgInSFp6Bk",
+	"GXWVv/UvmSKjZgjTb9zVD+8nZcLtF7YiNA09JLmtL53UMzauMC3HSVNk3NT4e4ulqkKEUvXklY8GFKoA",
+	"5urs2MMwKQYyCeKHup0B2Pd9KBSfqyzfYnZefVBeWnDeuu9kP1YShXzEkja/bLKbralTGXHWIwKq5pc5",
+	"2I7s9S+giKVnBQ4ccyiKGx5WGn2qn82pJ0l7ovqSPQunFarXLl8PTtmbuNH8KqFc+oHmxvqorSvIh4dS",
+	"T5uxSaerz93wbCVr3srv3TU0hxLDvWsI+H5Y0t88+ixDCcOk+UFBpQGHsjMj5E3dgZlZWFBDOCnxNcQi",
+	"QyZtwqomean5CfKgwP+ffJVIxkmMQTbZVQuEJnmqhtLuXsAEWgxqqMGUK9QUg3Cf22QdkRsou+sU0xke",
+	"yvnexnLf4aJqLGxn3WKnHfT7Ejs3QuGsKloFTbQyhCENlplRhMTRhmk1uADDnMJ2F6pWOsGdAP53qXRt",
+	"oH/RyjwAw3OL8iyKEZBBLLe+wr/fDLuMiCpo93iiJLIJGlqWLGROr+DdN3qsNRo7lsWCjcFhY3BYBLsM",
+	"tMokjz6xRaZ5SFnXKIC1LDEqeM6GMBXZ77BheTiGN//GYPy31WpMGWULVnMhyKgvy5JLGOvkVUonh3EB",
+	"/J3Fat3UeP3yEKwQGj9/s4LQBlM2BP8uLMzQDVaaXpVatumQxdF0wnqcF5ySj0GfRuGEHFUqIx3phzeC",
+	"0gZvHjneXJoUHSsm8dgay5bCm9vxtwUMwxqXprjhRJduWKB1q0OVIpWpWWR6RYc1dIgCKgJTFAgCwrIF",
+	"j8CVjccICw1lRUrQYRhusHuD3d8Ndp/FKkVuyhRfE0u0WtTW11gSsShLfAcvbbBmgzXfCU8Ew/TjZIkf",
+	"JBFzOOKhRftcF1cTGS4ThjiDx23QdYOu3xOTM51b18fjBI+I3Pqq/1mUw53ziGwQZoMw3wl/g5KzuXK1",
+	"P0iTgmM6ak+h0buM8fxh+J7GsAXtomtGxvXbRj9SFvLRyobR9zwk5kI2GL/B+NkY/wYC95Oi0uWYvxSy",
+	"O8bZx7KdxhpZpXDrK8MDwzkL3Wc/Y3mWLTmyHJ5m5N/5RCOd5zbc1bndN6GFjzRyyLbmT4P1ICN1lVii",
+	"xLyRCH+FIPyWSmWxZGkAzjCyxxdHaza1iaN9ZFUcMx0GoJC+yZiOCGJ8tBjhzofTZmqyOpo9P1bIN3Xc",
+	"fWT6VI/6BBKmFPRZd+NB9rQyjQuucURDk/8gEOOqVhJalC57o0ItLlBt5KP1aUQJPiWR4LaY2jL6T2G+",
+	"0Uuu+qhLSRRKJF2fEjwgB4hHIRFJe32NnzYrJuAsrBWHiOcw5S5y3tspJrtY8ryMl8Sx3iYzOq1UtXBI",
+	"ebrzWVnRH4tpUtoehIUpVfqu2kBsuOvaAwU5SZnrNFv978Ww38qPd6rFgFEjY/soTYHJgLxpLgTkzGdc",
+	"tU2GmI+gGCDy00ryvpdUvsSoo9Vvm/1iS3XijiRM1dAZl4qyHsI9TFmLCQKlRiTqaAIH78kSn8KdsPfV",
+	"82TmV9C/FyPOxmS7EVAWN+AkdCohUWuz4WTtN9YBkhpwltQFXKstqEkKrXpTfaBM+r+FLeiNnmHKxuNt",
+	"tIaN1nBfWkOKPZksUuN/cKiYAuiyusMY6sRAwWmDTFygzhhhNKJRGGBhmrPG7IrxETNkwfB9l7RfrEWA",
+	"BWp1rFuPUfVvn8v23cnBCfxMAPZ/LwbLK0rCJcLtlBS5YRMbYe/vL+xpSJ1iLEmJzCXZyrSEV14X5zDh",
+	"KZbVUIkiKhUJXS2ZIVZ6sx6SrpseFBb40S+rxZJd4LIoe+/1Q7DCEe/FZMOQHpHbI3C30kTEtBzOIIUp",
+	"aaQ4j1BIupSZFCDr4XbqB/SGSCqNuOFmO0eSxtJbX9V4OMcLmG1K/7hB3K1049x7ZFCeNjLnrhl3BmhT",
+	"AFtLhqkbTrNGB01lgL/1lS6S9XaeNnDZOO828tX3URwgCRWx/RqyxnPo7EPVIkg4t1BABjlWJ9mbcgHf",
+	"b7mATHur+yPp3sIvFRQbmPYrdXg4dvUooeJvsqumrakLrUWubZ1PKhEZDBUlYQ35w6RQmg8JmVihAZcK",
+	"NfbRr/SlZnm/XJy+LyywH6s7YC3rj+Z1i7xVsYP/AFTf8LB11ztInLDLkZkJ80Ch2He7nBg39aZo1Aan",
+	"vse8mIx8eG8JMeth494DJd7cFcZvkm82ZOVvl3xTyK4Xj9goZthWf13IWrlq7sJ92yxTZNtYLR+Z1XLC",
+	"XJLhmCbgZ2zac9pO38skKTyQ/rsQdrl0idXE4U1hhQ3j+pvIwyvkRzxOcXipSOzlZOG1o/tGGN7QlO9e",
+	"GIYw5vXJwjwihXx4oXhlmo1PRoeoE9NIVamNpUx7wJlhQ/Rkt/7iaVkg86YGzCYU+UFdmhpmk3LnPRNK",
+	"hllYUvlcg+vamHWeLxYmKB0yRG6oSSJyMToR6SoTX4ao9FAnVtASzfT6T17OtOMBT5Rt4mxakuVQVoKL",
+	"CdC5xXCk9YkxHEEWlU2NYIfMxTlLD1hCJpOtNNHJM6SurRK0qpRoJLi5rQUdVTwipzCa/M9JW9pQmXU6",
+	"nQyV8SaKbWcwO9+xcRaNyXLwTILxQrU38hkM310Njltkaf/51TXzIyFVbTeSXpj93kTlwtz3nKOd3oi+",
+	"o7ndq9P785AE3DiYCEKW1pZEhYs+lmtN2n5L2dW85+GZTYL3d22rzICa7Qi4cCj9RGgw0LOyGPoScUQL",
+	"HiaUvlYYJ2+I5MOb4m9HlRaTVbwKHL2hXvqW759K6eNehD7BBTrKhDpjKCq1IT8b8rN8gLdF8JlSUQGh",
+	"WcCucWnLyUA+zqvjt8eXx2jSLuLXEMxo60GzPtECWGgsuVRlOiuHvEgdOicDfr2xbmysjP/B5pDS8G6D",
+	"FSvAM482Yd3fc1g3mK+lsyBPu7lnEPlbWteWiNLW/3NGtWIsmBvAnfTN4V3HOzAL0jY6LVbaR+cASW6e",
+	"g4W4dgTQY3+SD+klhZyYZgVgTfDgu4l3+yRy9Yl8GfAhkX6LjXgchRk2hqOIjxBVZUHlj708tF7g7YLJ",
+	"/97EZcMq7zKQPK8aL2rBc8LqliExM613Jsv90QefwTI3cWePTJmyLCwx48wLN5tr27kNN56BAVtfU6vT",
+	"Ql1EMFMb/WrDNL6brpGYJd1CVih4dYf+mjem8MMcidkPOAup/uAbGfXo+C0iN0NBTH0Jfk0E8mXc+YsE",
+	"yveQ78JU9N84gBc95IPAd6N8EFZ9xke+l6Q47tZf7KPOWBF5gDDq4DCpqdliu/W6EWolKBQjE4Hy0Vbi",
+	"1M8lxA7haITHEoFASWSJVLtuAnIXHaExU7fsCI3ZhkZtaNRiVZTwRA0l57seEtHHQ4liFkIkWkIIViqu",
+	"ZLTQra9XlIXfSl1DGrGRP8SCMNXWj1qCYb+hoe8h1efSarp9zHp2fZoUmKfK6ixdwAqWL+MHg/5KWbh4",
+	"OxV4ZYng2vsW2eEoNiL7IxPZDYoYkV3DfgbPLOyuRTDPgPKnQuwsqGdT4E0xi9XYmRbm6RBjUTI2KVOL",
+	"Kltfnul9DjzU4whHnPWKUNXI+bDhjZy/4aHfjR8FEMI4UnAUGf6k5dAEKeai81wvikOKFQn+xo/y/fpR",
+	"pL36O2YI84UPmHhuNZxDhrjoYUa/AACDoOYkSePq55pJoKHgWm90Mmb+Lf2AIniQSKD26Ro6tKKewbK8",
+	"P6TFrMtlt0QDXDdrWb8GCCu8lQb4d8f3Dfdap2vDQ4IYxyQXaMCvyeIUZ5aWt4YCOTDppjrOBpu+z2xg",
+	"IxPeW2mcWzDye6qHM1lM21T8cFELmoebBmRUogBoUziLiW+K6Gyoz4b6zC2iM8nJF88aLmDni5TPAeTc",
+	"1M7ZGETXXTvH8NP7LpxzG/14PiatViong2IbyXjDm75vyfjOi+TcqWB8B5Vx7ga7N+LthoT8/cri3EK6",
+	"JWmzp9KCOAGPWVIPp89HaIDZ2IQ5QaEcVyIHs7G1SxtETJRa23bQg1SBMeIC9eg1YUiNaJoeUPcg9wAz",
+	"5JObgAz1jPr9EZYtBtU/eKxQZ4wGVCp8RZCJ5SfMxErZnSDFOaxvhl+VlJUCmHbxwlGPINrCHZWesVbx",
+	"0iTXCo5oQP5pP9cCPqh4FapH+BwTMa54Lt3e0nhNhaggoUtbTenMAN+8Jayn+pXm9t6+VxlQ5j43vAp0",
+	"e2lWpBKU9fQVFi2YhsZ5nhyHvYJc+ZRayQLNuVdutaR7E7zcNR6zkISbKiP/YbTwmIUSnMwJWgLYaxSD",
+	"kiP6p44Jj8wa8MkqzVUv02grLAiK6DU5MF5un2jg+0njse+Csjh3gVnXBMHvej2mm3hoEpUEQVLRKEJA",
+	"FotT/W9LpfQkI4hurc0mR2sjPx8tG1AcahjYvScLUpyX0h39ZG4pIeniOFKVZhdHkiSTdziPCGYLUZp7",
+	"DygjST2TjQXlMYWUEVc5hndBUgBs4QIIRhQtQB0Sk0lhsTKfDm2Eph64jXtEC0umuJjGSN5NWrL/IFFI",
+	"rmlAPLDz218yukcNHdoAbsTIKGHiJqIGvqKQZ+kQ3noMWgwHil6nmZY19BF8CFZW7GMoj6PFogyBkMg/",
+	"/HD5c/vi+OLi5PR9+93hb+2z4/P2h4vjc99kRkoPVsijkBiELgwpNy5Ue3oPXwqNmvofO7V6rdHYqT2r",
+	"eIbUFQtq6aVVmpV3/AuNIry1V6ujJ781GgfoLWXxDbp5vt/e3z1A4rrZ2K3X6k/RGxJc8a3teqNeb9Qb",
+	"6DUVpMtvtuDXxQuMvCcjd2xWf8yKhtMK5QJ04UTKmIR21I1Y9B8mFp0OCZMZ8R80qpRcaELwVywVGgp+",
+	"TUL4DuzIWCwhJk0qj1uCK2w0x5J6jkjxK8I0eZLxkAhJQlMnhyqpF1dDvhki9NEAhyahhZEbZWo3+kEs",
+	"BFBVm3iufzYjpgUhTd66nmLMY8jtVn3MWixP485PLw8vj9uHry+Pz309LRlGeKzn7VE3sp3NzqDHNTk2",
+	"INNJ1CGEZbchORIkIExF4xZ7kp/u9N/H528Pz/yn5nVN9aKIRMjSNulYUkfwkb4jcjOMMGUQPsydSIeZ",
+	"HBGBJCEDyIgHwbLHFYq4VLUWa7FDtFtvGC6hR7N8pctjgUZchBJRrVRrEDMJTB2tSSeHeKAVd1N7Kf9r",
+	"EFF9DldkbOtnmlX+IFHA+RUlSYZ+i7mqt7irIBfKQEYbBDvfQ36HspCyXntA5QCroG85JszfFiSW+gpw",
+	"pK+7qKwMAEfKYO7CjncmiCRaXF6KIC+UYQ+QfY8UOZmqq8/1viTD/ygrvgXwH6SjQ1qtAzyVaZtQIBsc",
+	"DQ1kGUs/4yOUSx9altZeE0G743Jae9THrGeCQfuU9WomA/GaAOaDNgUkbdTHikDeYhEp961xTQAImVQG",
+	"jQCWn5g9O+tchhi2mN68pjaFZLAIt/8N+/lOcduOd6GwiuXfWOv7z8DtXL33aRw3KNEhSOErchsUnpdb",
+	"NLsCfUSvSW22aXvjDt/oHQ9hjnUos4LFdTrRJ8MRViTLm2Sf7zjZZ2FIWi2gyY5WEKVElKKsVx7dB7Bp",
+	"n1kNOM3LG+j8XqHTWJUTEEgB1H5VBqBF8d8ftRCdtKvIF9YDab2GPrpieMaka1tV2Fjxv+KwB24lMioL",
+	"E09X+ojTvewiXcbXmqTzvz2mbcSXteD1uStqtyRq43BAWSrhg55Qrpq7kj2+GYAS6WdMmeCkcVnT+usr",
+	"Av1raujUmR/dtxEOrqSmAD5l1ziiYRsigPwD5MOKfEQHUABID1hDh2lxIluC0xKP1GuUDGSR2we74mWf",
+	"IAwl1lMDbo/zEMwARsX/5eNl+/Do6Pjion15+uvx+/bxb2cn58ftdyfvP1weX/jGgSRIVxDZz5hU07fP",
+	"j1+fH1/8nH/91eHv+t0OV/0Wc0WSYqZoNGGZtI71GX6pS260tZX9ScltaUgI+iS40mBgT7TQq7Sw/wfW",
+	"lpCaFUMIYZDliVx27pypcBEnk4GWI7iGJehKOuPSNCb7cobeLExm7CmtQGzgzQsirolYjt6YKaeoDgli",
+	"AeTjz68VA8i/Ev3p07dPBdF+LI+BttDtFD7lsSJDuswipggXG0+QrS3KlOByCDBd6siR6Pz1EXq2v78N",
+	"9IoqG7RnlmgqoWSWJp0vIsBRBJ4DRRhmqoYmzJRNLfKnPpX8/nLUCoyRLZYmvLMQ3EhdPKDRGLn2fGk4",
+	"4NQI8MwBkoRMGj+NbbXQTHmSnM6t6YnlEpWe6ov2Uee3Tr/zC3791020/f5zvPvq53evb/79+UP8Zvdo",
+	"EDZ+fl3/vTOgr28uLv61M359/ddwb/ji5mK3Lm9+uT4Lj5emNV0iCAsMKGYXelMdjUbVLheDaiwiwgIe",
+	"auHr66qjLyrCLXZu8Aa1YQ7672scxYY6269AWIZpl1jwCevyoqYeTuSG+CwHw3BvE109jnDQJ9UjrqEj",
+	"mtdsAx52z95Do44NhX/cFH7S4JyTsYzTxVVcp3IVkm7JaDk9v5ySzcpc9GY5+oNtusNFiTRYLs8h3MOU",
+	"aXk2Gk8wLCeXGhO3jQ7nKMBMT46oqqUiKlS6BHdW4sSy9N2cGxeG2LMxGnBBmo7HAMcKgO+Eenpmukia",
+	"uM4Wy2w7FchNDGPKX2rotIuknhNnvPiJ5x1ehKqenAXErsQz8en62EhomCR4B02zI2I+tpidQMvdpl59",
+	"NiYhJwN0yUjDixNLzdVkQiMsK0yivdFZotSnUaz6iAx5059oj3FRnGl+buDj1mzPwln7gdkfIMQdMT87",
+	"9nqsFxux/u9J9F0eYI7sagxOsd2FPnnZyM8sCViNGVzzKzJftq/XX1jZvpmlJoSFMi3tpiliqdDvoVGf",
+	"Bn2gzEZ2GgBfIQzqVmWiByzdttlBEMkKHMXRbojkZyY0yWgOP0gT5Lpdr2sCNyJRVEMf+xwm6/MI3FBm",
+	"Bie2wXtogMdWV6i5uCM1HpJ2n1pmohfCiKb/xVRQn95G9l+r7D8tjOTUtRwoeIh2NT+Dix5huRHENzR5",
+	"XTTZeq8B+H5wot6yNJZH5e0+NdHjEVAulo33B/qGBjyMXeOikHQpIzLbh7SsmPMlTPnYa4voVW5yYh5Z",
+	"ToyyoOMA/AgrHPFeTGa3moTXtr7qf2YGML1JGq9MttR1Wp4B8xBJhWdk6mrY2cQybbyH300BZKDyzlAC",
+	"MA7dAhZCtbkRURYbViPBm2iT7zcWSpmLX5BYL0svNXTMLVKYbY8BFiSnlGmAdzJLkn1YHIiyZmq+/iAU",
+	"vcBblRz+myPahl3cYTNFwKQkdaRcZlqGlzi5DXJcM0Paemul6soxDvpgwT5AGI1oFAZYhLbDFJWQ3U9C",
+	"Y1+WaIiVPp8acnViqJMxFY48V9AUDXGP/CCLax1A+ahMG51licRS5afWrwAtbv4JeEgqze163auEWGHz",
+	"Vaxf3fYqmQuCTbviCCFVbTeFXrH9/pqSUfr9p29eZUCkxD392+mvFQ1xYKBzZWYUHRCp8MBkR2/vVRuN",
+	"6nbjsrHd3Nlt7u3Xnj1/UW9s/7G4UWni1o7ZNYn4kBT5Uy/zIO0hCfg7YcN5gxXp81iS6jm5phD+O9cY",
+	"Y5/75lXeUnY173l45h4MPhvd9W5015GLgoOM5gEeo5BbIznjSRMe6DCdbR30igR0Rux4jkzaGpSTBLKY",
+	"aJmWt98ZuZp9BZs6sI/SYgNgmUaBmrIe4O5gfLRM5dcssGfhvMyWc056mt0LU8aIcVVD50mzq/x6+IiR",
+	"0KSnMw6fhEkIH2ERygPjyI5DqpASmEZg/JHl1p8PclPYdSPOfz/WHxe7jTPYmcFMDc7Lp8F9cDUDlwVf",
+	"YE8bo893a/QRKd2dqA1cCEir2X4ykkiZ7cfRf8p6WrPj8D2ODrJlZay/NrNkKm2wbQ35Q6Gh2qQ7YEGS",
+	"nseNffQrfYl4F/1ycfq+xGi0ZiawfqORXuCtjEZ/c0TdcJk1ZSgZ3JLZIpeBDaIfTYYr56tezuI8ThyE",
+	"iB2j/LQDzLa+ah2q3EL0cowwQ+QGB8rahbhAnXHGXGRLBsU0UlXKrPzqAg+NBWnaGPRRrwKUqiO8fBWD",
+	"1BjxfRqD/vxagfb4SV6Zl3xBQqo0HH26dyuPvo33eACtkueZeOCSN8adjZq7DjVXy88TtvDlTTqGrIGu",
+	"uwhZO2V6CSM9pa2yzkJYUwmpAsr63ZKqjSHoO8QQgOVSDEGMj0w+QGdsonABfFdAHC6uuhEfgZ3I9ecJ",
+	"MGuLmG19db+WW0iPMDuP2Uf73N2aSN0st4F2dywbWH9wWH+Hx6lNUcTQMB85iPvvDCi7e58CZZOkXQzL",
+	"shh6i1teZF2ZWq4WUBJ5EZemW5uRvZcF/wmI/l6dmg0trdpeealwaw6Li1l1mR/Cn5m7snmiLoCSE3VN",
+	"hlep4LCRgjd0b1UeP8DjKRo4n8mXUsYMk49Vf6vLwTdTSgdfc4FYj7Ib9MTXLyTlQZ566FJg0qVX6Mlr",
+	"M8hhrPpPYVVHOAzH6IlvR2/rN/UbZqnSZjwiC30uTNgODdn5qEO6XJAWg+LUQywhlZEzY1SYLMwY8AGR",
+	"tiWiK03st9s/c6mq9lnf5q9KZAtNN5F/QVT1CJ72UYdEnPUkokxx46eCYq4t99GWPq6hU6jDmMzo611z",
+	"Ybv1N9FLggUR6WycRWMEZQWoJhOm8iqHM4AtSchxBYaCrybrXkMN/xbrcNWHGTOnhoDCQqaVS4E18qA8",
+	"SGLzgK5BWgGz63KG2ojzKxIirGrocsTtkSUXoVUksNSY6q9hWgomDAWkoDmvnyuyQCXqEy2LcsMxscrX",
+	"fQBjVYf0KQttovDl+YeLy+NX7bPz099Oji/8pF4uZcj/rWpBioT6L1OL5iP0WzHJXNmyObybKV9tc730",
+	"NZu12zYtLnUYXvFN8xYeK8+u5vXp+cfD81fty+P3h+8vfSTxWNri27aMBQZgxCa7F/KyiSC5HDZJlAcr",
+	"SfLUsHB3aAuTm0eym8AKhbTb1VjgumBlNpuK9X4m6CGWCuFI2jrgVDURZ9CLC3yyvikcXhgRsVRzrhYr",
+	"6s6VVEKHSqSlTbkiotLsaNUXPO71iwz8DnuIvfBFmt2YDleZzL6JxjeAGR4gZ89xW5dpHlGpfCTBxUJV",
+	"vovX8/DF/gtCuvskwOFOsP0C7+D97Rfbz+tk//l+0C3pXWMWsd4+OrkgF33fHWL6cUBuOgp5fuUhD+IB",
+	"YaoJ1L14mTkjyoJVk5NXLmav1UB3aBLgzclf/n523Dx55R+gHic2bzQLz4aQd6mQmphGnKGQXtOQ2CgB",
+	"GgLjAwV3wAUp2e8wAtNL0X4d5JddzF5jJ3cxO9MX82nRpEXHufSSNa9aZ2piyqTmvWkrWtqHQQLU6FV1",
+	"hVQLl56yUgoG2/LedFNg68a/NAhQnM5pMLSIYfDuAbKZpo51A7yb7nQrrAM8hc2y9lhpGUVNrLVI3YkI",
+	"Orw4OjkxFN3/376nfx4SERCmqm5tTz5cvq4+fzq/499yS350wrmlwLeQ0fXreVH9kUveaXZoLhv00Nbx",
+	"x0hoyUoSNBT8ZpwUalEc+BtO8N4yuMJatSBr9wmOVL/c2hCSnsAhdD8hmGUELK1Pd3DSA0SaiiVScwLT",
+	"3wQq5QacFfjS3hD1s5n3tgq+W4X+O8LgVm8PZKVZr9WfexUJxe8rzUo8rKRE9HNkA1uSn80hjBfXx+3q",
+	"SxRwCVnCUCEm5BCIrtWjCdJ7Czy7FSCudrbJUYV8xNKzHHKpeoLIz1HuPGO25hNNgC2prWagbuJMz4kS",
+	"4+phVxlyO/tIlRibJ29D9Gbg6mXSk1alMJEk4CXYk+9uNJaKDCxqRvSafJlV6/mtFoaJXK3W85ngHZI1",
+	"Ka8CVXO3n5CLoeBQkkPEuZTD3IYHRAkalKeqnzB0JvhAk7pYQsG+G6VF/wFWqF6r13Zr6L2tpwSNikC1",
+	"gAQW4PWeiwuCzHZoHWSUGVC03h1fnp8cXbQPX706P7648BPFSFybmkzC1fcztY4B/kiIduu7RerDG6Le",
+	"2e3MpXF6H1vQXSmHgZX/Qj8fvz1DiarQDp2DpB3xXo9opVHhCCV+E6v/6PWNBFXKVKoCam0fQRHv1Vrs",
+	"v5CWguePDAoLES0298nG9s5uKy/AT8oWhZht73x9xHHpMKA1w70JkhulYiXgPdT3gsO0ppYUkMuwYahP",
+	"rQz7z/SPt2WeqRH77PT9m8Vp9Rkvv8+EzoFQ8LA8bwFBCjZecgFQzPxLKTV6z7V+TyOSF4eoRHiExx5i",
+	"YFBzv9tz0RSlH0PFZhQWNth9Q9Q5wSF9WMK+Zrk1X04wcx6y7zrXQB8qZ5gpvJLZVVO8rxVT9ckUQnKF",
+	"VGAaY6+JRVRpVrbArWRHn7xTODtTNypDmKzeblcybWl4jwfQTdjUlYCYs+x7JhNn+rW0FEUupZKbSJPM",
+	"ANn8w+lhYHhj5OyMrX3eEp/E3ic4V5kBs5kY0wMaJyeVhlmGHD78d/p26qaffvdU9DCzJmfToZUKzfv/",
+	"IoGy1QDNd4rgQe5wAz4sPCXQje2uAjC0Z07WZXsUvPfBvMJC1BM8HmbjEmwkD+8BOGbGewNPli0iG8UI",
+	"C8q8aXypxX3vpxJmM2TZlmIgmaHSzNmSdeCMLVkz10CZxojZ03RF4Ytul42T6EzKjNlUYCZxAG1+00Fe",
+	"YhX0S/ZkBkBdYoLp3NLNsKW3Yfp8XhMkaY+REFGWgISzZjuBkQrbj1jCneX2VooKh5k6dHYoqfQEpjdc",
+	"pjS7+cKQ5yfnr4/Q/rPdFx5UmPNMDWn92ov6vjGv2KltsaXiIzkdEnbyCh3Gqv/H8XuU876gw7MT1KjV",
+	"0ZO+UkPZ3NriQ8JoWGNEbckhCSQ4vZLnq3hIq412vdZXgyi7Ajt6wRLOJqFMc+swjkgI2ic4HmKGYhYS",
+	"UUOHqccOrOjZMB08yIJj6q8rAkeeVC3VEo9zQHBrg1eaeugfcjsIKSQF//8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

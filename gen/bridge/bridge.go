@@ -509,6 +509,10 @@ func (q SQLite) DeletePermissionsOfTool(ctx context.Context, arg postgres.Delete
 	return q.Queries.DeletePermissionsOfTool(ctx, sqlite.DeletePermissionsOfToolParams(arg))
 }
 
+func (q SQLite) DeleteReceipts(ctx context.Context, arg postgres.DeleteReceiptsParams) (int64, error) {
+	return q.Queries.DeleteReceipts(ctx, sqlite.DeleteReceiptsParams(arg))
+}
+
 func (q SQLite) DeleteRole(ctx context.Context, arg postgres.DeleteRoleParams) (int64, error) {
 	return q.Queries.DeleteRole(ctx, sqlite.DeleteRoleParams(arg))
 }
@@ -746,6 +750,10 @@ func (q SQLite) HoldingsOf(ctx context.Context, arg postgres.HoldingsOfParams) (
 	return items, nil
 }
 
+func (q SQLite) KeepReceipt(ctx context.Context, arg postgres.KeepReceiptParams) (int64, error) {
+	return q.Queries.KeepReceipt(ctx, sqlite.KeepReceiptParams(arg))
+}
+
 func (q SQLite) KnownPermissions(ctx context.Context, arg postgres.KnownPermissionsParams) ([]string, error) {
 	return q.Queries.KnownPermissions(ctx, sqlite.KnownPermissionsParams(arg))
 }
@@ -974,6 +982,10 @@ func (q SQLite) RaiseRevision(ctx context.Context, arg postgres.RaiseRevisionPar
 
 func (q SQLite) RaiseSessionEpoch(ctx context.Context, arg postgres.RaiseSessionEpochParams) error {
 	return q.Queries.RaiseSessionEpoch(ctx, sqlite.RaiseSessionEpochParams(arg))
+}
+
+func (q SQLite) Receipt(ctx context.Context, arg postgres.ReceiptParams) (string, error) {
+	return q.Queries.Receipt(ctx, sqlite.ReceiptParams(arg))
 }
 
 func (q SQLite) RecoverSession(ctx context.Context, arg postgres.RecoverSessionParams) (int64, error) {

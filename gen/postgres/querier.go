@@ -112,6 +112,8 @@ type Querier interface {
 	DeleteNodes(ctx context.Context, arg DeleteNodesParams) (int64, error)
 	DeleteParentsOfRole(ctx context.Context, arg DeleteParentsOfRoleParams) (int64, error)
 	DeletePermissionsOfTool(ctx context.Context, arg DeletePermissionsOfToolParams) (int64, error)
+	// An id is of one tenant, so the tenant need not be named.
+	DeleteReceipts(ctx context.Context, arg DeleteReceiptsParams) (int64, error)
 	DeleteRole(ctx context.Context, arg DeleteRoleParams) (int64, error)
 	DeleteRoleParent(ctx context.Context, arg DeleteRoleParentParams) (int64, error)
 	DeleteSession(ctx context.Context, arg DeleteSessionParams) error
@@ -160,6 +162,8 @@ type Querier interface {
 	Holdings(ctx context.Context, arg HoldingsParams) ([]HoldingsRow, error)
 	// Holdings, of several users at some nodes. A node is a list of its type and its id.
 	HoldingsOf(ctx context.Context, arg HoldingsOfParams) ([]HoldingsOfRow, error)
+	// Takes the place of one that has expired, and of no other.
+	KeepReceipt(ctx context.Context, arg KeepReceiptParams) (int64, error)
 	// What a role is granted by its exact name, or a tool defines.
 	KnownPermissions(ctx context.Context, arg KnownPermissionsParams) ([]string, error)
 	// Candidates of the searches, by keyset. The keyset and the limit are in each part,
@@ -221,6 +225,7 @@ type Querier interface {
 	// Makes the row where there is none: a row that another transaction has only just made
 	// can be met, and waited for, in no other way.
 	RaiseSessionEpoch(ctx context.Context, arg RaiseSessionEpochParams) error
+	Receipt(ctx context.Context, arg ReceiptParams) (string, error)
 	RecoverSession(ctx context.Context, arg RecoverSessionParams) (int64, error)
 	RefreshTokenFamily(ctx context.Context, arg RefreshTokenFamilyParams) (int64, error)
 	RemoveGroupMember(ctx context.Context, arg RemoveGroupMemberParams) (int64, error)

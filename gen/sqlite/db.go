@@ -252,6 +252,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.deletePermissionsOfToolStmt, err = db.PrepareContext(ctx, deletePermissionsOfTool); err != nil {
 		return nil, fmt.Errorf("error preparing query DeletePermissionsOfTool: %w", err)
 	}
+	if q.deleteReceiptsStmt, err = db.PrepareContext(ctx, deleteReceipts); err != nil {
+		return nil, fmt.Errorf("error preparing query DeleteReceipts: %w", err)
+	}
 	if q.deleteRoleStmt, err = db.PrepareContext(ctx, deleteRole); err != nil {
 		return nil, fmt.Errorf("error preparing query DeleteRole: %w", err)
 	}
@@ -347,6 +350,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.holdingsOfStmt, err = db.PrepareContext(ctx, holdingsOf); err != nil {
 		return nil, fmt.Errorf("error preparing query HoldingsOf: %w", err)
+	}
+	if q.keepReceiptStmt, err = db.PrepareContext(ctx, keepReceipt); err != nil {
+		return nil, fmt.Errorf("error preparing query KeepReceipt: %w", err)
 	}
 	if q.knownPermissionsStmt, err = db.PrepareContext(ctx, knownPermissions); err != nil {
 		return nil, fmt.Errorf("error preparing query KnownPermissions: %w", err)
@@ -452,6 +458,9 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	}
 	if q.raiseSessionEpochStmt, err = db.PrepareContext(ctx, raiseSessionEpoch); err != nil {
 		return nil, fmt.Errorf("error preparing query RaiseSessionEpoch: %w", err)
+	}
+	if q.receiptStmt, err = db.PrepareContext(ctx, receipt); err != nil {
+		return nil, fmt.Errorf("error preparing query Receipt: %w", err)
 	}
 	if q.recoverSessionStmt, err = db.PrepareContext(ctx, recoverSession); err != nil {
 		return nil, fmt.Errorf("error preparing query RecoverSession: %w", err)
@@ -1123,6 +1132,11 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing deletePermissionsOfToolStmt: %w", cerr)
 		}
 	}
+	if q.deleteReceiptsStmt != nil {
+		if cerr := q.deleteReceiptsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing deleteReceiptsStmt: %w", cerr)
+		}
+	}
 	if q.deleteRoleStmt != nil {
 		if cerr := q.deleteRoleStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing deleteRoleStmt: %w", cerr)
@@ -1281,6 +1295,11 @@ func (q *Queries) Close() error {
 	if q.holdingsOfStmt != nil {
 		if cerr := q.holdingsOfStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing holdingsOfStmt: %w", cerr)
+		}
+	}
+	if q.keepReceiptStmt != nil {
+		if cerr := q.keepReceiptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing keepReceiptStmt: %w", cerr)
 		}
 	}
 	if q.knownPermissionsStmt != nil {
@@ -1456,6 +1475,11 @@ func (q *Queries) Close() error {
 	if q.raiseSessionEpochStmt != nil {
 		if cerr := q.raiseSessionEpochStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing raiseSessionEpochStmt: %w", cerr)
+		}
+	}
+	if q.receiptStmt != nil {
+		if cerr := q.receiptStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing receiptStmt: %w", cerr)
 		}
 	}
 	if q.recoverSessionStmt != nil {
@@ -2048,6 +2072,7 @@ type Queries struct {
 	deleteNodesStmt                *sql.Stmt
 	deleteParentsOfRoleStmt        *sql.Stmt
 	deletePermissionsOfToolStmt    *sql.Stmt
+	deleteReceiptsStmt             *sql.Stmt
 	deleteRoleStmt                 *sql.Stmt
 	deleteRoleParentStmt           *sql.Stmt
 	deleteSessionStmt              *sql.Stmt
@@ -2080,6 +2105,7 @@ type Queries struct {
 	holdersStmt                    *sql.Stmt
 	holdingsStmt                   *sql.Stmt
 	holdingsOfStmt                 *sql.Stmt
+	keepReceiptStmt                *sql.Stmt
 	knownPermissionsStmt           *sql.Stmt
 	knownUsersStmt                 *sql.Stmt
 	leaveGroupsStmt                *sql.Stmt
@@ -2115,6 +2141,7 @@ type Queries struct {
 	postponeSweepStmt              *sql.Stmt
 	raiseRevisionStmt              *sql.Stmt
 	raiseSessionEpochStmt          *sql.Stmt
+	receiptStmt                    *sql.Stmt
 	recoverSessionStmt             *sql.Stmt
 	refreshTokenFamilyStmt         *sql.Stmt
 	removeGroupMemberStmt          *sql.Stmt
@@ -2292,6 +2319,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		deleteNodesStmt:                q.deleteNodesStmt,
 		deleteParentsOfRoleStmt:        q.deleteParentsOfRoleStmt,
 		deletePermissionsOfToolStmt:    q.deletePermissionsOfToolStmt,
+		deleteReceiptsStmt:             q.deleteReceiptsStmt,
 		deleteRoleStmt:                 q.deleteRoleStmt,
 		deleteRoleParentStmt:           q.deleteRoleParentStmt,
 		deleteSessionStmt:              q.deleteSessionStmt,
@@ -2324,6 +2352,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		holdersStmt:                    q.holdersStmt,
 		holdingsStmt:                   q.holdingsStmt,
 		holdingsOfStmt:                 q.holdingsOfStmt,
+		keepReceiptStmt:                q.keepReceiptStmt,
 		knownPermissionsStmt:           q.knownPermissionsStmt,
 		knownUsersStmt:                 q.knownUsersStmt,
 		leaveGroupsStmt:                q.leaveGroupsStmt,
@@ -2359,6 +2388,7 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		postponeSweepStmt:              q.postponeSweepStmt,
 		raiseRevisionStmt:              q.raiseRevisionStmt,
 		raiseSessionEpochStmt:          q.raiseSessionEpochStmt,
+		receiptStmt:                    q.receiptStmt,
 		recoverSessionStmt:             q.recoverSessionStmt,
 		refreshTokenFamilyStmt:         q.refreshTokenFamilyStmt,
 		removeGroupMemberStmt:          q.removeGroupMemberStmt,

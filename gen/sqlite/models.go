@@ -145,6 +145,14 @@ type Node struct {
 	Seal       string
 }
 
+type Receipt struct {
+	Tenant    string
+	ID        string
+	Sealed    string
+	KeptAt    int64
+	ExpiresAt int64
+}
+
 type Role struct {
 	Tenant      string
 	Name        string

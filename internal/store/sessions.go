@@ -59,6 +59,12 @@ type Sessions interface {
 // SessionTx is a transaction on one tenant's sessions. A method's bool tells whether
 // it changed anything.
 type SessionTx interface {
+	ReceiptTx
+
+	// Changed tells whether any method has changed anything so far.
+	Changed() bool
+	// Session is Sessions.Session.
+	Session(ctx context.Context, id string) (SessionRecord, bool, error)
 	// LockUser reads what a user is, and keeps every other transaction that creates one or
 	// ends several of the user's sessions waiting until this one is done.
 	LockUser(ctx context.Context, user string) (session.User, error)

@@ -32,6 +32,7 @@ type Store interface {
 	Decisions
 	Tokens
 	Leases
+	Receipts
 
 	// View runs fn in a read-only transaction: its Reader sees one snapshot.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
@@ -177,6 +178,7 @@ type Reader interface {
 // something without appending a Change is an error.
 type Tx interface {
 	Reader
+	ReceiptTx
 
 	// CreateRole does nothing where the role is there.
 	CreateRole(ctx context.Context, role authz.Role) (bool, error)

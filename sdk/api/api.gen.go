@@ -2024,6 +2024,9 @@ type GroupIDParam = string
 // GroupParam defines model for GroupParam.
 type GroupParam = RoleString
 
+// IdempotencyKeyParam defines model for IdempotencyKeyParam.
+type IdempotencyKeyParam = string
+
 // KindParam defines model for KindParam.
 type KindParam = ScopeKind
 
@@ -2308,6 +2311,16 @@ type ProveAuditInclusionParams struct {
 	Size *int64 `form:"size,omitempty" json:"size,omitempty"`
 }
 
+// BatchParams defines parameters for Batch.
+type BatchParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
 	// After The revision after which to begin.
@@ -2323,6 +2336,86 @@ type ListChangesParams struct {
 	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
 }
 
+// DeleteGroupParams defines parameters for DeleteGroup.
+type DeleteGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGroupParams defines parameters for PutGroup.
+type PutGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupChildParams defines parameters for DeleteGroupChild.
+type DeleteGroupChildParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddGroupChildParams defines parameters for AddGroupChild.
+type AddGroupChildParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupMemberParams defines parameters for DeleteGroupMember.
+type DeleteGroupMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddGroupMemberParams defines parameters for AddGroupMember.
+type AddGroupMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteGroupRoleParams defines parameters for DeleteGroupRole.
+type DeleteGroupRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGroupRoleParams defines parameters for PutGroupRole.
+type PutGroupRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListMembersParams defines parameters for ListMembers.
 type ListMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2330,6 +2423,46 @@ type ListMembersParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteMembershipParams defines parameters for DeleteMembership.
+type DeleteMembershipParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddMembershipParams defines parameters for AddMembership.
+type AddMembershipParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeletePermissionParams defines parameters for DeletePermission.
+type DeletePermissionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddPermissionParams defines parameters for AddPermission.
+type AddPermissionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListPermissionsParams defines parameters for ListPermissions.
@@ -2350,6 +2483,46 @@ type ListResourcesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteResourceParams defines parameters for DeleteResource.
+type DeleteResourceParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceParams defines parameters for PutResource.
+type PutResourceParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteResourceGroupParams defines parameters for DeleteResourceGroup.
+type DeleteResourceGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceGroupParams defines parameters for PutResourceGroup.
+type PutResourceGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListResourceMembersParams defines parameters for ListResourceMembers.
 type ListResourceMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2357,6 +2530,46 @@ type ListResourceMembersParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteResourceMemberParams defines parameters for DeleteResourceMember.
+type DeleteResourceMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutResourceMemberParams defines parameters for PutResourceMember.
+type PutResourceMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteRoleParams defines parameters for DeleteRole.
+type DeleteRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// AddRoleParams defines parameters for AddRole.
+type AddRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRolePermissionsParams defines parameters for ListRolePermissions.
@@ -2377,6 +2590,26 @@ type ListRolesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// RemoveRoleParams defines parameters for RemoveRole.
+type RemoveRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutRoleParams defines parameters for PutRole.
+type PutRoleParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListGrantsParams defines parameters for ListGrants.
 type ListGrantsParams struct {
 	// Limit The most rows to answer with.
@@ -2384,6 +2617,26 @@ type ListGrantsParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteGrantParams defines parameters for DeleteGrant.
+type DeleteGrantParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutGrantParams defines parameters for PutGrant.
+type PutGrantParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListScopesParams defines parameters for ListScopes.
@@ -2401,6 +2654,46 @@ type ListScopesParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteScopeParams defines parameters for DeleteScope.
+type DeleteScopeParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeParams defines parameters for PutScope.
+type PutScopeParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteScopeGroupParams defines parameters for DeleteScopeGroup.
+type DeleteScopeGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeGroupParams defines parameters for PutScopeGroup.
+type PutScopeGroupParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListScopeMembersParams defines parameters for ListScopeMembers.
 type ListScopeMembersParams struct {
 	// Limit The most rows to answer with.
@@ -2410,6 +2703,26 @@ type ListScopeMembersParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteScopeMemberParams defines parameters for DeleteScopeMember.
+type DeleteScopeMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutScopeMemberParams defines parameters for PutScopeMember.
+type PutScopeMemberParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteSessionsParams defines parameters for DeleteSessions.
 type DeleteSessionsParams struct {
 	// User The user whose sessions end.
@@ -2417,6 +2730,13 @@ type DeleteSessionsParams struct {
 
 	// Except The id of a session that is left as it is.
 	Except *string `form:"except,omitempty" json:"except,omitempty"`
+
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListSessionsParams defines parameters for ListSessions.
@@ -2434,6 +2754,36 @@ type ListSessionsParams struct {
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSessionParams defines parameters for DeleteSession.
+type DeleteSessionParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutSettingsParams defines parameters for PutSettings.
+type PutSettingsParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
 // ListToolsParams defines parameters for ListTools.
 type ListToolsParams struct {
 	// Limit The most rows to answer with.
@@ -2441,6 +2791,26 @@ type ListToolsParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteToolParams defines parameters for DeleteTool.
+type DeleteToolParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutToolParams defines parameters for PutTool.
+type PutToolParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUserPermissionsParams defines parameters for ListUserPermissions.
@@ -2459,6 +2829,26 @@ type ListUserRolesParams struct {
 
 	// Cursor Where to go on, from the `Link` header of the page before. Good only for the same question.
 	Cursor *CursorParam `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteUserParams defines parameters for DeleteUser.
+type DeleteUserParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
+}
+
+// PutUserParams defines parameters for PutUser.
+type PutUserParams struct {
+	// IdempotencyKey Makes it safe to send the change again when its answer was lost. The first request with a key that succeeds keeps its answer for 24
+	// hours, together with its effect; the same request again, to the byte, changes nothing and gets that answer, with
+	// `Idempotent-Replayed: true`. With another method, path, query or body it is a 409. A request that failed has changed nothing, and is judged
+	// anew. A key is 1 to 255 printable ASCII characters, bare or as a string in quotes (RFC 9651), and the client key's own: a UUID for each
+	// change does well. The answer can be opened with the same bearer token alone: under another access token it is a 409.
+	IdempotencyKey *IdempotencyKeyParam `json:"Idempotency-Key,omitempty"`
 }
 
 // WhichRolesCanParams defines parameters for WhichRolesCan.
@@ -2846,7 +3236,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/batch (the `Batch` operationId).
-	BatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	BatchWithBody(ctx context.Context, params *BatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Batch Carries out up to 1,000 mutations in one transaction, all or none
 	//
@@ -2858,7 +3248,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/batch (the `Batch` operationId).
-	Batch(ctx context.Context, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	Batch(ctx context.Context, params *BatchParams, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListChanges Lists what changed after a revision
 	//
@@ -2909,7 +3299,7 @@ type ClientInterface interface {
 	// Its members stay.
 	//
 	// Corresponds with DELETE /api/groups/{group} (the `DeleteGroup` operationId).
-	DeleteGroup(ctx context.Context, group GroupIDParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGroup(ctx context.Context, group GroupIDParam, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetGroup Shows a group
 	//
@@ -2921,57 +3311,57 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-	PutGroupWithBody(ctx context.Context, group GroupIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGroupWithBody(ctx context.Context, group GroupIDParam, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutGroup Creates or describes a group
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-	PutGroup(ctx context.Context, group GroupIDParam, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGroup(ctx context.Context, group GroupIDParam, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteGroupChild Takes a group out of a group
 	//
 	// Corresponds with DELETE /api/groups/{group}/groups/{child} (the `DeleteGroupChild` operationId).
-	DeleteGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, params *DeleteGroupChildParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddGroupChild Puts a group into a group
 	//
 	// Groups that are not there are created. A circle is a 409 that names the way around.
 	//
 	// Corresponds with PUT /api/groups/{group}/groups/{child} (the `AddGroupChild` operationId).
-	AddGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, params *AddGroupChildParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteGroupMember Takes a user out of a group
 	//
 	// Corresponds with DELETE /api/groups/{group}/members/{user} (the `DeleteGroupMember` operationId).
-	DeleteGroupMember(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGroupMember(ctx context.Context, group GroupIDParam, user UserParam, params *DeleteGroupMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddGroupMember Puts a user into a group
 	//
 	// A group that is not there is created.
 	//
 	// Corresponds with PUT /api/groups/{group}/members/{user} (the `AddGroupMember` operationId).
-	AddGroupMember(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddGroupMember(ctx context.Context, group GroupIDParam, user UserParam, params *AddGroupMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteGroupRole Takes a role at the tenant's root from a group
 	//
 	// Corresponds with DELETE /api/groups/{group}/roles/{role} (the `DeleteGroupRole` operationId).
-	DeleteGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, params *DeleteGroupRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutGroupRoleWithBody Gives a group a role at the tenant's root
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-	PutGroupRoleWithBody(ctx context.Context, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGroupRoleWithBody(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutGroupRole Gives a group a role at the tenant's root
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-	PutGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// HasPermission May the user do this, with no resource named?
 	//
@@ -2988,7 +3378,7 @@ type ClientInterface interface {
 	// `result` tells whether the membership was there, valid now or not.
 	//
 	// Corresponds with DELETE /api/membership/{user}/{group} (the `DeleteMembership` operationId).
-	DeleteMembership(ctx context.Context, user UserParam, group GroupParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteMembership(ctx context.Context, user UserParam, group GroupParam, params *DeleteMembershipParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CheckMembership Does the user hold the role now?
 	//
@@ -3005,7 +3395,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-	AddMembershipWithBody(ctx context.Context, user UserParam, group GroupParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddMembershipWithBody(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddMembership Gives the user the role at the tenant's root
 	//
@@ -3015,14 +3405,14 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-	AddMembership(ctx context.Context, user UserParam, group GroupParam, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddMembership(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeletePermission Takes the permission from the role
 	//
 	// `result` tells whether exactly this grant was there.
 	//
 	// Corresponds with DELETE /api/permission/{group}/{name} (the `DeletePermission` operationId).
-	DeletePermission(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeletePermission(ctx context.Context, group GroupParam, name GrantPermissionParam, params *DeletePermissionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CheckRolePermission Does the role hold the permission?
 	//
@@ -3034,7 +3424,7 @@ type ClientInterface interface {
 	// AddPermission Grants the permission to the role
 	//
 	// Corresponds with POST /api/permission/{group}/{name} (the `AddPermission` operationId).
-	AddPermission(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddPermission(ctx context.Context, group GroupParam, name GrantPermissionParam, params *AddPermissionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListPermissions Lists the catalogue: every permission that a tool defines or a role is granted
 	//
@@ -3051,7 +3441,7 @@ type ClientInterface interface {
 	// DeleteResource Deletes a resource with the memberships at it
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id} (the `DeleteResource` operationId).
-	DeleteResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetResource Shows a resource
 	//
@@ -3065,7 +3455,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-	PutResourceWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResourceWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutResource Creates or replaces a resource
 	//
@@ -3074,26 +3464,26 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-	PutResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteResourceGroup Takes a role at a resource from a group
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `DeleteResourceGroup` operationId).
-	DeleteResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *DeleteResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutResourceGroupWithBody Gives a group a role at a resource
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-	PutResourceGroupWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResourceGroupWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutResourceGroup Gives a group a role at a resource
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-	PutResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListResourceMembers Lists the memberships at a resource as they were written
 	//
@@ -3103,28 +3493,28 @@ type ClientInterface interface {
 	// DeleteResourceMember Takes a role at a resource from a user
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id}/members/{user}/roles/{role} (the `DeleteResourceMember` operationId).
-	DeleteResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *DeleteResourceMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutResourceMemberWithBody Gives a user a role at a resource
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-	PutResourceMemberWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResourceMemberWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutResourceMember Gives a user a role at a resource
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-	PutResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteRole Deletes a role with its grants and memberships
 	//
 	// `result` tells whether it was there. A built-in role cannot be deleted (409).
 	//
 	// Corresponds with DELETE /api/role/{role} (the `DeleteRole` operationId).
-	DeleteRole(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteRole(ctx context.Context, role RoleParam, params *DeleteRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddRoleWithBody Creates a role, or describes an existing one
 	//
@@ -3134,7 +3524,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-	AddRoleWithBody(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddRoleWithBody(ctx context.Context, role RoleParam, params *AddRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddRole Creates a role, or describes an existing one
 	//
@@ -3144,7 +3534,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-	AddRole(ctx context.Context, role RoleParam, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AddRole(ctx context.Context, role RoleParam, params *AddRoleParams, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRolePermissions Lists the permissions of a role
 	//
@@ -3163,7 +3553,7 @@ type ClientInterface interface {
 	// The same as `DELETE /api/role/{role}`. Roles that inherited from it no longer do.
 	//
 	// Corresponds with DELETE /api/roles/{role} (the `RemoveRole` operationId).
-	RemoveRole(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RemoveRole(ctx context.Context, role RoleParam, params *RemoveRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetRole Shows a role as it was written
 	//
@@ -3179,7 +3569,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-	PutRoleWithBody(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutRoleWithBody(ctx context.Context, role RoleParam, params *PutRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutRole Creates or replaces a role
 	//
@@ -3190,7 +3580,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-	PutRole(ctx context.Context, role RoleParam, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutRole(ctx context.Context, role RoleParam, params *PutRoleParams, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListGrants Lists the grants of a role as they were written
 	//
@@ -3200,7 +3590,7 @@ type ClientInterface interface {
 	// DeleteGrant Takes a grant from a role
 	//
 	// Corresponds with DELETE /api/roles/{role}/grants/{permission} (the `DeleteGrant` operationId).
-	DeleteGrant(ctx context.Context, role RoleParam, permission GrantedParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteGrant(ctx context.Context, role RoleParam, permission GrantedParam, params *DeleteGrantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutGrantWithBody Grants a permission to a role, perhaps under a condition
 	//
@@ -3210,7 +3600,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-	PutGrantWithBody(ctx context.Context, role RoleParam, permission GrantedParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGrantWithBody(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutGrant Grants a permission to a role, perhaps under a condition
 	//
@@ -3220,7 +3610,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-	PutGrant(ctx context.Context, role RoleParam, permission GrantedParam, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutGrant(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListScopes Lists the scopes of a kind
 	//
@@ -3234,7 +3624,7 @@ type ClientInterface interface {
 	// The scopes and resources below it, and every membership in them, go along.
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id} (the `DeleteScope` operationId).
-	DeleteScope(ctx context.Context, kind KindParam, id ScopeIDParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteScope(ctx context.Context, kind KindParam, id ScopeIDParam, params *DeleteScopeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetScope Shows a scope
 	//
@@ -3249,7 +3639,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-	PutScopeWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScopeWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutScope Creates, renames or moves a scope
 	//
@@ -3259,12 +3649,12 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-	PutScope(ctx context.Context, kind KindParam, id ScopeIDParam, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScope(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteScopeGroup Takes a role at a scope from a group
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `DeleteScopeGroup` operationId).
-	DeleteScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *DeleteScopeGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutScopeGroupWithBody Gives a group a role at a scope
 	//
@@ -3273,7 +3663,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-	PutScopeGroupWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScopeGroupWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutScopeGroup Gives a group a role at a scope
 	//
@@ -3282,7 +3672,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-	PutScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListScopeMembers Lists the memberships at a scope as they were written
 	//
@@ -3292,21 +3682,21 @@ type ClientInterface interface {
 	// DeleteScopeMember Takes a role at a scope from a user
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `DeleteScopeMember` operationId).
-	DeleteScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *DeleteScopeMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutScopeMemberWithBody Gives a user a role at a scope
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-	PutScopeMemberWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScopeMemberWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutScopeMember Gives a user a role at a scope
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-	PutScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteSessions Ends all sessions of a user, or all but one
 	//
@@ -3331,7 +3721,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/sessions (the `CreateSession` operationId).
-	CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateSession Opens a session for a user who has just proved who they are
 	//
@@ -3341,7 +3731,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/sessions (the `CreateSession` operationId).
-	CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateSessionWithBody Takes a session's token and answers with the one to present from now on
 	//
@@ -3396,7 +3786,7 @@ type ClientInterface interface {
 	// `result` tells whether it was live.
 	//
 	// Corresponds with DELETE /api/sessions/{id} (the `DeleteSession` operationId).
-	DeleteSession(ctx context.Context, id SessionIDParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteSession(ctx context.Context, id SessionIDParam, params *DeleteSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetSession Shows a session
 	//
@@ -3415,7 +3805,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/settings (the `PutSettings` operationId).
-	PutSettingsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutSettingsWithBody(ctx context.Context, params *PutSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutSettings Replaces the settings
 	//
@@ -3424,7 +3814,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/settings (the `PutSettings` operationId).
-	PutSettings(ctx context.Context, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutSettings(ctx context.Context, params *PutSettingsParams, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTokenWithBody Gives an access token and a refresh token for the client key
 	//
@@ -3566,7 +3956,7 @@ type ClientInterface interface {
 	// Grants of the permissions that it defined stay.
 	//
 	// Corresponds with DELETE /api/tools/{tool} (the `DeleteTool` operationId).
-	DeleteTool(ctx context.Context, tool ToolParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteTool(ctx context.Context, tool ToolParam, params *DeleteToolParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTool Shows a tool
 	//
@@ -3580,7 +3970,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-	PutToolWithBody(ctx context.Context, tool ToolParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutToolWithBody(ctx context.Context, tool ToolParam, params *PutToolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutTool Creates or replaces a tool with the permissions that it defines
 	//
@@ -3589,7 +3979,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-	PutTool(ctx context.Context, tool ToolParam, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutTool(ctx context.Context, tool ToolParam, params *PutToolParams, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUserPermissions Lists what the user may do, with no resource named
 	//
@@ -3608,7 +3998,7 @@ type ClientInterface interface {
 	// Registered or not. Resources that the user owned have no owner afterwards; the audit trail stays.
 	//
 	// Corresponds with DELETE /api/users/{user} (the `DeleteUser` operationId).
-	DeleteUser(ctx context.Context, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteUser(ctx context.Context, user UserParam, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser Shows a registered user
 	//
@@ -3622,7 +4012,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-	PutUserWithBody(ctx context.Context, user UserParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutUserWithBody(ctx context.Context, user UserParam, params *PutUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutUser Registers a user, or changes what is known of one
 	//
@@ -3631,7 +4021,7 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-	PutUser(ctx context.Context, user UserParam, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutUser(ctx context.Context, user UserParam, params *PutUserParams, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// WhichRolesCan Lists the roles that hold the permission
 	//
@@ -4053,8 +4443,8 @@ func (c *Client) ProveAuditInclusion(ctx context.Context, params *ProveAuditIncl
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/batch (the `Batch` operationId).
-func (c *Client) BatchWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewBatchRequestWithBody(c.Server, contentType, body)
+func (c *Client) BatchWithBody(ctx context.Context, params *BatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4075,8 +4465,8 @@ func (c *Client) BatchWithBody(ctx context.Context, contentType string, body io.
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/batch (the `Batch` operationId).
-func (c *Client) Batch(ctx context.Context, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewBatchRequest(c.Server, body)
+func (c *Client) Batch(ctx context.Context, params *BatchParams, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBatchRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4186,8 +4576,8 @@ func (c *Client) CheckBatch(ctx context.Context, body CheckBatchJSONRequestBody,
 // Its members stay.
 //
 // Corresponds with DELETE /api/groups/{group} (the `DeleteGroup` operationId).
-func (c *Client) DeleteGroup(ctx context.Context, group GroupIDParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGroupRequest(c.Server, group)
+func (c *Client) DeleteGroup(ctx context.Context, group GroupIDParam, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupRequest(c.Server, group, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4218,8 +4608,8 @@ func (c *Client) GetGroup(ctx context.Context, group GroupIDParam, reqEditors ..
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-func (c *Client) PutGroupWithBody(ctx context.Context, group GroupIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGroupRequestWithBody(c.Server, group, contentType, body)
+func (c *Client) PutGroupWithBody(ctx context.Context, group GroupIDParam, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequestWithBody(c.Server, group, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4235,8 +4625,8 @@ func (c *Client) PutGroupWithBody(ctx context.Context, group GroupIDParam, conte
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-func (c *Client) PutGroup(ctx context.Context, group GroupIDParam, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGroupRequest(c.Server, group, body)
+func (c *Client) PutGroup(ctx context.Context, group GroupIDParam, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRequest(c.Server, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4250,8 +4640,8 @@ func (c *Client) PutGroup(ctx context.Context, group GroupIDParam, body PutGroup
 // DeleteGroupChild Takes a group out of a group
 //
 // Corresponds with DELETE /api/groups/{group}/groups/{child} (the `DeleteGroupChild` operationId).
-func (c *Client) DeleteGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGroupChildRequest(c.Server, group, child)
+func (c *Client) DeleteGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, params *DeleteGroupChildParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupChildRequest(c.Server, group, child, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4267,8 +4657,8 @@ func (c *Client) DeleteGroupChild(ctx context.Context, group GroupIDParam, child
 // Groups that are not there are created. A circle is a 409 that names the way around.
 //
 // Corresponds with PUT /api/groups/{group}/groups/{child} (the `AddGroupChild` operationId).
-func (c *Client) AddGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddGroupChildRequest(c.Server, group, child)
+func (c *Client) AddGroupChild(ctx context.Context, group GroupIDParam, child ChildParam, params *AddGroupChildParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddGroupChildRequest(c.Server, group, child, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4282,8 +4672,8 @@ func (c *Client) AddGroupChild(ctx context.Context, group GroupIDParam, child Ch
 // DeleteGroupMember Takes a user out of a group
 //
 // Corresponds with DELETE /api/groups/{group}/members/{user} (the `DeleteGroupMember` operationId).
-func (c *Client) DeleteGroupMember(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGroupMemberRequest(c.Server, group, user)
+func (c *Client) DeleteGroupMember(ctx context.Context, group GroupIDParam, user UserParam, params *DeleteGroupMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupMemberRequest(c.Server, group, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4299,8 +4689,8 @@ func (c *Client) DeleteGroupMember(ctx context.Context, group GroupIDParam, user
 // A group that is not there is created.
 //
 // Corresponds with PUT /api/groups/{group}/members/{user} (the `AddGroupMember` operationId).
-func (c *Client) AddGroupMember(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddGroupMemberRequest(c.Server, group, user)
+func (c *Client) AddGroupMember(ctx context.Context, group GroupIDParam, user UserParam, params *AddGroupMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddGroupMemberRequest(c.Server, group, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4314,8 +4704,8 @@ func (c *Client) AddGroupMember(ctx context.Context, group GroupIDParam, user Us
 // DeleteGroupRole Takes a role at the tenant's root from a group
 //
 // Corresponds with DELETE /api/groups/{group}/roles/{role} (the `DeleteGroupRole` operationId).
-func (c *Client) DeleteGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGroupRoleRequest(c.Server, group, role)
+func (c *Client) DeleteGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, params *DeleteGroupRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGroupRoleRequest(c.Server, group, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4331,8 +4721,8 @@ func (c *Client) DeleteGroupRole(ctx context.Context, group GroupIDParam, role R
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-func (c *Client) PutGroupRoleWithBody(ctx context.Context, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGroupRoleRequestWithBody(c.Server, group, role, contentType, body)
+func (c *Client) PutGroupRoleWithBody(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRoleRequestWithBody(c.Server, group, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4348,8 +4738,8 @@ func (c *Client) PutGroupRoleWithBody(ctx context.Context, group GroupIDParam, r
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-func (c *Client) PutGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGroupRoleRequest(c.Server, group, role, body)
+func (c *Client) PutGroupRole(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGroupRoleRequest(c.Server, group, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4395,8 +4785,8 @@ func (c *Client) ListMembers(ctx context.Context, role RoleParam, params *ListMe
 // `result` tells whether the membership was there, valid now or not.
 //
 // Corresponds with DELETE /api/membership/{user}/{group} (the `DeleteMembership` operationId).
-func (c *Client) DeleteMembership(ctx context.Context, user UserParam, group GroupParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteMembershipRequest(c.Server, user, group)
+func (c *Client) DeleteMembership(ctx context.Context, user UserParam, group GroupParam, params *DeleteMembershipParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteMembershipRequest(c.Server, user, group, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4432,8 +4822,8 @@ func (c *Client) CheckMembership(ctx context.Context, user UserParam, group Grou
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-func (c *Client) AddMembershipWithBody(ctx context.Context, user UserParam, group GroupParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddMembershipRequestWithBody(c.Server, user, group, contentType, body)
+func (c *Client) AddMembershipWithBody(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddMembershipRequestWithBody(c.Server, user, group, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4452,8 +4842,8 @@ func (c *Client) AddMembershipWithBody(ctx context.Context, user UserParam, grou
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-func (c *Client) AddMembership(ctx context.Context, user UserParam, group GroupParam, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddMembershipRequest(c.Server, user, group, body)
+func (c *Client) AddMembership(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddMembershipRequest(c.Server, user, group, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4469,8 +4859,8 @@ func (c *Client) AddMembership(ctx context.Context, user UserParam, group GroupP
 // `result` tells whether exactly this grant was there.
 //
 // Corresponds with DELETE /api/permission/{group}/{name} (the `DeletePermission` operationId).
-func (c *Client) DeletePermission(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeletePermissionRequest(c.Server, group, name)
+func (c *Client) DeletePermission(ctx context.Context, group GroupParam, name GrantPermissionParam, params *DeletePermissionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeletePermissionRequest(c.Server, group, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4501,8 +4891,8 @@ func (c *Client) CheckRolePermission(ctx context.Context, group GroupParam, name
 // AddPermission Grants the permission to the role
 //
 // Corresponds with POST /api/permission/{group}/{name} (the `AddPermission` operationId).
-func (c *Client) AddPermission(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddPermissionRequest(c.Server, group, name)
+func (c *Client) AddPermission(ctx context.Context, group GroupParam, name GrantPermissionParam, params *AddPermissionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddPermissionRequest(c.Server, group, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4548,8 +4938,8 @@ func (c *Client) ListResources(ctx context.Context, pType ResourceTypeParam, par
 // DeleteResource Deletes a resource with the memberships at it
 //
 // Corresponds with DELETE /api/resources/{type}/{id} (the `DeleteResource` operationId).
-func (c *Client) DeleteResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteResourceRequest(c.Server, pType, id)
+func (c *Client) DeleteResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteResourceRequest(c.Server, pType, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4582,8 +4972,8 @@ func (c *Client) GetResource(ctx context.Context, pType ResourceTypeParam, id Re
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-func (c *Client) PutResourceWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceRequestWithBody(c.Server, pType, id, contentType, body)
+func (c *Client) PutResourceWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceRequestWithBody(c.Server, pType, id, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4601,8 +4991,8 @@ func (c *Client) PutResourceWithBody(ctx context.Context, pType ResourceTypePara
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-func (c *Client) PutResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceRequest(c.Server, pType, id, body)
+func (c *Client) PutResource(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceRequest(c.Server, pType, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4616,8 +5006,8 @@ func (c *Client) PutResource(ctx context.Context, pType ResourceTypeParam, id Re
 // DeleteResourceGroup Takes a role at a resource from a group
 //
 // Corresponds with DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `DeleteResourceGroup` operationId).
-func (c *Client) DeleteResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteResourceGroupRequest(c.Server, pType, id, group, role)
+func (c *Client) DeleteResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *DeleteResourceGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteResourceGroupRequest(c.Server, pType, id, group, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4633,8 +5023,8 @@ func (c *Client) DeleteResourceGroup(ctx context.Context, pType ResourceTypePara
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-func (c *Client) PutResourceGroupWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceGroupRequestWithBody(c.Server, pType, id, group, role, contentType, body)
+func (c *Client) PutResourceGroupWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceGroupRequestWithBody(c.Server, pType, id, group, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4650,8 +5040,8 @@ func (c *Client) PutResourceGroupWithBody(ctx context.Context, pType ResourceTyp
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-func (c *Client) PutResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceGroupRequest(c.Server, pType, id, group, role, body)
+func (c *Client) PutResourceGroup(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceGroupRequest(c.Server, pType, id, group, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4680,8 +5070,8 @@ func (c *Client) ListResourceMembers(ctx context.Context, pType ResourceTypePara
 // DeleteResourceMember Takes a role at a resource from a user
 //
 // Corresponds with DELETE /api/resources/{type}/{id}/members/{user}/roles/{role} (the `DeleteResourceMember` operationId).
-func (c *Client) DeleteResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteResourceMemberRequest(c.Server, pType, id, user, role)
+func (c *Client) DeleteResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *DeleteResourceMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteResourceMemberRequest(c.Server, pType, id, user, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4697,8 +5087,8 @@ func (c *Client) DeleteResourceMember(ctx context.Context, pType ResourceTypePar
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-func (c *Client) PutResourceMemberWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceMemberRequestWithBody(c.Server, pType, id, user, role, contentType, body)
+func (c *Client) PutResourceMemberWithBody(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceMemberRequestWithBody(c.Server, pType, id, user, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4714,8 +5104,8 @@ func (c *Client) PutResourceMemberWithBody(ctx context.Context, pType ResourceTy
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-func (c *Client) PutResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutResourceMemberRequest(c.Server, pType, id, user, role, body)
+func (c *Client) PutResourceMember(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutResourceMemberRequest(c.Server, pType, id, user, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4731,8 +5121,8 @@ func (c *Client) PutResourceMember(ctx context.Context, pType ResourceTypeParam,
 // `result` tells whether it was there. A built-in role cannot be deleted (409).
 //
 // Corresponds with DELETE /api/role/{role} (the `DeleteRole` operationId).
-func (c *Client) DeleteRole(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteRoleRequest(c.Server, role)
+func (c *Client) DeleteRole(ctx context.Context, role RoleParam, params *DeleteRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteRoleRequest(c.Server, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4751,8 +5141,8 @@ func (c *Client) DeleteRole(ctx context.Context, role RoleParam, reqEditors ...R
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-func (c *Client) AddRoleWithBody(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddRoleRequestWithBody(c.Server, role, contentType, body)
+func (c *Client) AddRoleWithBody(ctx context.Context, role RoleParam, params *AddRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddRoleRequestWithBody(c.Server, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4771,8 +5161,8 @@ func (c *Client) AddRoleWithBody(ctx context.Context, role RoleParam, contentTyp
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-func (c *Client) AddRole(ctx context.Context, role RoleParam, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddRoleRequest(c.Server, role, body)
+func (c *Client) AddRole(ctx context.Context, role RoleParam, params *AddRoleParams, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddRoleRequest(c.Server, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4820,8 +5210,8 @@ func (c *Client) ListRoles(ctx context.Context, params *ListRolesParams, reqEdit
 // The same as `DELETE /api/role/{role}`. Roles that inherited from it no longer do.
 //
 // Corresponds with DELETE /api/roles/{role} (the `RemoveRole` operationId).
-func (c *Client) RemoveRole(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveRoleRequest(c.Server, role)
+func (c *Client) RemoveRole(ctx context.Context, role RoleParam, params *RemoveRoleParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveRoleRequest(c.Server, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4856,8 +5246,8 @@ func (c *Client) GetRole(ctx context.Context, role RoleParam, reqEditors ...Requ
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-func (c *Client) PutRoleWithBody(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutRoleRequestWithBody(c.Server, role, contentType, body)
+func (c *Client) PutRoleWithBody(ctx context.Context, role RoleParam, params *PutRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRoleRequestWithBody(c.Server, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4877,8 +5267,8 @@ func (c *Client) PutRoleWithBody(ctx context.Context, role RoleParam, contentTyp
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-func (c *Client) PutRole(ctx context.Context, role RoleParam, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutRoleRequest(c.Server, role, body)
+func (c *Client) PutRole(ctx context.Context, role RoleParam, params *PutRoleParams, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutRoleRequest(c.Server, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4907,8 +5297,8 @@ func (c *Client) ListGrants(ctx context.Context, role RoleParam, params *ListGra
 // DeleteGrant Takes a grant from a role
 //
 // Corresponds with DELETE /api/roles/{role}/grants/{permission} (the `DeleteGrant` operationId).
-func (c *Client) DeleteGrant(ctx context.Context, role RoleParam, permission GrantedParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteGrantRequest(c.Server, role, permission)
+func (c *Client) DeleteGrant(ctx context.Context, role RoleParam, permission GrantedParam, params *DeleteGrantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteGrantRequest(c.Server, role, permission, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4927,8 +5317,8 @@ func (c *Client) DeleteGrant(ctx context.Context, role RoleParam, permission Gra
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-func (c *Client) PutGrantWithBody(ctx context.Context, role RoleParam, permission GrantedParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGrantRequestWithBody(c.Server, role, permission, contentType, body)
+func (c *Client) PutGrantWithBody(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGrantRequestWithBody(c.Server, role, permission, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4947,8 +5337,8 @@ func (c *Client) PutGrantWithBody(ctx context.Context, role RoleParam, permissio
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-func (c *Client) PutGrant(ctx context.Context, role RoleParam, permission GrantedParam, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutGrantRequest(c.Server, role, permission, body)
+func (c *Client) PutGrant(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutGrantRequest(c.Server, role, permission, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4981,8 +5371,8 @@ func (c *Client) ListScopes(ctx context.Context, kind KindParam, params *ListSco
 // The scopes and resources below it, and every membership in them, go along.
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id} (the `DeleteScope` operationId).
-func (c *Client) DeleteScope(ctx context.Context, kind KindParam, id ScopeIDParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteScopeRequest(c.Server, kind, id)
+func (c *Client) DeleteScope(ctx context.Context, kind KindParam, id ScopeIDParam, params *DeleteScopeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteScopeRequest(c.Server, kind, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5016,8 +5406,8 @@ func (c *Client) GetScope(ctx context.Context, kind KindParam, id ScopeIDParam, 
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-func (c *Client) PutScopeWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeRequestWithBody(c.Server, kind, id, contentType, body)
+func (c *Client) PutScopeWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeRequestWithBody(c.Server, kind, id, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5036,8 +5426,8 @@ func (c *Client) PutScopeWithBody(ctx context.Context, kind KindParam, id ScopeI
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-func (c *Client) PutScope(ctx context.Context, kind KindParam, id ScopeIDParam, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeRequest(c.Server, kind, id, body)
+func (c *Client) PutScope(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeRequest(c.Server, kind, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5051,8 +5441,8 @@ func (c *Client) PutScope(ctx context.Context, kind KindParam, id ScopeIDParam, 
 // DeleteScopeGroup Takes a role at a scope from a group
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `DeleteScopeGroup` operationId).
-func (c *Client) DeleteScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteScopeGroupRequest(c.Server, kind, id, group, role)
+func (c *Client) DeleteScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *DeleteScopeGroupParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteScopeGroupRequest(c.Server, kind, id, group, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5070,8 +5460,8 @@ func (c *Client) DeleteScopeGroup(ctx context.Context, kind KindParam, id ScopeI
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-func (c *Client) PutScopeGroupWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeGroupRequestWithBody(c.Server, kind, id, group, role, contentType, body)
+func (c *Client) PutScopeGroupWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeGroupRequestWithBody(c.Server, kind, id, group, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5089,8 +5479,8 @@ func (c *Client) PutScopeGroupWithBody(ctx context.Context, kind KindParam, id S
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-func (c *Client) PutScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeGroupRequest(c.Server, kind, id, group, role, body)
+func (c *Client) PutScopeGroup(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeGroupRequest(c.Server, kind, id, group, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5119,8 +5509,8 @@ func (c *Client) ListScopeMembers(ctx context.Context, kind KindParam, id ScopeI
 // DeleteScopeMember Takes a role at a scope from a user
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `DeleteScopeMember` operationId).
-func (c *Client) DeleteScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteScopeMemberRequest(c.Server, kind, id, user, role)
+func (c *Client) DeleteScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *DeleteScopeMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteScopeMemberRequest(c.Server, kind, id, user, role, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5136,8 +5526,8 @@ func (c *Client) DeleteScopeMember(ctx context.Context, kind KindParam, id Scope
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-func (c *Client) PutScopeMemberWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeMemberRequestWithBody(c.Server, kind, id, user, role, contentType, body)
+func (c *Client) PutScopeMemberWithBody(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeMemberRequestWithBody(c.Server, kind, id, user, role, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5153,8 +5543,8 @@ func (c *Client) PutScopeMemberWithBody(ctx context.Context, kind KindParam, id 
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-func (c *Client) PutScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutScopeMemberRequest(c.Server, kind, id, user, role, body)
+func (c *Client) PutScopeMember(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutScopeMemberRequest(c.Server, kind, id, user, role, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5208,8 +5598,8 @@ func (c *Client) ListSessions(ctx context.Context, params *ListSessionsParams, r
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/sessions (the `CreateSession` operationId).
-func (c *Client) CreateSessionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSessionRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5228,8 +5618,8 @@ func (c *Client) CreateSessionWithBody(ctx context.Context, contentType string, 
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /api/sessions (the `CreateSession` operationId).
-func (c *Client) CreateSession(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSessionRequest(c.Server, body)
+func (c *Client) CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5333,8 +5723,8 @@ func (c *Client) VerifySession(ctx context.Context, body VerifySessionJSONReques
 // `result` tells whether it was live.
 //
 // Corresponds with DELETE /api/sessions/{id} (the `DeleteSession` operationId).
-func (c *Client) DeleteSession(ctx context.Context, id SessionIDParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteSessionRequest(c.Server, id)
+func (c *Client) DeleteSession(ctx context.Context, id SessionIDParam, params *DeleteSessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSessionRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5382,8 +5772,8 @@ func (c *Client) GetSettings(ctx context.Context, reqEditors ...RequestEditorFn)
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/settings (the `PutSettings` operationId).
-func (c *Client) PutSettingsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutSettingsRequestWithBody(c.Server, contentType, body)
+func (c *Client) PutSettingsWithBody(ctx context.Context, params *PutSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSettingsRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5401,8 +5791,8 @@ func (c *Client) PutSettingsWithBody(ctx context.Context, contentType string, bo
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/settings (the `PutSettings` operationId).
-func (c *Client) PutSettings(ctx context.Context, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutSettingsRequest(c.Server, body)
+func (c *Client) PutSettings(ctx context.Context, params *PutSettingsParams, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSettingsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5673,8 +6063,8 @@ func (c *Client) ListTools(ctx context.Context, params *ListToolsParams, reqEdit
 // Grants of the permissions that it defined stay.
 //
 // Corresponds with DELETE /api/tools/{tool} (the `DeleteTool` operationId).
-func (c *Client) DeleteTool(ctx context.Context, tool ToolParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteToolRequest(c.Server, tool)
+func (c *Client) DeleteTool(ctx context.Context, tool ToolParam, params *DeleteToolParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteToolRequest(c.Server, tool, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5707,8 +6097,8 @@ func (c *Client) GetTool(ctx context.Context, tool ToolParam, reqEditors ...Requ
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-func (c *Client) PutToolWithBody(ctx context.Context, tool ToolParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutToolRequestWithBody(c.Server, tool, contentType, body)
+func (c *Client) PutToolWithBody(ctx context.Context, tool ToolParam, params *PutToolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutToolRequestWithBody(c.Server, tool, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5726,8 +6116,8 @@ func (c *Client) PutToolWithBody(ctx context.Context, tool ToolParam, contentTyp
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-func (c *Client) PutTool(ctx context.Context, tool ToolParam, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutToolRequest(c.Server, tool, body)
+func (c *Client) PutTool(ctx context.Context, tool ToolParam, params *PutToolParams, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutToolRequest(c.Server, tool, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5775,8 +6165,8 @@ func (c *Client) ListUserRoles(ctx context.Context, user UserParam, params *List
 // Registered or not. Resources that the user owned have no owner afterwards; the audit trail stays.
 //
 // Corresponds with DELETE /api/users/{user} (the `DeleteUser` operationId).
-func (c *Client) DeleteUser(ctx context.Context, user UserParam, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteUserRequest(c.Server, user)
+func (c *Client) DeleteUser(ctx context.Context, user UserParam, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteUserRequest(c.Server, user, params)
 	if err != nil {
 		return nil, err
 	}
@@ -5809,8 +6199,8 @@ func (c *Client) GetUser(ctx context.Context, user UserParam, reqEditors ...Requ
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-func (c *Client) PutUserWithBody(ctx context.Context, user UserParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutUserRequestWithBody(c.Server, user, contentType, body)
+func (c *Client) PutUserWithBody(ctx context.Context, user UserParam, params *PutUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutUserRequestWithBody(c.Server, user, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -5828,8 +6218,8 @@ func (c *Client) PutUserWithBody(ctx context.Context, user UserParam, contentTyp
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-func (c *Client) PutUser(ctx context.Context, user UserParam, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutUserRequest(c.Server, user, body)
+func (c *Client) PutUser(ctx context.Context, user UserParam, params *PutUserParams, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutUserRequest(c.Server, user, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -6738,18 +7128,18 @@ func NewProveAuditInclusionRequest(server string, params *ProveAuditInclusionPar
 }
 
 // NewBatchRequest calls the generic Batch builder with application/json body
-func NewBatchRequest(server string, body BatchJSONRequestBody) (*http.Request, error) {
+func NewBatchRequest(server string, params *BatchParams, body BatchJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewBatchRequestWithBody(server, "application/json", bodyReader)
+	return NewBatchRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewBatchRequestWithBody constructs an http.Request for the Batch method, with any body, and a specified content type
-func NewBatchRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewBatchRequestWithBody(server string, params *BatchParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -6773,6 +7163,21 @@ func NewBatchRequestWithBody(server string, contentType string, body io.Reader) 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -6951,7 +7356,7 @@ func NewCheckBatchRequestWithBody(server string, contentType string, body io.Rea
 }
 
 // NewDeleteGroupRequest constructs an http.Request for the DeleteGroup method
-func NewDeleteGroupRequest(server string, group GroupIDParam) (*http.Request, error) {
+func NewDeleteGroupRequest(server string, group GroupIDParam, params *DeleteGroupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6979,6 +7384,21 @@ func NewDeleteGroupRequest(server string, group GroupIDParam) (*http.Request, er
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7019,18 +7439,18 @@ func NewGetGroupRequest(server string, group GroupIDParam) (*http.Request, error
 }
 
 // NewPutGroupRequest calls the generic PutGroup builder with application/json body
-func NewPutGroupRequest(server string, group GroupIDParam, body PutGroupJSONRequestBody) (*http.Request, error) {
+func NewPutGroupRequest(server string, group GroupIDParam, params *PutGroupParams, body PutGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutGroupRequestWithBody(server, group, "application/json", bodyReader)
+	return NewPutGroupRequestWithBody(server, group, params, "application/json", bodyReader)
 }
 
 // NewPutGroupRequestWithBody constructs an http.Request for the PutGroup method, with any body, and a specified content type
-func NewPutGroupRequestWithBody(server string, group GroupIDParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutGroupRequestWithBody(server string, group GroupIDParam, params *PutGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7062,11 +7482,26 @@ func NewPutGroupRequestWithBody(server string, group GroupIDParam, contentType s
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteGroupChildRequest constructs an http.Request for the DeleteGroupChild method
-func NewDeleteGroupChildRequest(server string, group GroupIDParam, child ChildParam) (*http.Request, error) {
+func NewDeleteGroupChildRequest(server string, group GroupIDParam, child ChildParam, params *DeleteGroupChildParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7101,13 +7536,28 @@ func NewDeleteGroupChildRequest(server string, group GroupIDParam, child ChildPa
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
 }
 
 // NewAddGroupChildRequest constructs an http.Request for the AddGroupChild method
-func NewAddGroupChildRequest(server string, group GroupIDParam, child ChildParam) (*http.Request, error) {
+func NewAddGroupChildRequest(server string, group GroupIDParam, child ChildParam, params *AddGroupChildParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7144,11 +7594,26 @@ func NewAddGroupChildRequest(server string, group GroupIDParam, child ChildParam
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteGroupMemberRequest constructs an http.Request for the DeleteGroupMember method
-func NewDeleteGroupMemberRequest(server string, group GroupIDParam, user UserParam) (*http.Request, error) {
+func NewDeleteGroupMemberRequest(server string, group GroupIDParam, user UserParam, params *DeleteGroupMemberParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7185,11 +7650,26 @@ func NewDeleteGroupMemberRequest(server string, group GroupIDParam, user UserPar
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewAddGroupMemberRequest constructs an http.Request for the AddGroupMember method
-func NewAddGroupMemberRequest(server string, group GroupIDParam, user UserParam) (*http.Request, error) {
+func NewAddGroupMemberRequest(server string, group GroupIDParam, user UserParam, params *AddGroupMemberParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7226,11 +7706,26 @@ func NewAddGroupMemberRequest(server string, group GroupIDParam, user UserParam)
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteGroupRoleRequest constructs an http.Request for the DeleteGroupRole method
-func NewDeleteGroupRoleRequest(server string, group GroupIDParam, role RoleParam) (*http.Request, error) {
+func NewDeleteGroupRoleRequest(server string, group GroupIDParam, role RoleParam, params *DeleteGroupRoleParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7267,22 +7762,37 @@ func NewDeleteGroupRoleRequest(server string, group GroupIDParam, role RoleParam
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutGroupRoleRequest calls the generic PutGroupRole builder with application/json body
-func NewPutGroupRoleRequest(server string, group GroupIDParam, role RoleParam, body PutGroupRoleJSONRequestBody) (*http.Request, error) {
+func NewPutGroupRoleRequest(server string, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, body PutGroupRoleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutGroupRoleRequestWithBody(server, group, role, "application/json", bodyReader)
+	return NewPutGroupRoleRequestWithBody(server, group, role, params, "application/json", bodyReader)
 }
 
 // NewPutGroupRoleRequestWithBody constructs an http.Request for the PutGroupRole method, with any body, and a specified content type
-func NewPutGroupRoleRequestWithBody(server string, group GroupIDParam, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutGroupRoleRequestWithBody(server string, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7320,6 +7830,21 @@ func NewPutGroupRoleRequestWithBody(server string, group GroupIDParam, role Role
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -7439,7 +7964,7 @@ func NewListMembersRequest(server string, role RoleParam, params *ListMembersPar
 }
 
 // NewDeleteMembershipRequest constructs an http.Request for the DeleteMembership method
-func NewDeleteMembershipRequest(server string, user UserParam, group GroupParam) (*http.Request, error) {
+func NewDeleteMembershipRequest(server string, user UserParam, group GroupParam, params *DeleteMembershipParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7474,6 +7999,21 @@ func NewDeleteMembershipRequest(server string, user UserParam, group GroupParam)
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7521,18 +8061,18 @@ func NewCheckMembershipRequest(server string, user UserParam, group GroupParam) 
 }
 
 // NewAddMembershipRequest calls the generic AddMembership builder with application/json body
-func NewAddMembershipRequest(server string, user UserParam, group GroupParam, body AddMembershipJSONRequestBody) (*http.Request, error) {
+func NewAddMembershipRequest(server string, user UserParam, group GroupParam, params *AddMembershipParams, body AddMembershipJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewAddMembershipRequestWithBody(server, user, group, "application/json", bodyReader)
+	return NewAddMembershipRequestWithBody(server, user, group, params, "application/json", bodyReader)
 }
 
 // NewAddMembershipRequestWithBody constructs an http.Request for the AddMembership method, with any body, and a specified content type
-func NewAddMembershipRequestWithBody(server string, user UserParam, group GroupParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewAddMembershipRequestWithBody(server string, user UserParam, group GroupParam, params *AddMembershipParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7571,11 +8111,26 @@ func NewAddMembershipRequestWithBody(server string, user UserParam, group GroupP
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeletePermissionRequest constructs an http.Request for the DeletePermission method
-func NewDeletePermissionRequest(server string, group GroupParam, name GrantPermissionParam) (*http.Request, error) {
+func NewDeletePermissionRequest(server string, group GroupParam, name GrantPermissionParam, params *DeletePermissionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7610,6 +8165,21 @@ func NewDeletePermissionRequest(server string, group GroupParam, name GrantPermi
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7657,7 +8227,7 @@ func NewCheckRolePermissionRequest(server string, group GroupParam, name Permiss
 }
 
 // NewAddPermissionRequest constructs an http.Request for the AddPermission method
-func NewAddPermissionRequest(server string, group GroupParam, name GrantPermissionParam) (*http.Request, error) {
+func NewAddPermissionRequest(server string, group GroupParam, name GrantPermissionParam, params *AddPermissionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7692,6 +8262,21 @@ func NewAddPermissionRequest(server string, group GroupParam, name GrantPermissi
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7837,7 +8422,7 @@ func NewListResourcesRequest(server string, pType ResourceTypeParam, params *Lis
 }
 
 // NewDeleteResourceRequest constructs an http.Request for the DeleteResource method
-func NewDeleteResourceRequest(server string, pType ResourceTypeParam, id ResourceIDParam) (*http.Request, error) {
+func NewDeleteResourceRequest(server string, pType ResourceTypeParam, id ResourceIDParam, params *DeleteResourceParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7872,6 +8457,21 @@ func NewDeleteResourceRequest(server string, pType ResourceTypeParam, id Resourc
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -7919,18 +8519,18 @@ func NewGetResourceRequest(server string, pType ResourceTypeParam, id ResourceID
 }
 
 // NewPutResourceRequest calls the generic PutResource builder with application/json body
-func NewPutResourceRequest(server string, pType ResourceTypeParam, id ResourceIDParam, body PutResourceJSONRequestBody) (*http.Request, error) {
+func NewPutResourceRequest(server string, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, body PutResourceJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutResourceRequestWithBody(server, pType, id, "application/json", bodyReader)
+	return NewPutResourceRequestWithBody(server, pType, id, params, "application/json", bodyReader)
 }
 
 // NewPutResourceRequestWithBody constructs an http.Request for the PutResource method, with any body, and a specified content type
-func NewPutResourceRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutResourceRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -7969,11 +8569,26 @@ func NewPutResourceRequestWithBody(server string, pType ResourceTypeParam, id Re
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteResourceGroupRequest constructs an http.Request for the DeleteResourceGroup method
-func NewDeleteResourceGroupRequest(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam) (*http.Request, error) {
+func NewDeleteResourceGroupRequest(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *DeleteResourceGroupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8024,22 +8639,37 @@ func NewDeleteResourceGroupRequest(server string, pType ResourceTypeParam, id Re
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutResourceGroupRequest calls the generic PutResourceGroup builder with application/json body
-func NewPutResourceGroupRequest(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, body PutResourceGroupJSONRequestBody) (*http.Request, error) {
+func NewPutResourceGroupRequest(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutResourceGroupRequestWithBody(server, pType, id, group, role, "application/json", bodyReader)
+	return NewPutResourceGroupRequestWithBody(server, pType, id, group, role, params, "application/json", bodyReader)
 }
 
 // NewPutResourceGroupRequestWithBody constructs an http.Request for the PutResourceGroup method, with any body, and a specified content type
-func NewPutResourceGroupRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutResourceGroupRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8091,6 +8721,21 @@ func NewPutResourceGroupRequestWithBody(server string, pType ResourceTypeParam, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8176,7 +8821,7 @@ func NewListResourceMembersRequest(server string, pType ResourceTypeParam, id Re
 }
 
 // NewDeleteResourceMemberRequest constructs an http.Request for the DeleteResourceMember method
-func NewDeleteResourceMemberRequest(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam) (*http.Request, error) {
+func NewDeleteResourceMemberRequest(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *DeleteResourceMemberParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8227,22 +8872,37 @@ func NewDeleteResourceMemberRequest(server string, pType ResourceTypeParam, id R
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutResourceMemberRequest calls the generic PutResourceMember builder with application/json body
-func NewPutResourceMemberRequest(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, body PutResourceMemberJSONRequestBody) (*http.Request, error) {
+func NewPutResourceMemberRequest(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, body PutResourceMemberJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutResourceMemberRequestWithBody(server, pType, id, user, role, "application/json", bodyReader)
+	return NewPutResourceMemberRequestWithBody(server, pType, id, user, role, params, "application/json", bodyReader)
 }
 
 // NewPutResourceMemberRequestWithBody constructs an http.Request for the PutResourceMember method, with any body, and a specified content type
-func NewPutResourceMemberRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutResourceMemberRequestWithBody(server string, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8295,11 +8955,26 @@ func NewPutResourceMemberRequestWithBody(server string, pType ResourceTypeParam,
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteRoleRequest constructs an http.Request for the DeleteRole method
-func NewDeleteRoleRequest(server string, role RoleParam) (*http.Request, error) {
+func NewDeleteRoleRequest(server string, role RoleParam, params *DeleteRoleParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8329,22 +9004,37 @@ func NewDeleteRoleRequest(server string, role RoleParam) (*http.Request, error) 
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewAddRoleRequest calls the generic AddRole builder with application/json body
-func NewAddRoleRequest(server string, role RoleParam, body AddRoleJSONRequestBody) (*http.Request, error) {
+func NewAddRoleRequest(server string, role RoleParam, params *AddRoleParams, body AddRoleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewAddRoleRequestWithBody(server, role, "application/json", bodyReader)
+	return NewAddRoleRequestWithBody(server, role, params, "application/json", bodyReader)
 }
 
 // NewAddRoleRequestWithBody constructs an http.Request for the AddRole method, with any body, and a specified content type
-func NewAddRoleRequestWithBody(server string, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewAddRoleRequestWithBody(server string, role RoleParam, params *AddRoleParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8375,6 +9065,21 @@ func NewAddRoleRequestWithBody(server string, role RoleParam, contentType string
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8519,7 +9224,7 @@ func NewListRolesRequest(server string, params *ListRolesParams) (*http.Request,
 }
 
 // NewRemoveRoleRequest constructs an http.Request for the RemoveRole method
-func NewRemoveRoleRequest(server string, role RoleParam) (*http.Request, error) {
+func NewRemoveRoleRequest(server string, role RoleParam, params *RemoveRoleParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8547,6 +9252,21 @@ func NewRemoveRoleRequest(server string, role RoleParam) (*http.Request, error) 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -8587,18 +9307,18 @@ func NewGetRoleRequest(server string, role RoleParam) (*http.Request, error) {
 }
 
 // NewPutRoleRequest calls the generic PutRole builder with application/json body
-func NewPutRoleRequest(server string, role RoleParam, body PutRoleJSONRequestBody) (*http.Request, error) {
+func NewPutRoleRequest(server string, role RoleParam, params *PutRoleParams, body PutRoleJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutRoleRequestWithBody(server, role, "application/json", bodyReader)
+	return NewPutRoleRequestWithBody(server, role, params, "application/json", bodyReader)
 }
 
 // NewPutRoleRequestWithBody constructs an http.Request for the PutRole method, with any body, and a specified content type
-func NewPutRoleRequestWithBody(server string, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutRoleRequestWithBody(server string, role RoleParam, params *PutRoleParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8629,6 +9349,21 @@ func NewPutRoleRequestWithBody(server string, role RoleParam, contentType string
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8707,7 +9442,7 @@ func NewListGrantsRequest(server string, role RoleParam, params *ListGrantsParam
 }
 
 // NewDeleteGrantRequest constructs an http.Request for the DeleteGrant method
-func NewDeleteGrantRequest(server string, role RoleParam, permission GrantedParam) (*http.Request, error) {
+func NewDeleteGrantRequest(server string, role RoleParam, permission GrantedParam, params *DeleteGrantParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8744,22 +9479,37 @@ func NewDeleteGrantRequest(server string, role RoleParam, permission GrantedPara
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutGrantRequest calls the generic PutGrant builder with application/json body
-func NewPutGrantRequest(server string, role RoleParam, permission GrantedParam, body PutGrantJSONRequestBody) (*http.Request, error) {
+func NewPutGrantRequest(server string, role RoleParam, permission GrantedParam, params *PutGrantParams, body PutGrantJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutGrantRequestWithBody(server, role, permission, "application/json", bodyReader)
+	return NewPutGrantRequestWithBody(server, role, permission, params, "application/json", bodyReader)
 }
 
 // NewPutGrantRequestWithBody constructs an http.Request for the PutGrant method, with any body, and a specified content type
-func NewPutGrantRequestWithBody(server string, role RoleParam, permission GrantedParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutGrantRequestWithBody(server string, role RoleParam, permission GrantedParam, params *PutGrantParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8797,6 +9547,21 @@ func NewPutGrantRequestWithBody(server string, role RoleParam, permission Grante
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8899,7 +9664,7 @@ func NewListScopesRequest(server string, kind KindParam, params *ListScopesParam
 }
 
 // NewDeleteScopeRequest constructs an http.Request for the DeleteScope method
-func NewDeleteScopeRequest(server string, kind KindParam, id ScopeIDParam) (*http.Request, error) {
+func NewDeleteScopeRequest(server string, kind KindParam, id ScopeIDParam, params *DeleteScopeParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -8934,6 +9699,21 @@ func NewDeleteScopeRequest(server string, kind KindParam, id ScopeIDParam) (*htt
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -8981,18 +9761,18 @@ func NewGetScopeRequest(server string, kind KindParam, id ScopeIDParam) (*http.R
 }
 
 // NewPutScopeRequest calls the generic PutScope builder with application/json body
-func NewPutScopeRequest(server string, kind KindParam, id ScopeIDParam, body PutScopeJSONRequestBody) (*http.Request, error) {
+func NewPutScopeRequest(server string, kind KindParam, id ScopeIDParam, params *PutScopeParams, body PutScopeJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutScopeRequestWithBody(server, kind, id, "application/json", bodyReader)
+	return NewPutScopeRequestWithBody(server, kind, id, params, "application/json", bodyReader)
 }
 
 // NewPutScopeRequestWithBody constructs an http.Request for the PutScope method, with any body, and a specified content type
-func NewPutScopeRequestWithBody(server string, kind KindParam, id ScopeIDParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutScopeRequestWithBody(server string, kind KindParam, id ScopeIDParam, params *PutScopeParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9031,11 +9811,26 @@ func NewPutScopeRequestWithBody(server string, kind KindParam, id ScopeIDParam, 
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewDeleteScopeGroupRequest constructs an http.Request for the DeleteScopeGroup method
-func NewDeleteScopeGroupRequest(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam) (*http.Request, error) {
+func NewDeleteScopeGroupRequest(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *DeleteScopeGroupParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9086,22 +9881,37 @@ func NewDeleteScopeGroupRequest(server string, kind KindParam, id ScopeIDParam, 
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutScopeGroupRequest calls the generic PutScopeGroup builder with application/json body
-func NewPutScopeGroupRequest(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, body PutScopeGroupJSONRequestBody) (*http.Request, error) {
+func NewPutScopeGroupRequest(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, body PutScopeGroupJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutScopeGroupRequestWithBody(server, kind, id, group, role, "application/json", bodyReader)
+	return NewPutScopeGroupRequestWithBody(server, kind, id, group, role, params, "application/json", bodyReader)
 }
 
 // NewPutScopeGroupRequestWithBody constructs an http.Request for the PutScopeGroup method, with any body, and a specified content type
-func NewPutScopeGroupRequestWithBody(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutScopeGroupRequestWithBody(server string, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9153,6 +9963,21 @@ func NewPutScopeGroupRequestWithBody(server string, kind KindParam, id ScopeIDPa
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9238,7 +10063,7 @@ func NewListScopeMembersRequest(server string, kind KindParam, id ScopeIDParam, 
 }
 
 // NewDeleteScopeMemberRequest constructs an http.Request for the DeleteScopeMember method
-func NewDeleteScopeMemberRequest(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam) (*http.Request, error) {
+func NewDeleteScopeMemberRequest(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *DeleteScopeMemberParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9289,22 +10114,37 @@ func NewDeleteScopeMemberRequest(server string, kind KindParam, id ScopeIDParam,
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPutScopeMemberRequest calls the generic PutScopeMember builder with application/json body
-func NewPutScopeMemberRequest(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, body PutScopeMemberJSONRequestBody) (*http.Request, error) {
+func NewPutScopeMemberRequest(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, body PutScopeMemberJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutScopeMemberRequestWithBody(server, kind, id, user, role, "application/json", bodyReader)
+	return NewPutScopeMemberRequestWithBody(server, kind, id, user, role, params, "application/json", bodyReader)
 }
 
 // NewPutScopeMemberRequestWithBody constructs an http.Request for the PutScopeMember method, with any body, and a specified content type
-func NewPutScopeMemberRequestWithBody(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutScopeMemberRequestWithBody(server string, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9356,6 +10196,21 @@ func NewPutScopeMemberRequestWithBody(server string, kind KindParam, id ScopeIDP
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9417,6 +10272,21 @@ func NewDeleteSessionsRequest(server string, params *DeleteSessionsParams) (*htt
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9513,18 +10383,18 @@ func NewListSessionsRequest(server string, params *ListSessionsParams) (*http.Re
 }
 
 // NewCreateSessionRequest calls the generic CreateSession builder with application/json body
-func NewCreateSessionRequest(server string, body CreateSessionJSONRequestBody) (*http.Request, error) {
+func NewCreateSessionRequest(server string, params *CreateSessionParams, body CreateSessionJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateSessionRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateSessionRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateSessionRequestWithBody constructs an http.Request for the CreateSession method, with any body, and a specified content type
-func NewCreateSessionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateSessionRequestWithBody(server string, params *CreateSessionParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -9548,6 +10418,21 @@ func NewCreateSessionRequestWithBody(server string, contentType string, body io.
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -9633,7 +10518,7 @@ func NewVerifySessionRequestWithBody(server string, contentType string, body io.
 }
 
 // NewDeleteSessionRequest constructs an http.Request for the DeleteSession method
-func NewDeleteSessionRequest(server string, id SessionIDParam) (*http.Request, error) {
+func NewDeleteSessionRequest(server string, id SessionIDParam, params *DeleteSessionParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -9661,6 +10546,21 @@ func NewDeleteSessionRequest(server string, id SessionIDParam) (*http.Request, e
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9728,18 +10628,18 @@ func NewGetSettingsRequest(server string) (*http.Request, error) {
 }
 
 // NewPutSettingsRequest calls the generic PutSettings builder with application/json body
-func NewPutSettingsRequest(server string, body PutSettingsJSONRequestBody) (*http.Request, error) {
+func NewPutSettingsRequest(server string, params *PutSettingsParams, body PutSettingsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutSettingsRequestWithBody(server, "application/json", bodyReader)
+	return NewPutSettingsRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewPutSettingsRequestWithBody constructs an http.Request for the PutSettings method, with any body, and a specified content type
-func NewPutSettingsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutSettingsRequestWithBody(server string, params *PutSettingsParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -9763,6 +10663,21 @@ func NewPutSettingsRequestWithBody(server string, contentType string, body io.Re
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -10027,7 +10942,7 @@ func NewListToolsRequest(server string, params *ListToolsParams) (*http.Request,
 }
 
 // NewDeleteToolRequest constructs an http.Request for the DeleteTool method
-func NewDeleteToolRequest(server string, tool ToolParam) (*http.Request, error) {
+func NewDeleteToolRequest(server string, tool ToolParam, params *DeleteToolParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10055,6 +10970,21 @@ func NewDeleteToolRequest(server string, tool ToolParam) (*http.Request, error) 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -10095,18 +11025,18 @@ func NewGetToolRequest(server string, tool ToolParam) (*http.Request, error) {
 }
 
 // NewPutToolRequest calls the generic PutTool builder with application/json body
-func NewPutToolRequest(server string, tool ToolParam, body PutToolJSONRequestBody) (*http.Request, error) {
+func NewPutToolRequest(server string, tool ToolParam, params *PutToolParams, body PutToolJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutToolRequestWithBody(server, tool, "application/json", bodyReader)
+	return NewPutToolRequestWithBody(server, tool, params, "application/json", bodyReader)
 }
 
 // NewPutToolRequestWithBody constructs an http.Request for the PutTool method, with any body, and a specified content type
-func NewPutToolRequestWithBody(server string, tool ToolParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutToolRequestWithBody(server string, tool ToolParam, params *PutToolParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10137,6 +11067,21 @@ func NewPutToolRequestWithBody(server string, tool ToolParam, contentType string
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -10288,7 +11233,7 @@ func NewListUserRolesRequest(server string, user UserParam, params *ListUserRole
 }
 
 // NewDeleteUserRequest constructs an http.Request for the DeleteUser method
-func NewDeleteUserRequest(server string, user UserParam) (*http.Request, error) {
+func NewDeleteUserRequest(server string, user UserParam, params *DeleteUserParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10316,6 +11261,21 @@ func NewDeleteUserRequest(server string, user UserParam) (*http.Request, error) 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -10356,18 +11316,18 @@ func NewGetUserRequest(server string, user UserParam) (*http.Request, error) {
 }
 
 // NewPutUserRequest calls the generic PutUser builder with application/json body
-func NewPutUserRequest(server string, user UserParam, body PutUserJSONRequestBody) (*http.Request, error) {
+func NewPutUserRequest(server string, user UserParam, params *PutUserParams, body PutUserJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutUserRequestWithBody(server, user, "application/json", bodyReader)
+	return NewPutUserRequestWithBody(server, user, params, "application/json", bodyReader)
 }
 
 // NewPutUserRequestWithBody constructs an http.Request for the PutUser method, with any body, and a specified content type
-func NewPutUserRequestWithBody(server string, user UserParam, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutUserRequestWithBody(server string, user UserParam, params *PutUserParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -10398,6 +11358,21 @@ func NewPutUserRequestWithBody(server string, user UserParam, contentType string
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -11106,7 +12081,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/batch (the `Batch` operationId).
-	BatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BatchResponse, error)
+	BatchWithBodyWithResponse(ctx context.Context, params *BatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BatchResponse, error)
 
 	// BatchWithResponse Carries out up to 1,000 mutations in one transaction, all or none
 	//
@@ -11118,7 +12093,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/batch (the `Batch` operationId).
-	BatchWithResponse(ctx context.Context, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*BatchResponse, error)
+	BatchWithResponse(ctx context.Context, params *BatchParams, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*BatchResponse, error)
 
 	// ListChangesWithResponse Lists what changed after a revision
 	//
@@ -11173,7 +12148,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/groups/{group} (the `DeleteGroup` operationId).
-	DeleteGroupWithResponse(ctx context.Context, group GroupIDParam, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error)
+	DeleteGroupWithResponse(ctx context.Context, group GroupIDParam, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error)
 
 	// GetGroupWithResponse Shows a group
 	//
@@ -11187,21 +12162,21 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-	PutGroupWithBodyWithResponse(ctx context.Context, group GroupIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+	PutGroupWithBodyWithResponse(ctx context.Context, group GroupIDParam, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
 
 	// PutGroupWithResponse Creates or describes a group
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-	PutGroupWithResponse(ctx context.Context, group GroupIDParam, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
+	PutGroupWithResponse(ctx context.Context, group GroupIDParam, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error)
 
 	// DeleteGroupChildWithResponse Takes a group out of a group
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/groups/{group}/groups/{child} (the `DeleteGroupChild` operationId).
-	DeleteGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*DeleteGroupChildResponse, error)
+	DeleteGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, params *DeleteGroupChildParams, reqEditors ...RequestEditorFn) (*DeleteGroupChildResponse, error)
 
 	// AddGroupChildWithResponse Puts a group into a group
 	//
@@ -11210,14 +12185,14 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group}/groups/{child} (the `AddGroupChild` operationId).
-	AddGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*AddGroupChildResponse, error)
+	AddGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, params *AddGroupChildParams, reqEditors ...RequestEditorFn) (*AddGroupChildResponse, error)
 
 	// DeleteGroupMemberWithResponse Takes a user out of a group
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/groups/{group}/members/{user} (the `DeleteGroupMember` operationId).
-	DeleteGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*DeleteGroupMemberResponse, error)
+	DeleteGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, params *DeleteGroupMemberParams, reqEditors ...RequestEditorFn) (*DeleteGroupMemberResponse, error)
 
 	// AddGroupMemberWithResponse Puts a user into a group
 	//
@@ -11226,28 +12201,28 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group}/members/{user} (the `AddGroupMember` operationId).
-	AddGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*AddGroupMemberResponse, error)
+	AddGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, params *AddGroupMemberParams, reqEditors ...RequestEditorFn) (*AddGroupMemberResponse, error)
 
 	// DeleteGroupRoleWithResponse Takes a role at the tenant's root from a group
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/groups/{group}/roles/{role} (the `DeleteGroupRole` operationId).
-	DeleteGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteGroupRoleResponse, error)
+	DeleteGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *DeleteGroupRoleParams, reqEditors ...RequestEditorFn) (*DeleteGroupRoleResponse, error)
 
 	// PutGroupRoleWithBodyWithResponse Gives a group a role at the tenant's root
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-	PutGroupRoleWithBodyWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error)
+	PutGroupRoleWithBodyWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error)
 
 	// PutGroupRoleWithResponse Gives a group a role at the tenant's root
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-	PutGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error)
+	PutGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error)
 
 	// HasPermissionWithResponse May the user do this, with no resource named?
 	//
@@ -11270,7 +12245,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/membership/{user}/{group} (the `DeleteMembership` operationId).
-	DeleteMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, reqEditors ...RequestEditorFn) (*DeleteMembershipResponse, error)
+	DeleteMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, params *DeleteMembershipParams, reqEditors ...RequestEditorFn) (*DeleteMembershipResponse, error)
 
 	// CheckMembershipWithResponse Does the user hold the role now?
 	//
@@ -11289,7 +12264,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-	AddMembershipWithBodyWithResponse(ctx context.Context, user UserParam, group GroupParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error)
+	AddMembershipWithBodyWithResponse(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error)
 
 	// AddMembershipWithResponse Gives the user the role at the tenant's root
 	//
@@ -11299,7 +12274,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-	AddMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error)
+	AddMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error)
 
 	// DeletePermissionWithResponse Takes the permission from the role
 	//
@@ -11308,7 +12283,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/permission/{group}/{name} (the `DeletePermission` operationId).
-	DeletePermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*DeletePermissionResponse, error)
+	DeletePermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, params *DeletePermissionParams, reqEditors ...RequestEditorFn) (*DeletePermissionResponse, error)
 
 	// CheckRolePermissionWithResponse Does the role hold the permission?
 	//
@@ -11324,7 +12299,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/permission/{group}/{name} (the `AddPermission` operationId).
-	AddPermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*AddPermissionResponse, error)
+	AddPermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, params *AddPermissionParams, reqEditors ...RequestEditorFn) (*AddPermissionResponse, error)
 
 	// ListPermissionsWithResponse Lists the catalogue: every permission that a tool defines or a role is granted
 	//
@@ -11347,7 +12322,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id} (the `DeleteResource` operationId).
-	DeleteResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error)
+	DeleteResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error)
 
 	// GetResourceWithResponse Shows a resource
 	//
@@ -11363,7 +12338,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-	PutResourceWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceResponse, error)
+	PutResourceWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceResponse, error)
 
 	// PutResourceWithResponse Creates or replaces a resource
 	//
@@ -11372,28 +12347,28 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-	PutResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceResponse, error)
+	PutResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceResponse, error)
 
 	// DeleteResourceGroupWithResponse Takes a role at a resource from a group
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `DeleteResourceGroup` operationId).
-	DeleteResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteResourceGroupResponse, error)
+	DeleteResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *DeleteResourceGroupParams, reqEditors ...RequestEditorFn) (*DeleteResourceGroupResponse, error)
 
 	// PutResourceGroupWithBodyWithResponse Gives a group a role at a resource
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-	PutResourceGroupWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
+	PutResourceGroupWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
 
 	// PutResourceGroupWithResponse Gives a group a role at a resource
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-	PutResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
+	PutResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error)
 
 	// ListResourceMembersWithResponse Lists the memberships at a resource as they were written
 	//
@@ -11407,21 +12382,21 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/resources/{type}/{id}/members/{user}/roles/{role} (the `DeleteResourceMember` operationId).
-	DeleteResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteResourceMemberResponse, error)
+	DeleteResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *DeleteResourceMemberParams, reqEditors ...RequestEditorFn) (*DeleteResourceMemberResponse, error)
 
 	// PutResourceMemberWithBodyWithResponse Gives a user a role at a resource
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-	PutResourceMemberWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error)
+	PutResourceMemberWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error)
 
 	// PutResourceMemberWithResponse Gives a user a role at a resource
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-	PutResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error)
+	PutResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error)
 
 	// DeleteRoleWithResponse Deletes a role with its grants and memberships
 	//
@@ -11430,7 +12405,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/role/{role} (the `DeleteRole` operationId).
-	DeleteRoleWithResponse(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteRoleResponse, error)
+	DeleteRoleWithResponse(ctx context.Context, role RoleParam, params *DeleteRoleParams, reqEditors ...RequestEditorFn) (*DeleteRoleResponse, error)
 
 	// AddRoleWithBodyWithResponse Creates a role, or describes an existing one
 	//
@@ -11440,7 +12415,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-	AddRoleWithBodyWithResponse(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddRoleResponse, error)
+	AddRoleWithBodyWithResponse(ctx context.Context, role RoleParam, params *AddRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddRoleResponse, error)
 
 	// AddRoleWithResponse Creates a role, or describes an existing one
 	//
@@ -11450,7 +12425,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-	AddRoleWithResponse(ctx context.Context, role RoleParam, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*AddRoleResponse, error)
+	AddRoleWithResponse(ctx context.Context, role RoleParam, params *AddRoleParams, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*AddRoleResponse, error)
 
 	// ListRolePermissionsWithResponse Lists the permissions of a role
 	//
@@ -11475,7 +12450,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/roles/{role} (the `RemoveRole` operationId).
-	RemoveRoleWithResponse(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*RemoveRoleResponse, error)
+	RemoveRoleWithResponse(ctx context.Context, role RoleParam, params *RemoveRoleParams, reqEditors ...RequestEditorFn) (*RemoveRoleResponse, error)
 
 	// GetRoleWithResponse Shows a role as it was written
 	//
@@ -11493,7 +12468,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-	PutRoleWithBodyWithResponse(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRoleResponse, error)
+	PutRoleWithBodyWithResponse(ctx context.Context, role RoleParam, params *PutRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRoleResponse, error)
 
 	// PutRoleWithResponse Creates or replaces a role
 	//
@@ -11504,7 +12479,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-	PutRoleWithResponse(ctx context.Context, role RoleParam, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRoleResponse, error)
+	PutRoleWithResponse(ctx context.Context, role RoleParam, params *PutRoleParams, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRoleResponse, error)
 
 	// ListGrantsWithResponse Lists the grants of a role as they were written
 	//
@@ -11518,7 +12493,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/roles/{role}/grants/{permission} (the `DeleteGrant` operationId).
-	DeleteGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, reqEditors ...RequestEditorFn) (*DeleteGrantResponse, error)
+	DeleteGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *DeleteGrantParams, reqEditors ...RequestEditorFn) (*DeleteGrantResponse, error)
 
 	// PutGrantWithBodyWithResponse Grants a permission to a role, perhaps under a condition
 	//
@@ -11528,7 +12503,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-	PutGrantWithBodyWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGrantResponse, error)
+	PutGrantWithBodyWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGrantResponse, error)
 
 	// PutGrantWithResponse Grants a permission to a role, perhaps under a condition
 	//
@@ -11538,7 +12513,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-	PutGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGrantResponse, error)
+	PutGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGrantResponse, error)
 
 	// ListScopesWithResponse Lists the scopes of a kind
 	//
@@ -11556,7 +12531,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id} (the `DeleteScope` operationId).
-	DeleteScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, reqEditors ...RequestEditorFn) (*DeleteScopeResponse, error)
+	DeleteScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *DeleteScopeParams, reqEditors ...RequestEditorFn) (*DeleteScopeResponse, error)
 
 	// GetScopeWithResponse Shows a scope
 	//
@@ -11573,7 +12548,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-	PutScopeWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeResponse, error)
+	PutScopeWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeResponse, error)
 
 	// PutScopeWithResponse Creates, renames or moves a scope
 	//
@@ -11583,14 +12558,14 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-	PutScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeResponse, error)
+	PutScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeResponse, error)
 
 	// DeleteScopeGroupWithResponse Takes a role at a scope from a group
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `DeleteScopeGroup` operationId).
-	DeleteScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteScopeGroupResponse, error)
+	DeleteScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *DeleteScopeGroupParams, reqEditors ...RequestEditorFn) (*DeleteScopeGroupResponse, error)
 
 	// PutScopeGroupWithBodyWithResponse Gives a group a role at a scope
 	//
@@ -11599,7 +12574,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-	PutScopeGroupWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error)
+	PutScopeGroupWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error)
 
 	// PutScopeGroupWithResponse Gives a group a role at a scope
 	//
@@ -11608,7 +12583,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-	PutScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error)
+	PutScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error)
 
 	// ListScopeMembersWithResponse Lists the memberships at a scope as they were written
 	//
@@ -11622,21 +12597,21 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `DeleteScopeMember` operationId).
-	DeleteScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteScopeMemberResponse, error)
+	DeleteScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *DeleteScopeMemberParams, reqEditors ...RequestEditorFn) (*DeleteScopeMemberResponse, error)
 
 	// PutScopeMemberWithBodyWithResponse Gives a user a role at a scope
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-	PutScopeMemberWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error)
+	PutScopeMemberWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error)
 
 	// PutScopeMemberWithResponse Gives a user a role at a scope
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-	PutScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error)
+	PutScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error)
 
 	// DeleteSessionsWithResponse Ends all sessions of a user, or all but one
 	//
@@ -11665,7 +12640,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/sessions (the `CreateSession` operationId).
-	CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+	CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
 
 	// CreateSessionWithResponse Opens a session for a user who has just proved who they are
 	//
@@ -11675,7 +12650,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/sessions (the `CreateSession` operationId).
-	CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+	CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
 
 	// RotateSessionWithBodyWithResponse Takes a session's token and answers with the one to present from now on
 	//
@@ -11732,7 +12707,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/sessions/{id} (the `DeleteSession` operationId).
-	DeleteSessionWithResponse(ctx context.Context, id SessionIDParam, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error)
+	DeleteSessionWithResponse(ctx context.Context, id SessionIDParam, params *DeleteSessionParams, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error)
 
 	// GetSessionWithResponse Shows a session
 	//
@@ -11755,7 +12730,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/settings (the `PutSettings` operationId).
-	PutSettingsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error)
+	PutSettingsWithBodyWithResponse(ctx context.Context, params *PutSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error)
 
 	// PutSettingsWithResponse Replaces the settings
 	//
@@ -11764,7 +12739,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/settings (the `PutSettings` operationId).
-	PutSettingsWithResponse(ctx context.Context, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error)
+	PutSettingsWithResponse(ctx context.Context, params *PutSettingsParams, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error)
 
 	// CreateTokenWithBodyWithResponse Gives an access token and a refresh token for the client key
 	//
@@ -11910,7 +12885,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/tools/{tool} (the `DeleteTool` operationId).
-	DeleteToolWithResponse(ctx context.Context, tool ToolParam, reqEditors ...RequestEditorFn) (*DeleteToolResponse, error)
+	DeleteToolWithResponse(ctx context.Context, tool ToolParam, params *DeleteToolParams, reqEditors ...RequestEditorFn) (*DeleteToolResponse, error)
 
 	// GetToolWithResponse Shows a tool
 	//
@@ -11926,7 +12901,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-	PutToolWithBodyWithResponse(ctx context.Context, tool ToolParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutToolResponse, error)
+	PutToolWithBodyWithResponse(ctx context.Context, tool ToolParam, params *PutToolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutToolResponse, error)
 
 	// PutToolWithResponse Creates or replaces a tool with the permissions that it defines
 	//
@@ -11935,7 +12910,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-	PutToolWithResponse(ctx context.Context, tool ToolParam, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutToolResponse, error)
+	PutToolWithResponse(ctx context.Context, tool ToolParam, params *PutToolParams, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutToolResponse, error)
 
 	// ListUserPermissionsWithResponse Lists what the user may do, with no resource named
 	//
@@ -11960,7 +12935,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /api/users/{user} (the `DeleteUser` operationId).
-	DeleteUserWithResponse(ctx context.Context, user UserParam, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
+	DeleteUserWithResponse(ctx context.Context, user UserParam, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
 
 	// GetUserWithResponse Shows a registered user
 	//
@@ -11976,7 +12951,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-	PutUserWithBodyWithResponse(ctx context.Context, user UserParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutUserResponse, error)
+	PutUserWithBodyWithResponse(ctx context.Context, user UserParam, params *PutUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutUserResponse, error)
 
 	// PutUserWithResponse Registers a user, or changes what is known of one
 	//
@@ -11985,7 +12960,7 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-	PutUserWithResponse(ctx context.Context, user UserParam, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PutUserResponse, error)
+	PutUserWithResponse(ctx context.Context, user UserParam, params *PutUserParams, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PutUserResponse, error)
 
 	// WhichRolesCanWithResponse Lists the roles that hold the permission
 	//
@@ -22755,6 +23730,11 @@ type DeleteSessionsResponse403Headers struct {
 	XRequestID *string
 }
 
+// DeleteSessionsResponse409Headers the declared response headers of an HTTP 409 response for DeleteSessions
+type DeleteSessionsResponse409Headers struct {
+	XRequestID *string
+}
+
 // DeleteSessionsResponse413Headers the declared response headers of an HTTP 413 response for DeleteSessions
 type DeleteSessionsResponse413Headers struct {
 	XRequestID *string
@@ -22796,6 +23776,8 @@ type DeleteSessionsResponse struct {
 	JSON401 *Unauthenticated
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -22814,6 +23796,8 @@ type DeleteSessionsResponse struct {
 	Headers401 *DeleteSessionsResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *DeleteSessionsResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *DeleteSessionsResponse409Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *DeleteSessionsResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -22844,6 +23828,11 @@ func (r DeleteSessionsResponse) GetJSON401() *Unauthenticated {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r DeleteSessionsResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r DeleteSessionsResponse) GetJSON409() *Conflict {
+	return r.JSON409
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -23587,6 +24576,11 @@ type DeleteSessionResponse403Headers struct {
 	XRequestID *string
 }
 
+// DeleteSessionResponse409Headers the declared response headers of an HTTP 409 response for DeleteSession
+type DeleteSessionResponse409Headers struct {
+	XRequestID *string
+}
+
 // DeleteSessionResponse413Headers the declared response headers of an HTTP 413 response for DeleteSession
 type DeleteSessionResponse413Headers struct {
 	XRequestID *string
@@ -23628,6 +24622,8 @@ type DeleteSessionResponse struct {
 	JSON401 *Unauthenticated
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *Forbidden
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *Conflict
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON415 the response for an HTTP 415 `application/json` response
@@ -23646,6 +24642,8 @@ type DeleteSessionResponse struct {
 	Headers401 *DeleteSessionResponse401Headers
 	// Headers403 the parsed response headers for an HTTP 403 response
 	Headers403 *DeleteSessionResponse403Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *DeleteSessionResponse409Headers
 	// Headers413 the parsed response headers for an HTTP 413 response
 	Headers413 *DeleteSessionResponse413Headers
 	// Headers415 the parsed response headers for an HTTP 415 response
@@ -23676,6 +24674,11 @@ func (r DeleteSessionResponse) GetJSON401() *Unauthenticated {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r DeleteSessionResponse) GetJSON403() *Forbidden {
 	return r.JSON403
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r DeleteSessionResponse) GetJSON409() *Conflict {
+	return r.JSON409
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -27861,8 +28864,8 @@ func (c *ClientWithResponses) ProveAuditInclusionWithResponse(ctx context.Contex
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/batch (the `Batch` operationId).
-func (c *ClientWithResponses) BatchWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
-	rsp, err := c.BatchWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) BatchWithBodyWithResponse(ctx context.Context, params *BatchParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
+	rsp, err := c.BatchWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -27879,8 +28882,8 @@ func (c *ClientWithResponses) BatchWithBodyWithResponse(ctx context.Context, con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/batch (the `Batch` operationId).
-func (c *ClientWithResponses) BatchWithResponse(ctx context.Context, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
-	rsp, err := c.Batch(ctx, body, reqEditors...)
+func (c *ClientWithResponses) BatchWithResponse(ctx context.Context, params *BatchParams, body BatchJSONRequestBody, reqEditors ...RequestEditorFn) (*BatchResponse, error) {
+	rsp, err := c.Batch(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -27970,8 +28973,8 @@ func (c *ClientWithResponses) CheckBatchWithResponse(ctx context.Context, body C
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/groups/{group} (the `DeleteGroup` operationId).
-func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, group GroupIDParam, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error) {
-	rsp, err := c.DeleteGroup(ctx, group, reqEditors...)
+func (c *ClientWithResponses) DeleteGroupWithResponse(ctx context.Context, group GroupIDParam, params *DeleteGroupParams, reqEditors ...RequestEditorFn) (*DeleteGroupResponse, error) {
+	rsp, err := c.DeleteGroup(ctx, group, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -27996,8 +28999,8 @@ func (c *ClientWithResponses) GetGroupWithResponse(ctx context.Context, group Gr
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-func (c *ClientWithResponses) PutGroupWithBodyWithResponse(ctx context.Context, group GroupIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
-	rsp, err := c.PutGroupWithBody(ctx, group, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutGroupWithBodyWithResponse(ctx context.Context, group GroupIDParam, params *PutGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroupWithBody(ctx, group, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28009,8 +29012,8 @@ func (c *ClientWithResponses) PutGroupWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group} (the `PutGroup` operationId).
-func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, group GroupIDParam, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
-	rsp, err := c.PutGroup(ctx, group, body, reqEditors...)
+func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, group GroupIDParam, params *PutGroupParams, body PutGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupResponse, error) {
+	rsp, err := c.PutGroup(ctx, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28022,8 +29025,8 @@ func (c *ClientWithResponses) PutGroupWithResponse(ctx context.Context, group Gr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/groups/{group}/groups/{child} (the `DeleteGroupChild` operationId).
-func (c *ClientWithResponses) DeleteGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*DeleteGroupChildResponse, error) {
-	rsp, err := c.DeleteGroupChild(ctx, group, child, reqEditors...)
+func (c *ClientWithResponses) DeleteGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, params *DeleteGroupChildParams, reqEditors ...RequestEditorFn) (*DeleteGroupChildResponse, error) {
+	rsp, err := c.DeleteGroupChild(ctx, group, child, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28037,8 +29040,8 @@ func (c *ClientWithResponses) DeleteGroupChildWithResponse(ctx context.Context, 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group}/groups/{child} (the `AddGroupChild` operationId).
-func (c *ClientWithResponses) AddGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, reqEditors ...RequestEditorFn) (*AddGroupChildResponse, error) {
-	rsp, err := c.AddGroupChild(ctx, group, child, reqEditors...)
+func (c *ClientWithResponses) AddGroupChildWithResponse(ctx context.Context, group GroupIDParam, child ChildParam, params *AddGroupChildParams, reqEditors ...RequestEditorFn) (*AddGroupChildResponse, error) {
+	rsp, err := c.AddGroupChild(ctx, group, child, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28050,8 +29053,8 @@ func (c *ClientWithResponses) AddGroupChildWithResponse(ctx context.Context, gro
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/groups/{group}/members/{user} (the `DeleteGroupMember` operationId).
-func (c *ClientWithResponses) DeleteGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*DeleteGroupMemberResponse, error) {
-	rsp, err := c.DeleteGroupMember(ctx, group, user, reqEditors...)
+func (c *ClientWithResponses) DeleteGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, params *DeleteGroupMemberParams, reqEditors ...RequestEditorFn) (*DeleteGroupMemberResponse, error) {
+	rsp, err := c.DeleteGroupMember(ctx, group, user, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28065,8 +29068,8 @@ func (c *ClientWithResponses) DeleteGroupMemberWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group}/members/{user} (the `AddGroupMember` operationId).
-func (c *ClientWithResponses) AddGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, reqEditors ...RequestEditorFn) (*AddGroupMemberResponse, error) {
-	rsp, err := c.AddGroupMember(ctx, group, user, reqEditors...)
+func (c *ClientWithResponses) AddGroupMemberWithResponse(ctx context.Context, group GroupIDParam, user UserParam, params *AddGroupMemberParams, reqEditors ...RequestEditorFn) (*AddGroupMemberResponse, error) {
+	rsp, err := c.AddGroupMember(ctx, group, user, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28078,8 +29081,8 @@ func (c *ClientWithResponses) AddGroupMemberWithResponse(ctx context.Context, gr
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/groups/{group}/roles/{role} (the `DeleteGroupRole` operationId).
-func (c *ClientWithResponses) DeleteGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteGroupRoleResponse, error) {
-	rsp, err := c.DeleteGroupRole(ctx, group, role, reqEditors...)
+func (c *ClientWithResponses) DeleteGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *DeleteGroupRoleParams, reqEditors ...RequestEditorFn) (*DeleteGroupRoleResponse, error) {
+	rsp, err := c.DeleteGroupRole(ctx, group, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28091,8 +29094,8 @@ func (c *ClientWithResponses) DeleteGroupRoleWithResponse(ctx context.Context, g
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-func (c *ClientWithResponses) PutGroupRoleWithBodyWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error) {
-	rsp, err := c.PutGroupRoleWithBody(ctx, group, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutGroupRoleWithBodyWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error) {
+	rsp, err := c.PutGroupRoleWithBody(ctx, group, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28104,8 +29107,8 @@ func (c *ClientWithResponses) PutGroupRoleWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/groups/{group}/roles/{role} (the `PutGroupRole` operationId).
-func (c *ClientWithResponses) PutGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error) {
-	rsp, err := c.PutGroupRole(ctx, group, role, body, reqEditors...)
+func (c *ClientWithResponses) PutGroupRoleWithResponse(ctx context.Context, group GroupIDParam, role RoleParam, params *PutGroupRoleParams, body PutGroupRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGroupRoleResponse, error) {
+	rsp, err := c.PutGroupRole(ctx, group, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28145,8 +29148,8 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, role 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/membership/{user}/{group} (the `DeleteMembership` operationId).
-func (c *ClientWithResponses) DeleteMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, reqEditors ...RequestEditorFn) (*DeleteMembershipResponse, error) {
-	rsp, err := c.DeleteMembership(ctx, user, group, reqEditors...)
+func (c *ClientWithResponses) DeleteMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, params *DeleteMembershipParams, reqEditors ...RequestEditorFn) (*DeleteMembershipResponse, error) {
+	rsp, err := c.DeleteMembership(ctx, user, group, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28176,8 +29179,8 @@ func (c *ClientWithResponses) CheckMembershipWithResponse(ctx context.Context, u
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-func (c *ClientWithResponses) AddMembershipWithBodyWithResponse(ctx context.Context, user UserParam, group GroupParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error) {
-	rsp, err := c.AddMembershipWithBody(ctx, user, group, contentType, body, reqEditors...)
+func (c *ClientWithResponses) AddMembershipWithBodyWithResponse(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error) {
+	rsp, err := c.AddMembershipWithBody(ctx, user, group, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28192,8 +29195,8 @@ func (c *ClientWithResponses) AddMembershipWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/membership/{user}/{group} (the `AddMembership` operationId).
-func (c *ClientWithResponses) AddMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error) {
-	rsp, err := c.AddMembership(ctx, user, group, body, reqEditors...)
+func (c *ClientWithResponses) AddMembershipWithResponse(ctx context.Context, user UserParam, group GroupParam, params *AddMembershipParams, body AddMembershipJSONRequestBody, reqEditors ...RequestEditorFn) (*AddMembershipResponse, error) {
+	rsp, err := c.AddMembership(ctx, user, group, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28207,8 +29210,8 @@ func (c *ClientWithResponses) AddMembershipWithResponse(ctx context.Context, use
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/permission/{group}/{name} (the `DeletePermission` operationId).
-func (c *ClientWithResponses) DeletePermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*DeletePermissionResponse, error) {
-	rsp, err := c.DeletePermission(ctx, group, name, reqEditors...)
+func (c *ClientWithResponses) DeletePermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, params *DeletePermissionParams, reqEditors ...RequestEditorFn) (*DeletePermissionResponse, error) {
+	rsp, err := c.DeletePermission(ctx, group, name, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28235,8 +29238,8 @@ func (c *ClientWithResponses) CheckRolePermissionWithResponse(ctx context.Contex
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/permission/{group}/{name} (the `AddPermission` operationId).
-func (c *ClientWithResponses) AddPermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, reqEditors ...RequestEditorFn) (*AddPermissionResponse, error) {
-	rsp, err := c.AddPermission(ctx, group, name, reqEditors...)
+func (c *ClientWithResponses) AddPermissionWithResponse(ctx context.Context, group GroupParam, name GrantPermissionParam, params *AddPermissionParams, reqEditors ...RequestEditorFn) (*AddPermissionResponse, error) {
+	rsp, err := c.AddPermission(ctx, group, name, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28276,8 +29279,8 @@ func (c *ClientWithResponses) ListResourcesWithResponse(ctx context.Context, pTy
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/resources/{type}/{id} (the `DeleteResource` operationId).
-func (c *ClientWithResponses) DeleteResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error) {
-	rsp, err := c.DeleteResource(ctx, pType, id, reqEditors...)
+func (c *ClientWithResponses) DeleteResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error) {
+	rsp, err := c.DeleteResource(ctx, pType, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28304,8 +29307,8 @@ func (c *ClientWithResponses) GetResourceWithResponse(ctx context.Context, pType
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-func (c *ClientWithResponses) PutResourceWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceResponse, error) {
-	rsp, err := c.PutResourceWithBody(ctx, pType, id, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceResponse, error) {
+	rsp, err := c.PutResourceWithBody(ctx, pType, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28319,8 +29322,8 @@ func (c *ClientWithResponses) PutResourceWithBodyWithResponse(ctx context.Contex
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id} (the `PutResource` operationId).
-func (c *ClientWithResponses) PutResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceResponse, error) {
-	rsp, err := c.PutResource(ctx, pType, id, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, params *PutResourceParams, body PutResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceResponse, error) {
+	rsp, err := c.PutResource(ctx, pType, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28332,8 +29335,8 @@ func (c *ClientWithResponses) PutResourceWithResponse(ctx context.Context, pType
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `DeleteResourceGroup` operationId).
-func (c *ClientWithResponses) DeleteResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteResourceGroupResponse, error) {
-	rsp, err := c.DeleteResourceGroup(ctx, pType, id, group, role, reqEditors...)
+func (c *ClientWithResponses) DeleteResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *DeleteResourceGroupParams, reqEditors ...RequestEditorFn) (*DeleteResourceGroupResponse, error) {
+	rsp, err := c.DeleteResourceGroup(ctx, pType, id, group, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28345,8 +29348,8 @@ func (c *ClientWithResponses) DeleteResourceGroupWithResponse(ctx context.Contex
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-func (c *ClientWithResponses) PutResourceGroupWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
-	rsp, err := c.PutResourceGroupWithBody(ctx, pType, id, group, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceGroupWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
+	rsp, err := c.PutResourceGroupWithBody(ctx, pType, id, group, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28358,8 +29361,8 @@ func (c *ClientWithResponses) PutResourceGroupWithBodyWithResponse(ctx context.C
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id}/groups/{group}/roles/{role} (the `PutResourceGroup` operationId).
-func (c *ClientWithResponses) PutResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
-	rsp, err := c.PutResourceGroup(ctx, pType, id, group, role, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceGroupWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, group GroupIDParam, role RoleParam, params *PutResourceGroupParams, body PutResourceGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceGroupResponse, error) {
+	rsp, err := c.PutResourceGroup(ctx, pType, id, group, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28384,8 +29387,8 @@ func (c *ClientWithResponses) ListResourceMembersWithResponse(ctx context.Contex
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/resources/{type}/{id}/members/{user}/roles/{role} (the `DeleteResourceMember` operationId).
-func (c *ClientWithResponses) DeleteResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteResourceMemberResponse, error) {
-	rsp, err := c.DeleteResourceMember(ctx, pType, id, user, role, reqEditors...)
+func (c *ClientWithResponses) DeleteResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *DeleteResourceMemberParams, reqEditors ...RequestEditorFn) (*DeleteResourceMemberResponse, error) {
+	rsp, err := c.DeleteResourceMember(ctx, pType, id, user, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28397,8 +29400,8 @@ func (c *ClientWithResponses) DeleteResourceMemberWithResponse(ctx context.Conte
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-func (c *ClientWithResponses) PutResourceMemberWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error) {
-	rsp, err := c.PutResourceMemberWithBody(ctx, pType, id, user, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceMemberWithBodyWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error) {
+	rsp, err := c.PutResourceMemberWithBody(ctx, pType, id, user, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28410,8 +29413,8 @@ func (c *ClientWithResponses) PutResourceMemberWithBodyWithResponse(ctx context.
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/resources/{type}/{id}/members/{user}/roles/{role} (the `PutResourceMember` operationId).
-func (c *ClientWithResponses) PutResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error) {
-	rsp, err := c.PutResourceMember(ctx, pType, id, user, role, body, reqEditors...)
+func (c *ClientWithResponses) PutResourceMemberWithResponse(ctx context.Context, pType ResourceTypeParam, id ResourceIDParam, user UserParam, role RoleParam, params *PutResourceMemberParams, body PutResourceMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutResourceMemberResponse, error) {
+	rsp, err := c.PutResourceMember(ctx, pType, id, user, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28425,8 +29428,8 @@ func (c *ClientWithResponses) PutResourceMemberWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/role/{role} (the `DeleteRole` operationId).
-func (c *ClientWithResponses) DeleteRoleWithResponse(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteRoleResponse, error) {
-	rsp, err := c.DeleteRole(ctx, role, reqEditors...)
+func (c *ClientWithResponses) DeleteRoleWithResponse(ctx context.Context, role RoleParam, params *DeleteRoleParams, reqEditors ...RequestEditorFn) (*DeleteRoleResponse, error) {
+	rsp, err := c.DeleteRole(ctx, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28441,8 +29444,8 @@ func (c *ClientWithResponses) DeleteRoleWithResponse(ctx context.Context, role R
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-func (c *ClientWithResponses) AddRoleWithBodyWithResponse(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddRoleResponse, error) {
-	rsp, err := c.AddRoleWithBody(ctx, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) AddRoleWithBodyWithResponse(ctx context.Context, role RoleParam, params *AddRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddRoleResponse, error) {
+	rsp, err := c.AddRoleWithBody(ctx, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28457,8 +29460,8 @@ func (c *ClientWithResponses) AddRoleWithBodyWithResponse(ctx context.Context, r
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/role/{role} (the `AddRole` operationId).
-func (c *ClientWithResponses) AddRoleWithResponse(ctx context.Context, role RoleParam, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*AddRoleResponse, error) {
-	rsp, err := c.AddRole(ctx, role, body, reqEditors...)
+func (c *ClientWithResponses) AddRoleWithResponse(ctx context.Context, role RoleParam, params *AddRoleParams, body AddRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*AddRoleResponse, error) {
+	rsp, err := c.AddRole(ctx, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28500,8 +29503,8 @@ func (c *ClientWithResponses) ListRolesWithResponse(ctx context.Context, params 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/roles/{role} (the `RemoveRole` operationId).
-func (c *ClientWithResponses) RemoveRoleWithResponse(ctx context.Context, role RoleParam, reqEditors ...RequestEditorFn) (*RemoveRoleResponse, error) {
-	rsp, err := c.RemoveRole(ctx, role, reqEditors...)
+func (c *ClientWithResponses) RemoveRoleWithResponse(ctx context.Context, role RoleParam, params *RemoveRoleParams, reqEditors ...RequestEditorFn) (*RemoveRoleResponse, error) {
+	rsp, err := c.RemoveRole(ctx, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28530,8 +29533,8 @@ func (c *ClientWithResponses) GetRoleWithResponse(ctx context.Context, role Role
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-func (c *ClientWithResponses) PutRoleWithBodyWithResponse(ctx context.Context, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRoleResponse, error) {
-	rsp, err := c.PutRoleWithBody(ctx, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutRoleWithBodyWithResponse(ctx context.Context, role RoleParam, params *PutRoleParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutRoleResponse, error) {
+	rsp, err := c.PutRoleWithBody(ctx, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28547,8 +29550,8 @@ func (c *ClientWithResponses) PutRoleWithBodyWithResponse(ctx context.Context, r
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/roles/{role} (the `PutRole` operationId).
-func (c *ClientWithResponses) PutRoleWithResponse(ctx context.Context, role RoleParam, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRoleResponse, error) {
-	rsp, err := c.PutRole(ctx, role, body, reqEditors...)
+func (c *ClientWithResponses) PutRoleWithResponse(ctx context.Context, role RoleParam, params *PutRoleParams, body PutRoleJSONRequestBody, reqEditors ...RequestEditorFn) (*PutRoleResponse, error) {
+	rsp, err := c.PutRole(ctx, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28573,8 +29576,8 @@ func (c *ClientWithResponses) ListGrantsWithResponse(ctx context.Context, role R
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/roles/{role}/grants/{permission} (the `DeleteGrant` operationId).
-func (c *ClientWithResponses) DeleteGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, reqEditors ...RequestEditorFn) (*DeleteGrantResponse, error) {
-	rsp, err := c.DeleteGrant(ctx, role, permission, reqEditors...)
+func (c *ClientWithResponses) DeleteGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *DeleteGrantParams, reqEditors ...RequestEditorFn) (*DeleteGrantResponse, error) {
+	rsp, err := c.DeleteGrant(ctx, role, permission, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28589,8 +29592,8 @@ func (c *ClientWithResponses) DeleteGrantWithResponse(ctx context.Context, role 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-func (c *ClientWithResponses) PutGrantWithBodyWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGrantResponse, error) {
-	rsp, err := c.PutGrantWithBody(ctx, role, permission, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutGrantWithBodyWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutGrantResponse, error) {
+	rsp, err := c.PutGrantWithBody(ctx, role, permission, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28605,8 +29608,8 @@ func (c *ClientWithResponses) PutGrantWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/roles/{role}/grants/{permission} (the `PutGrant` operationId).
-func (c *ClientWithResponses) PutGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGrantResponse, error) {
-	rsp, err := c.PutGrant(ctx, role, permission, body, reqEditors...)
+func (c *ClientWithResponses) PutGrantWithResponse(ctx context.Context, role RoleParam, permission GrantedParam, params *PutGrantParams, body PutGrantJSONRequestBody, reqEditors ...RequestEditorFn) (*PutGrantResponse, error) {
+	rsp, err := c.PutGrant(ctx, role, permission, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28635,8 +29638,8 @@ func (c *ClientWithResponses) ListScopesWithResponse(ctx context.Context, kind K
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id} (the `DeleteScope` operationId).
-func (c *ClientWithResponses) DeleteScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, reqEditors ...RequestEditorFn) (*DeleteScopeResponse, error) {
-	rsp, err := c.DeleteScope(ctx, kind, id, reqEditors...)
+func (c *ClientWithResponses) DeleteScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *DeleteScopeParams, reqEditors ...RequestEditorFn) (*DeleteScopeResponse, error) {
+	rsp, err := c.DeleteScope(ctx, kind, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28664,8 +29667,8 @@ func (c *ClientWithResponses) GetScopeWithResponse(ctx context.Context, kind Kin
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-func (c *ClientWithResponses) PutScopeWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeResponse, error) {
-	rsp, err := c.PutScopeWithBody(ctx, kind, id, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeResponse, error) {
+	rsp, err := c.PutScopeWithBody(ctx, kind, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28680,8 +29683,8 @@ func (c *ClientWithResponses) PutScopeWithBodyWithResponse(ctx context.Context, 
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id} (the `PutScope` operationId).
-func (c *ClientWithResponses) PutScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeResponse, error) {
-	rsp, err := c.PutScope(ctx, kind, id, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, params *PutScopeParams, body PutScopeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeResponse, error) {
+	rsp, err := c.PutScope(ctx, kind, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28693,8 +29696,8 @@ func (c *ClientWithResponses) PutScopeWithResponse(ctx context.Context, kind Kin
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `DeleteScopeGroup` operationId).
-func (c *ClientWithResponses) DeleteScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteScopeGroupResponse, error) {
-	rsp, err := c.DeleteScopeGroup(ctx, kind, id, group, role, reqEditors...)
+func (c *ClientWithResponses) DeleteScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *DeleteScopeGroupParams, reqEditors ...RequestEditorFn) (*DeleteScopeGroupResponse, error) {
+	rsp, err := c.DeleteScopeGroup(ctx, kind, id, group, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28708,8 +29711,8 @@ func (c *ClientWithResponses) DeleteScopeGroupWithResponse(ctx context.Context, 
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-func (c *ClientWithResponses) PutScopeGroupWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error) {
-	rsp, err := c.PutScopeGroupWithBody(ctx, kind, id, group, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeGroupWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error) {
+	rsp, err := c.PutScopeGroupWithBody(ctx, kind, id, group, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28723,8 +29726,8 @@ func (c *ClientWithResponses) PutScopeGroupWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/groups/{group}/roles/{role} (the `PutScopeGroup` operationId).
-func (c *ClientWithResponses) PutScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error) {
-	rsp, err := c.PutScopeGroup(ctx, kind, id, group, role, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeGroupWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, group GroupIDParam, role RoleParam, params *PutScopeGroupParams, body PutScopeGroupJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeGroupResponse, error) {
+	rsp, err := c.PutScopeGroup(ctx, kind, id, group, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28749,8 +29752,8 @@ func (c *ClientWithResponses) ListScopeMembersWithResponse(ctx context.Context, 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `DeleteScopeMember` operationId).
-func (c *ClientWithResponses) DeleteScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, reqEditors ...RequestEditorFn) (*DeleteScopeMemberResponse, error) {
-	rsp, err := c.DeleteScopeMember(ctx, kind, id, user, role, reqEditors...)
+func (c *ClientWithResponses) DeleteScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *DeleteScopeMemberParams, reqEditors ...RequestEditorFn) (*DeleteScopeMemberResponse, error) {
+	rsp, err := c.DeleteScopeMember(ctx, kind, id, user, role, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28762,8 +29765,8 @@ func (c *ClientWithResponses) DeleteScopeMemberWithResponse(ctx context.Context,
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-func (c *ClientWithResponses) PutScopeMemberWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error) {
-	rsp, err := c.PutScopeMemberWithBody(ctx, kind, id, user, role, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeMemberWithBodyWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error) {
+	rsp, err := c.PutScopeMemberWithBody(ctx, kind, id, user, role, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28775,8 +29778,8 @@ func (c *ClientWithResponses) PutScopeMemberWithBodyWithResponse(ctx context.Con
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/scopes/{kind}/{id}/members/{user}/roles/{role} (the `PutScopeMember` operationId).
-func (c *ClientWithResponses) PutScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error) {
-	rsp, err := c.PutScopeMember(ctx, kind, id, user, role, body, reqEditors...)
+func (c *ClientWithResponses) PutScopeMemberWithResponse(ctx context.Context, kind KindParam, id ScopeIDParam, user UserParam, role RoleParam, params *PutScopeMemberParams, body PutScopeMemberJSONRequestBody, reqEditors ...RequestEditorFn) (*PutScopeMemberResponse, error) {
+	rsp, err := c.PutScopeMember(ctx, kind, id, user, role, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28822,8 +29825,8 @@ func (c *ClientWithResponses) ListSessionsWithResponse(ctx context.Context, para
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/sessions (the `CreateSession` operationId).
-func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
-	rsp, err := c.CreateSessionWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSessionWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28838,8 +29841,8 @@ func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/sessions (the `CreateSession` operationId).
-func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
-	rsp, err := c.CreateSession(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSession(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28925,8 +29928,8 @@ func (c *ClientWithResponses) VerifySessionWithResponse(ctx context.Context, bod
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/sessions/{id} (the `DeleteSession` operationId).
-func (c *ClientWithResponses) DeleteSessionWithResponse(ctx context.Context, id SessionIDParam, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error) {
-	rsp, err := c.DeleteSession(ctx, id, reqEditors...)
+func (c *ClientWithResponses) DeleteSessionWithResponse(ctx context.Context, id SessionIDParam, params *DeleteSessionParams, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error) {
+	rsp, err := c.DeleteSession(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28966,8 +29969,8 @@ func (c *ClientWithResponses) GetSettingsWithResponse(ctx context.Context, reqEd
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/settings (the `PutSettings` operationId).
-func (c *ClientWithResponses) PutSettingsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error) {
-	rsp, err := c.PutSettingsWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutSettingsWithBodyWithResponse(ctx context.Context, params *PutSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error) {
+	rsp, err := c.PutSettingsWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -28981,8 +29984,8 @@ func (c *ClientWithResponses) PutSettingsWithBodyWithResponse(ctx context.Contex
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/settings (the `PutSettings` operationId).
-func (c *ClientWithResponses) PutSettingsWithResponse(ctx context.Context, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error) {
-	rsp, err := c.PutSettings(ctx, body, reqEditors...)
+func (c *ClientWithResponses) PutSettingsWithResponse(ctx context.Context, params *PutSettingsParams, body PutSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSettingsResponse, error) {
+	rsp, err := c.PutSettings(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29205,8 +30208,8 @@ func (c *ClientWithResponses) ListToolsWithResponse(ctx context.Context, params 
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/tools/{tool} (the `DeleteTool` operationId).
-func (c *ClientWithResponses) DeleteToolWithResponse(ctx context.Context, tool ToolParam, reqEditors ...RequestEditorFn) (*DeleteToolResponse, error) {
-	rsp, err := c.DeleteTool(ctx, tool, reqEditors...)
+func (c *ClientWithResponses) DeleteToolWithResponse(ctx context.Context, tool ToolParam, params *DeleteToolParams, reqEditors ...RequestEditorFn) (*DeleteToolResponse, error) {
+	rsp, err := c.DeleteTool(ctx, tool, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29233,8 +30236,8 @@ func (c *ClientWithResponses) GetToolWithResponse(ctx context.Context, tool Tool
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-func (c *ClientWithResponses) PutToolWithBodyWithResponse(ctx context.Context, tool ToolParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutToolResponse, error) {
-	rsp, err := c.PutToolWithBody(ctx, tool, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutToolWithBodyWithResponse(ctx context.Context, tool ToolParam, params *PutToolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutToolResponse, error) {
+	rsp, err := c.PutToolWithBody(ctx, tool, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29248,8 +30251,8 @@ func (c *ClientWithResponses) PutToolWithBodyWithResponse(ctx context.Context, t
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/tools/{tool} (the `PutTool` operationId).
-func (c *ClientWithResponses) PutToolWithResponse(ctx context.Context, tool ToolParam, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutToolResponse, error) {
-	rsp, err := c.PutTool(ctx, tool, body, reqEditors...)
+func (c *ClientWithResponses) PutToolWithResponse(ctx context.Context, tool ToolParam, params *PutToolParams, body PutToolJSONRequestBody, reqEditors ...RequestEditorFn) (*PutToolResponse, error) {
+	rsp, err := c.PutTool(ctx, tool, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29291,8 +30294,8 @@ func (c *ClientWithResponses) ListUserRolesWithResponse(ctx context.Context, use
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /api/users/{user} (the `DeleteUser` operationId).
-func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user UserParam, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
-	rsp, err := c.DeleteUser(ctx, user, reqEditors...)
+func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, user UserParam, params *DeleteUserParams, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
+	rsp, err := c.DeleteUser(ctx, user, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29319,8 +30322,8 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, user User
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-func (c *ClientWithResponses) PutUserWithBodyWithResponse(ctx context.Context, user UserParam, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutUserResponse, error) {
-	rsp, err := c.PutUserWithBody(ctx, user, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutUserWithBodyWithResponse(ctx context.Context, user UserParam, params *PutUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutUserResponse, error) {
+	rsp, err := c.PutUserWithBody(ctx, user, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -29334,8 +30337,8 @@ func (c *ClientWithResponses) PutUserWithBodyWithResponse(ctx context.Context, u
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/users/{user} (the `PutUser` operationId).
-func (c *ClientWithResponses) PutUserWithResponse(ctx context.Context, user UserParam, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PutUserResponse, error) {
-	rsp, err := c.PutUser(ctx, user, body, reqEditors...)
+func (c *ClientWithResponses) PutUserWithResponse(ctx context.Context, user UserParam, params *PutUserParams, body PutUserJSONRequestBody, reqEditors ...RequestEditorFn) (*PutUserResponse, error) {
+	rsp, err := c.PutUser(ctx, user, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -43676,6 +44679,13 @@ func ParseDeleteSessionsResponse(rsp *http.Response) (*DeleteSessionsResponse, e
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -43761,6 +44771,16 @@ func ParseDeleteSessionsResponse(rsp *http.Response) (*DeleteSessionsResponse, e
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers DeleteSessionsResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 413:
 		var headers DeleteSessionsResponse413Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
@@ -44768,6 +45788,13 @@ func ParseDeleteSessionResponse(rsp *http.Response) (*DeleteSessionResponse, err
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -44860,6 +45887,16 @@ func ParseDeleteSessionResponse(rsp *http.Response) (*DeleteSessionResponse, err
 			headers.XRequestID = &value
 		}
 		response.Headers403 = &headers
+	case rsp.StatusCode == 409:
+		var headers DeleteSessionResponse409Headers
+		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-ID", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 413:
 		var headers DeleteSessionResponse413Headers
 		if values := rsp.Header.Values("X-Request-ID"); len(values) > 0 {

@@ -73,9 +73,10 @@ func classifyCommit(ctx context.Context, err error) error {
 
 // isRolledBack reports whether an error of COMMIT proves that nothing was
 // committed. A server that ends the session (57P01) proves nothing: it may do so
-// between the commit and its answer.
+// between the commit and its answer. Nor does pgconn.SafeToRetry, which is true of a
+// connection that was closed after COMMIT was sent.
 func isRolledBack(err error) bool {
-	if isRetryable(err) || pgconn.SafeToRetry(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
+	if isRetryable(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
 		return true
 	}
 	if code := sqlState(err); code != "" {

@@ -42,6 +42,7 @@ func TestClassify(t *testing.T) {
 		{name: "connection failure", err: state("08006"), code: fault.CodeUnavailable, unknown: true},
 		{name: "server became a replica", err: state("25006"), code: fault.CodeUnavailable, unknown: true},
 		{name: "end of stream", err: io.ErrUnexpectedEOF, code: fault.CodeUnavailable, unknown: true},
+		{name: "connection closed", err: pgconn.ErrConnClosed, code: fault.CodeUnavailable, unknown: true},
 		{name: "connection reset", err: &net.OpError{Op: "read", Err: errors.New("reset")}, code: fault.CodeUnavailable, unknown: true},
 		{name: "turned into a rollback", err: pgx.ErrTxCommitRollback, code: fault.CodeInternal},
 		{name: "transaction over", err: sql.ErrTxDone, code: fault.CodeInternal},

@@ -46,7 +46,7 @@ func onBoth(t *testing.T, test func(t *testing.T, e engine)) {
 }
 
 // latest is the newest migration's version.
-const latest = 7
+const latest = 8
 
 func TestMigrate(t *testing.T) {
 	onBoth(t, func(t *testing.T, e engine) {

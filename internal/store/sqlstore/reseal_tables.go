@@ -192,7 +192,8 @@ var resealables = []resealable{
 	},
 }
 
-// sealedTables are the tables of resealables, and signing_keys.
+// sealedTables are the tables of resealables, and signing_keys. Not receipts: what is in
+// those is sealed with a secret of the caller's, whatever the installation's is.
 var sealedTables = []string{
 	"users", "user_groups", "group_members", "memberships", "roles", "grants", "tools", "tool_permissions", "nodes", "changes",
 	"sessions", "session_users", "token_families", "decisions", "audit_events", "signing_keys",

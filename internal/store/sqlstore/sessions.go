@@ -17,18 +17,23 @@ import (
 
 // Session implements store.Sessions.
 func (s *Store) Session(ctx context.Context, tenant, id string) (record store.SessionRecord, found bool, err error) {
-	err = s.read(ctx, tenant, func(q postgres.Querier) error {
-		row, err := q.Session(ctx, postgres.SessionParams{Tenant: tenant, ID: id})
-		if err != nil {
-			return unlessNoRows(ctx, err, "read a session")
-		}
-		record.Owner = session.User{Inactive: row.UserActive == 0, Epoch: row.UserEpoch}
-		record.ReadAt = timeOf(row.ReadAt)
-		record.Row, err = sessionOf(sessionRow(row))
-		found = err == nil
+	err = s.read(ctx, tenant, func(q postgres.Querier) (err error) {
+		record, found, err = sessionRecord(ctx, q, tenant, id)
 		return err
 	})
 	return record, found, err
+}
+
+func sessionRecord(ctx context.Context, q postgres.Querier, tenant, id string) (store.SessionRecord, bool, error) {
+	row, err := q.Session(ctx, postgres.SessionParams{Tenant: tenant, ID: id})
+	if err != nil {
+		return store.SessionRecord{}, false, unlessNoRows(ctx, err, "read a session")
+	}
+	record := store.SessionRecord{Owner: session.User{Inactive: row.UserActive == 0, Epoch: row.UserEpoch}, ReadAt: timeOf(row.ReadAt)}
+	if record.Row, err = sessionOf(sessionRow(row)); err != nil {
+		return store.SessionRecord{}, false, err
+	}
+	return record, true, nil
 }
 
 func sessionRow(row postgres.SessionRow) postgres.Session {

@@ -65,6 +65,14 @@ type sessionWriter struct {
 
 var _ store.SessionTx = (*sessionWriter)(nil)
 
+// Changed implements store.SessionTx.
+func (w *sessionWriter) Changed() bool { return w.changed }
+
+// Session implements store.SessionTx.
+func (w *sessionWriter) Session(ctx context.Context, id string) (store.SessionRecord, bool, error) {
+	return sessionRecord(ctx, w.queries, w.tenant, id)
+}
+
 // LockUser implements store.SessionTx.
 func (w *sessionWriter) LockUser(ctx context.Context, user string) (session.User, error) {
 	const doing = "lock a user's sessions"

@@ -142,6 +142,11 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		"Tokens/deletion":              testDeleteTokenFamilies,
 		"Tokens/parallel refreshes":    testParallelRefresh,
 		"Tokens/deactivation":          testTokenAndDeactivation,
+		"Receipts":                     testReceipts,
+		"Receipts/rollback":            testReceiptRollback,
+		"Receipts/alone":               testReceiptAlone,
+		"Receipts/parallel":            testParallelReceipts,
+		"Receipts/deletion":            testDeleteReceipts,
 		"Ping":                         testPing,
 		"Close":                        testClose,
 	} {
