@@ -53,7 +53,7 @@ generate: ## make gen/ and sdk/api again from openapi.yaml, queries/ and schema/
 	go run ./internal/tools/bridge
 
 .PHONY: check
-check: check-format check-vet check-lint check-imports check-sql check-generated check-bench ## format, vet, lint, imports, SQL arguments, generated files, bench/go.mod
+check: check-format check-vet check-lint check-imports check-sql check-generated check-bench check-deploy ## format, vet, lint, imports, SQL arguments, generated files, bench/go.mod, deploy/
 
 .PHONY: check-format
 check-format:
@@ -88,3 +88,8 @@ check-generated:
 .PHONY: check-bench
 check-bench:
 	@cd bench && go list -m all >/dev/null
+
+# deploy/check is a module of its own, with the types of Compose and Kubernetes.
+.PHONY: check-deploy
+check-deploy:
+	cd deploy/check && go vet ./... && go test -count=1 ./...

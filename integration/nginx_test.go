@@ -66,8 +66,7 @@ func startSite(t *testing.T) *site {
 var nginxBlock = regexp.MustCompile("(?s)```nginx\n(.*?)```")
 
 // startNginx runs nginx with the configuration of the documentation and returns its
-// URL. It is given a socket that listens already, as at its own upgrade, so that it
-// needs no port of its own choice and is ready at once.
+// URL.
 func startNginx(t *testing.T, program, gatehouse, tenant, application string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/proxies.md")
@@ -78,20 +77,8 @@ func startNginx(t *testing.T, program, gatehouse, tenant, application string) st
 	if len(blocks) != 2 {
 		t.Fatalf("docs/proxies.md has %d blocks for nginx, want one for http and one for server", len(blocks))
 	}
-	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	socket, err := listener.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = socket.Close() }()
-	folder := t.TempDir()
-	configuration := fmt.Sprintf(`
-daemon off;
-user root; # where the tests run as root; else ignored
+	return "http://" + runNginx(t, program, t.TempDir(), func(address string) string {
+		configuration := fmt.Sprintf(`
 worker_processes 1;
 pid nginx.pid;
 error_log stderr warn;
@@ -104,14 +91,34 @@ http {
         listen %s;
         %s
     }
-}`, blocks[0][1], listener.Addr(), blocks[1][1])
-	configuration = strings.ReplaceAll(configuration, "http://127.0.0.1:8000", gatehouse)
-	configuration = strings.ReplaceAll(configuration, "8d969eef6ecad3c29a3a629280e686cf", tenant)
-	configuration = strings.ReplaceAll(configuration, "http://127.0.0.1:3000", application)
-	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(configuration), 0o600); err != nil {
+}`, blocks[0][1], address, blocks[1][1])
+		configuration = strings.ReplaceAll(configuration, "http://127.0.0.1:8000", gatehouse)
+		configuration = strings.ReplaceAll(configuration, "8d969eef6ecad3c29a3a629280e686cf", tenant)
+		configuration = strings.ReplaceAll(configuration, "http://127.0.0.1:3000", application)
+		return configuration
+	})
+}
+
+// runNginx runs nginx in a folder and returns its address, which configure is given. It
+// is given a socket that listens already, as at its own upgrade, so that it needs no port
+// of its own choice and is ready at once.
+func runNginx(t *testing.T, program, folder string, configure func(address string) string) string {
+	t.Helper()
+	listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
 		t.Fatal(err)
 	}
-	nginx := exec.Command(program, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
+	defer func() { _ = listener.Close() }()
+	socket, err := listener.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = socket.Close() }()
+	if err := os.WriteFile(filepath.Join(folder, "nginx.conf"), []byte(configure(listener.Addr().String())), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The user is for where the tests run as root; else it is ignored.
+	nginx := exec.Command(program, "-p", folder, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; user root;")
 	var said bytes.Buffer
 	nginx.Stderr, nginx.ExtraFiles, nginx.Env = &said, []*os.File{socket}, append(os.Environ(), "NGINX=3;")
 	if err := nginx.Start(); err != nil {
@@ -124,7 +131,7 @@ http {
 			t.Logf("nginx said %s", &said)
 		}
 	})
-	return "http://" + listener.Addr().String()
+	return listener.Addr().String()
 }
 
 // signIn opens a session as the application would, and returns its cookie.

@@ -127,7 +127,7 @@ func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int
 	defer end()
 	go func() {
 		select {
-		case <-s.stopping:
+		case <-s.leaving:
 			end()
 		case <-ctx.Done():
 		}

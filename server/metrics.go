@@ -99,5 +99,5 @@ func (m metricsPage) VisitGetMetricsResponse(w http.ResponseWriter) error {
 func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics)
-	return s.serve(ctx, l, mux, nil, func() {})
+	return s.serve(ctx, l, mux, nil, func(net.Listener, <-chan error) {})
 }

@@ -78,6 +78,11 @@ type Config struct {
 	// MetricsElsewhere takes /metrics away from the API, for ServeMetrics.
 	MetricsElsewhere bool
 
+	// ShutdownDelay is how long a server that is told to end goes on as before, but not
+	// ready, so that whoever passes requests on to it turns elsewhere; and after that,
+	// how long it leaves open the connections that it has. 0 means neither.
+	ShutdownDelay time.Duration
+
 	// PublicURL is where clients reach the server: "https://auth.example.com", with
 	// a path where a proxy adds one. Empty leaves AuthZEN's discovery unserved.
 	PublicURL string
@@ -115,9 +120,11 @@ type Server struct {
 	// metricsElsewhere is Config.MetricsElsewhere.
 	metricsElsewhere bool
 
-	// stopping is closed by stop, once the server has been told to end.
-	stopping chan struct{}
-	stop     func()
+	// stopping is closed by stop, once the server has been told to end, and leaving by
+	// leave, Config.ShutdownDelay later, once it takes no more connections.
+	stopping, leaving chan struct{}
+	stop, leave       func()
+	shutdownDelay     time.Duration
 }
 
 // New makes a Server. It fails where cfg is not one, and where the embedded API
@@ -132,9 +139,11 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
-		tls: cfg.TLS, stopping: make(chan struct{}), metricsElsewhere: cfg.MetricsElsewhere,
+		tls: cfg.TLS, stopping: make(chan struct{}), leaving: make(chan struct{}), shutdownDelay: cfg.ShutdownDelay,
+		metricsElsewhere: cfg.MetricsElsewhere,
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
+	s.leave = sync.OnceFunc(func() { close(s.leaving) })
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -196,15 +205,41 @@ func newServer(cfg Config, short bool) (*Server, error) {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
 
-// Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done,
-// then lets the requests that it has accepted end. It returns nil where they do within
-// 20 s; else it cuts them off and says so. It closes l.
+// Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done
+// and Config.ShutdownDelay is over, then lets the requests that it has accepted end. It
+// returns nil where they do within 20 s; else it cuts them off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, s, s.tls, s.stop)
+	return s.serve(ctx, l, http.HandlerFunc(s.untilLeft), s.tls, s.linger)
 }
 
-// serve is Serve for any handler. It calls stopping once ctx is done.
-func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler, over *tls.Config, stopping func()) error {
+// untilLeft is ServeHTTP. Once the server leaves, it asks callers to send their next
+// request over another connection.
+func (s *Server) untilLeft(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-s.leaving:
+		w.Header().Set("Connection", "close")
+	default:
+	}
+	s.ServeHTTP(w, r)
+}
+
+// linger takes a server that still answers out of use, in two steps of shutdownDelay.
+// In the first, callers that ask for readiness turn elsewhere. The second is for those
+// that do not, such as nginx: a connection that is refused they try elsewhere, but one
+// that is closed while they send a write on it leaves them not knowing what became of
+// it. So connections end with an answer, or as callers close those that they do not use.
+func (s *Server) linger(l net.Listener, served <-chan error) {
+	s.stop()
+	time.Sleep(s.shutdownDelay)
+	_ = l.Close() // fails where serving has failed, which has closed it
+	<-served
+	s.leave()
+	time.Sleep(s.shutdownDelay)
+}
+
+// serve is Serve for any handler. Once ctx is done it calls linger, which may close l
+// and receive from served what serving it has come to.
+func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler, over *tls.Config, linger func(l net.Listener, served <-chan error)) error {
 	h := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -228,7 +263,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler
 		return err
 	case <-ctx.Done():
 	}
-	stopping()
+	linger(l, served)
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := h.Shutdown(ending); err != nil {

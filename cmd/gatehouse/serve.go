@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"golang.org/x/sync/errgroup"
@@ -23,7 +24,7 @@ type serveCommand struct{}
 
 // Help implements kong.HelpProvider.
 func (serveCommand) Help() string {
-	return `Serves the API on AUTH_SERVER_HOST and AUTH_SERVER_PORT until it gets SIGINT or SIGTERM; then it takes no more requests, and ends when those that it has are answered, after 20 seconds at the latest. A second signal ends it at once.
+	return `Serves the API on AUTH_SERVER_HOST and AUTH_SERVER_PORT until it gets SIGINT or SIGTERM; then it takes no more requests, and ends when those that it has are answered, after 20 seconds at the latest. Behind others who pass requests on, AUTH_SHUTDOWN_DELAY lets them turn elsewhere first. A second signal ends it at once.
 
 With AUTH_TLS_CERT_FILE and AUTH_TLS_KEY_FILE it speaks TLS, and takes up another certificate when the files hold one. Plain HTTP is refused beyond loopback, unless AUTH_TLS_TERMINATED_UPSTREAM says that a proxy in front speaks TLS.
 
@@ -77,6 +78,7 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		TLS:                 tlsConfig,
 		Version:             buildVersion(),
 		MetricsElsewhere:    s.MetricsAddress != "",
+		ShutdownDelay:       s.ShutdownDelay,
 	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -93,15 +95,24 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	// Where one of them cannot go on, none does.
 	serving, ctx := errgroup.WithContext(ctx)
 	serving.Go(func() error { return h.Serve(ctx, listener) })
+	later, cancel := after(ctx, s.ShutdownDelay)
+	defer cancel()
 	if extAuthz != nil {
 		p.announceOther("ext_authz", s.ExtAuthzAddress, extAuthz.Addr(), logger)
-		serving.Go(func() error { return extauthz.Serve(ctx, extAuthz, h, tlsConfig) })
+		serving.Go(func() error { return extauthz.Serve(later, extAuthz, h, tlsConfig) })
 	}
 	if metrics != nil {
 		p.announceOther("metrics", s.MetricsAddress, metrics.Addr(), logger)
-		serving.Go(func() error { return h.ServeMetrics(ctx, metrics) })
+		serving.Go(func() error { return h.ServeMetrics(later, metrics) })
 	}
 	return serving.Wait()
+}
+
+// after is done a while after ctx is.
+func after(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	later, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return later, cancel
 }
 
 // serverTLS is how the server speaks TLS; nil where it does not.

@@ -212,6 +212,26 @@ func TestServeAnswersEnvoy(t *testing.T) {
 	}
 }
 
+func TestServeShowsMetricsWhileItLingers(t *testing.T) {
+	t.Parallel()
+	server := install(t, "AUTH_METRICS_ADDRESS=127.0.0.1:0", "AUTH_SHUTDOWN_DELAY=2s").serve()
+	line, err := server.stdout.ReadString('\n')
+	address, found := strings.CutPrefix(strings.TrimSpace(line), "metrics ")
+	if err != nil || !found {
+		t.Fatalf("got %q, %v, want the address for Prometheus", line, err)
+	}
+	ended := make(chan result, 1)
+	go func() { ended <- server.stop() }()
+	for strings.Contains(get(t, server.url+"/readyz"), `"ok"`) {
+	}
+	if got := get(t, "http://"+address+"/metrics"); !strings.Contains(got, "gatehouse_build_info") {
+		t.Errorf("/metrics while the server lingers: %q", got)
+	}
+	if ended := <-ended; ended.code != exitSuccess {
+		t.Errorf("the server ended with %+v, want success", ended)
+	}
+}
+
 func TestServeShowsMetricsWhereTold(t *testing.T) {
 	t.Parallel()
 	const logged = "gatehouse_decisions_logged_total 0"

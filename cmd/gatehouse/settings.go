@@ -38,19 +38,20 @@ type settings struct {
 	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" help:"How long decisions go on from memory while the database is away; 0s: not at all."`
 	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" help:"Memory for what decisions are made from, in MiB, about."`
 
-	ServerHost            hostName  `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
-	ServerPort            int       `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
-	PublicURL             publicURL `env:"AUTH_PUBLIC_URL" default:"the address that the server listens on" form:"an http:// or https:// URL without user, query and fragment" secret:"true" help:"Where clients reach the server, for the URLs in its answers. Tokens name it as their issuer where it is set, so another one makes those of before invalid."`
-	DebugMode             bool      `env:"AUTH_DEBUG_MODE" envDefault:"false" help:"Log more."`
-	AllowCORS             bool      `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
-	CORSOrigins           origins   `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
-	TrustedProxies        proxies   `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
-	ExtAuthzAddress       address   `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
-	MetricsAddress        address   `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, over plain HTTP, and nowhere else; port 0 takes any free one and prints the address."`
-	ForwardTenant         tenantID  `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
-	TLSCertFile           filePath  `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
-	TLSKeyFile            filePath  `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
-	TLSTerminatedUpstream bool      `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" help:"A proxy in front of the server speaks TLS, and nobody else reaches it: plain HTTP is served beyond loopback too, which is refused otherwise."`
+	ServerHost            hostName      `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
+	ServerPort            int           `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
+	ShutdownDelay         time.Duration `env:"AUTH_SHUTDOWN_DELAY" envDefault:"0s" min:"0s" max:"5m" help:"How long a server that is told to stop goes on, while /readyz answers 503, before it refuses connections; and how long after that it keeps those that are open. 0s: not at all."`
+	PublicURL             publicURL     `env:"AUTH_PUBLIC_URL" default:"the address that the server listens on" form:"an http:// or https:// URL without user, query and fragment" secret:"true" help:"Where clients reach the server, for the URLs in its answers. Tokens name it as their issuer where it is set, so another one makes those of before invalid."`
+	DebugMode             bool          `env:"AUTH_DEBUG_MODE" envDefault:"false" help:"Log more."`
+	AllowCORS             bool          `env:"AUTH_ALLOW_CORS" envDefault:"true" help:"Answer cross-origin requests of browsers."`
+	CORSOrigins           origins       `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
+	TrustedProxies        proxies       `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
+	ExtAuthzAddress       address       `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
+	MetricsAddress        address       `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, over plain HTTP, and nowhere else; port 0 takes any free one and prints the address."`
+	ForwardTenant         tenantID      `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
+	TLSCertFile           filePath      `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
+	TLSKeyFile            filePath      `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
+	TLSTerminatedUpstream bool          `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" help:"A proxy in front of the server speaks TLS, and nobody else reaches it: plain HTTP is served beyond loopback too, which is refused otherwise."`
 
 	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
 	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`

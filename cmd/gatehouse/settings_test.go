@@ -45,7 +45,8 @@ var samples = map[string]struct{ good, bad, with []string }{
 		good: []string{"localhost", "0.0.0.0", "::", "[::1]", "gate-house.example.com"},
 		bad:  []string{"127.0.0.1:80", "http://h", "a b", "h/", "*"},
 	},
-	"AUTH_SERVER_PORT": {good: []string{"0", "65535"}, bad: []string{"-1", "65536", "http", "80 81", "0x50"}},
+	"AUTH_SERVER_PORT":    {good: []string{"0", "65535"}, bad: []string{"-1", "65536", "http", "80 81", "0x50"}},
+	"AUTH_SHUTDOWN_DELAY": {good: []string{"0s", "5m"}, bad: []string{"5", "-1s", "5m1s"}},
 	"AUTH_PUBLIC_URL": {
 		good: []string{"https://auth.example.com", "http://h:8000/prefix/"},
 		bad:  []string{"auth.example.com", "ftp://h", "https://u:" + marker + "@h", "https://h?a=b", "https://h?", "https://h#", "https://"},
