@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
+	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // LoggedDecision is an entry of a tenant's decision log.
@@ -291,19 +292,25 @@ type Stats struct {
 	// DecisionsOverflowed were not logged, for too many waited already;
 	// DecisionsUnwritten could not be written.
 	DecisionsOverflowed, DecisionsUnwritten uint64
+	// Databases are those that there are connections to; none for SQLite.
+	Databases []DatabaseStats
 }
+
+// DatabaseStats are facts about the connections to one database.
+type DatabaseStats = sqlstore.Stats
 
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
+	stats := Stats{Databases: e.store.Stats()}
 	l := e.decisions
 	if l == nil {
-		return Stats{}
+		return stats
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{
-		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
-	}
+	stats.DecisionsLogged, stats.DecisionsBuffered = l.logged, l.count
+	stats.DecisionsOverflowed, stats.DecisionsUnwritten = l.overflowed, l.failed
+	return stats
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

@@ -114,7 +114,7 @@ func TestDecisionLogHasWhatIsAskedFor(t *testing.T) {
 				t.Errorf("%s: got\n%+v\nwant\n%+v", which, got, want)
 			}
 			stats := engine.Stats{DecisionsLogged: uint64(len(want))}
-			if got := e.Stats(); got != stats {
+			if got := e.Stats(); !reflect.DeepEqual(got, stats) {
 				t.Errorf("%s: got %+v, want %+v", which, got, stats)
 			}
 		}

@@ -40,6 +40,11 @@ type Config struct {
 	// SQLite file is created (mode 0600) and migrated as needed.
 	Database string
 
+	// ListenDatabase is another "postgres://…" to the same database, without a pooler in
+	// transaction mode between, to hear of other servers' changes by; empty means
+	// Database. Without it they are seen a poll later.
+	ListenDatabase string
+
 	// AutoMigrate lets Open bring a PostgreSQL database to this release's schema;
 	// without it, Open refuses an older one. See Migrate.
 	AutoMigrate bool
@@ -211,7 +216,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.access, err = newKeyring(UseAccess, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
 		return nil, err
 	}
-	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, ListenURL: cfg.ListenDatabase, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
 		return nil, err
 	}
 	warnOfSecret(e.log, encryption.Secret)

@@ -151,6 +151,7 @@ func (p *program) open(ctx context.Context) (*engine.Engine, error) {
 func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.Engine, error) {
 	e, err := engine.Open(ctx, engine.Config{
 		Database:         s.database.url,
+		ListenDatabase:   string(s.ListenURL),
 		AutoMigrate:      s.AutoMigrate,
 		Encryption:       s.encryption(),
 		OpenRegistration: s.openRegistration(),
