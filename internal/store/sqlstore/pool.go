@@ -30,7 +30,10 @@ type guardedPool struct {
 	// current is replaced when the breaker opens: what waits for an answer that will not
 	// come keeps its connection, and no other waiting, once there are answers again.
 	current atomic.Pointer[pgxpool.Pool]
-	closing sync.WaitGroup
+	closing sync.WaitGroup // former pools
+	// mu guards closed, after which there are no more pools.
+	mu     sync.Mutex
+	closed bool
 	// waits and waitTime are those of former pools, in nanoseconds.
 	waits, waitTime atomic.Int64
 	// resetAt is when the connections were last given up for a new primary.
@@ -59,6 +62,11 @@ func openPool(ctx context.Context, config *pgxpool.Config) (*guardedPool, error)
 
 // replace begins with an empty pool. Who has a connection of the former keeps it.
 func (p *guardedPool) replace() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), p.config)
 	if err != nil {
 		return // the same configuration was good before
@@ -72,6 +80,9 @@ func (p *guardedPool) replace() {
 
 // close waits until every connection has been given back.
 func (p *guardedPool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.current.Load().Close()
 	p.closing.Wait()
 }
