@@ -301,16 +301,21 @@ type DatabaseStats = sqlstore.Stats
 
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
-	stats := Stats{Databases: e.store.Stats()}
-	l := e.decisions
+	stats := e.decisions.stats()
+	stats.Databases = e.store.Stats()
+	return stats
+}
+
+// stats are those of decisions; zero without a log.
+func (l *decisionLog) stats() Stats {
 	if l == nil {
-		return stats
+		return Stats{}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stats.DecisionsLogged, stats.DecisionsBuffered = l.logged, l.count
-	stats.DecisionsOverflowed, stats.DecisionsUnwritten = l.overflowed, l.failed
-	return stats
+	return Stats{
+		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
+	}
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

@@ -60,7 +60,7 @@ func (l DecisionLog) Offer(user string) {
 }
 
 // Stats are those of an engine with this log.
-func (l DecisionLog) Stats() Stats { return (&Engine{decisions: l.log}).Stats() }
+func (l DecisionLog) Stats() Stats { return l.log.stats() }
 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }
