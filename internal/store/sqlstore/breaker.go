@@ -47,7 +47,7 @@ var (
 // errNoVerdict stands for what says nothing of the database.
 var errNoVerdict = errors.New("it says nothing of the database")
 
-// newBreaker calls opening when the breaker opens, which must not ask it anything, and
+// newBreaker calls opening when an outage begins, which must not ask it anything, and
 // demoted.
 func newBreaker(opening, demoted func()) *breaker {
 	b := &breaker{since: time.Now(), demoted: demoted}
@@ -55,9 +55,13 @@ func newBreaker(opening, demoted func()) *breaker {
 		Timeout:     breakFor,
 		ReadyToTrip: func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakAfter },
 		IsExcluded:  func(err error) bool { return errors.Is(err, errNoVerdict) },
-		OnStateChange: func(_ string, _, to gobreaker.State) {
+		OnStateChange: func(_ string, from, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
 				b.opened.Add(1)
+			}
+			// Not after each try: a connection that is being made past a host that is
+			// silent takes longer than the try, and serves the next one.
+			if from == gobreaker.StateClosed {
 				opening()
 			}
 		},

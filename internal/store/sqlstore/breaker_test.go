@@ -146,8 +146,8 @@ func TestBreakerTriesOnceASecond(t *testing.T) {
 			t.Error("a second one is let through before the first has ended")
 		}
 		done(b.judge(t.Context(), time.Now(), io.EOF))
-		if got := b.cb.State(); got != gobreaker.StateOpen || opened != 2 {
-			t.Errorf("after another failure: got %v, opened %d times; want open, twice", got, opened)
+		if got := b.cb.State(); got != gobreaker.StateOpen || b.opened.Load() != 2 || opened != 1 {
+			t.Errorf("after another failure: got %v, opened %d times, in %d outages; want open, twice, in one", got, b.opened.Load(), opened)
 		}
 
 		time.Sleep(breakFor + time.Nanosecond)
