@@ -339,7 +339,11 @@ func (t *Tenant) ExportAudit(ctx context.Context, w io.Writer, since, until time
 	if err != nil {
 		return err
 	}
+	begun := false
 	return t.engine.store.View(ctx, t.id, func(r store.Reader) error {
+		if begun {
+			return fault.Unavailable(nil, "the connection to the database was lost in the middle of the export")
+		}
 		head, newest, err := auditState(ctx, r)
 		if err != nil {
 			return err
@@ -365,6 +369,7 @@ func (t *Tenant) ExportAudit(ctx context.Context, w io.Writer, since, until time
 		if from == to {
 			return fault.NotFound("the audit log of tenant %q has no events in that time", t.id)
 		}
+		begun = true
 		return auditExport{t.id, signer.VerifierKey(t.id), newest, from, to, progress}.write(ctx, r, w)
 	})
 }

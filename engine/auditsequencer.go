@@ -66,9 +66,9 @@ func (s *sequencer) run(ctx context.Context, e *Engine) {
 			s.finish(ctx)
 			return
 		case <-looks.C:
-			err = s.look(ctx)
+			err = bounded(ctx, s.look)
 		case <-files.C:
-			err = s.writeFile(ctx)
+			err = bounded(ctx, s.writeFile)
 		}
 		if err != nil && ctx.Err() == nil && time.Since(complained) > complainEvery {
 			complained = time.Now()

@@ -298,20 +298,33 @@ type Stats struct {
 	// KeepsHouse tells whether this process, of all that share the database, is the one
 	// that sweeps.
 	KeepsHouse bool
+	// Databases are those that there are connections to; none for SQLite.
+	Databases []DatabaseStats
 }
 
 // ReplicaReads counts reads by who answered them.
 type ReplicaReads = sqlstore.ReplicaReads
 
+// DatabaseStats are facts about the connections to one database.
+type DatabaseStats = sqlstore.Stats
+
 // Stats returns the counters as they are now.
 func (e *Engine) Stats() Stats {
-	s := Stats{ReplicaReads: e.store.ReplicaReads(), KeepsHouse: e.house.held.Load()}
-	if l := e.decisions; l != nil {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten = l.logged, l.count, l.overflowed, l.failed
+	stats := e.decisions.stats()
+	stats.ReplicaReads, stats.KeepsHouse, stats.Databases = e.store.ReplicaReads(), e.house.held.Load(), e.store.Stats()
+	return stats
+}
+
+// stats are those of decisions; zero without a log.
+func (l *decisionLog) stats() Stats {
+	if l == nil {
+		return Stats{}
 	}
-	return s
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Stats{
+		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
+	}
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

@@ -20,6 +20,13 @@ import (
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
+// decisionStats are the counters of decisions alone.
+func decisionStats(e *engine.Engine) engine.Stats {
+	stats := e.Stats()
+	stats.Databases = nil
+	return stats
+}
+
 // mayRead lets alice read, and nobody anything else.
 func mayRead(t *testing.T, tenant *engine.Tenant) {
 	t.Helper()
@@ -114,7 +121,7 @@ func TestDecisionLogHasWhatIsAskedFor(t *testing.T) {
 				t.Errorf("%s: got\n%+v\nwant\n%+v", which, got, want)
 			}
 			stats := engine.Stats{DecisionsLogged: uint64(len(want))}
-			if got := e.Stats(); got != stats {
+			if got := decisionStats(e); !reflect.DeepEqual(got, stats) {
 				t.Errorf("%s: got %+v, want %+v", which, got, stats)
 			}
 		}
@@ -162,7 +169,7 @@ func TestDecisionLogNeverMakesACheckWait(t *testing.T) {
 		check(t, tenant, authz.Request{User: "alice", Permission: "read"})
 	}
 	want := engine.Stats{DecisionsBuffered: engine.DecisionBuffer, DecisionsOverflowed: over}
-	if got := e.Stats(); got != want {
+	if got := decisionStats(e); !reflect.DeepEqual(got, want) {
 		t.Errorf("while it is blocked: got %+v, want %+v", got, want)
 	}
 	close(release)
@@ -170,7 +177,7 @@ func TestDecisionLogNeverMakesACheckWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = engine.Stats{DecisionsLogged: engine.DecisionBuffer, DecisionsOverflowed: over}
-	if got := e.Stats(); got != want || written.Load() != engine.DecisionBuffer {
+	if got := decisionStats(e); !reflect.DeepEqual(got, want) || written.Load() != engine.DecisionBuffer {
 		t.Errorf("afterwards: got %+v and %d written, want %+v", got, written.Load(), want)
 	}
 }
@@ -189,7 +196,7 @@ func TestCloseWritesTheDecisionsThatWait(t *testing.T) {
 		if err := e.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if got := e.Stats(); got != (engine.Stats{DecisionsLogged: made}) {
+		if got := decisionStats(e); !reflect.DeepEqual(got, engine.Stats{DecisionsLogged: made}) {
 			t.Errorf("got %+v, want %d logged", got, made)
 		}
 		got := decisionsOf(t, openEngine(t, engine.Config{Database: database}).Tenant("tenant"))
@@ -288,7 +295,7 @@ func TestDecisionLogTriesAgainForAWhile(t *testing.T) {
 				l.Offer("alice")
 				time.Sleep(test.took)
 				synctest.Wait()
-				if got := l.Stats(); got != test.want {
+				if got := l.Stats(); !reflect.DeepEqual(got, test.want) {
 					t.Errorf("after %v: got %+v, want %+v", test.took, got, test.want)
 				}
 				stop()
@@ -312,7 +319,7 @@ func TestDecisionLogEndsInTime(t *testing.T) {
 			t.Errorf("took %v, want 5 s at most", took)
 		}
 		l.Offer("alice")
-		if got, want := l.Stats(), (engine.Stats{DecisionsUnwritten: 601}); got != want {
+		if got, want := l.Stats(), (engine.Stats{DecisionsUnwritten: 601}); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})

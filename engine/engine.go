@@ -43,6 +43,10 @@ type Config struct {
 	// lists, searches and the pages of the audit and decision logs, where they have all
 	// that the database itself has; else it answers. They need not be up.
 	Replicas []string
+	// ListenDatabase is another "postgres://…" to the same database, without a pooler in
+	// transaction mode between, to hear of other servers' changes by; empty means
+	// Database. Without it they are seen a poll later.
+	ListenDatabase string
 
 	// AutoMigrate lets Open bring a PostgreSQL database to this release's schema;
 	// without it, Open refuses an older one. See Migrate.
@@ -218,7 +222,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{
-		URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption, Replicas: cfg.Replicas, Logger: e.log,
+		URL: cfg.Database, ListenURL: cfg.ListenDatabase, AutoMigrate: cfg.AutoMigrate,
+		Encryption: encryption, Replicas: cfg.Replicas, Logger: e.log,
 	}); err != nil {
 		return nil, err
 	}

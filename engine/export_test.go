@@ -8,7 +8,6 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/store"
-	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // WithPollEvery sets the time between polls of the database.
@@ -61,9 +60,7 @@ func (l DecisionLog) Offer(user string) {
 }
 
 // Stats are those of an engine with this log.
-func (l DecisionLog) Stats() Stats {
-	return (&Engine{decisions: l.log, store: &sqlstore.Store{}, house: &lease{}}).Stats()
-}
+func (l DecisionLog) Stats() Stats { return l.log.stats() }
 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }

@@ -25,6 +25,9 @@ const (
 
 	// sweepBatch is how many sessions or decisions one transaction ends or deletes.
 	sweepBatch = 500
+
+	// workTimeout bounds one turn of what goes on in the background.
+	workTimeout = 2 * time.Minute
 )
 
 // every does work again and again until ctx ends. What fails is tried again the next
@@ -39,11 +42,19 @@ func (e *Engine) every(ctx context.Context, interval time.Duration, what string,
 			return
 		case <-ticker.C:
 		}
-		if err := work(ctx); err != nil && ctx.Err() == nil && time.Since(complained) >= complainEvery {
+		if err := bounded(ctx, work); err != nil && ctx.Err() == nil && time.Since(complained) >= complainEvery {
 			complained = time.Now()
 			e.log.WarnContext(ctx, "could not "+what+", and will try again", "error", err)
 		}
 	}
+}
+
+// bounded does work for workTimeout at most, so that it does not wait for ever for an
+// answer that was lost. What is left is done the next time.
+func bounded(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	return work(ctx)
 }
 
 // holdHouse holds the lease of housekeeping, as far as others do not, until ctx ends. A

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -78,14 +80,95 @@ func TestDecisionsGoOnWhileTheDatabaseIsAway(t *testing.T) {
 	}
 }
 
-// wire passes connections on to a database until it is cut.
+// A database that is there and says nothing keeps nobody waiting for long: what needs it
+// is a 503 that says when to come back, in each form that errors have, and all is well
+// soon after it speaks again.
+func TestSilentDatabase(t *testing.T) {
+	t.Parallel()
+	wire := newWire(t, pgtest.URL(t))
+	i := install(t, wire.url)
+	i.must("migrate")
+	key := uuid.NewString()
+	server := i.serve()
+	server.outage = true
+	c := client(t, server, key)
+	if _, err := c.AddRole(t.Context(), "editor", authz.RoleOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	send := func(method, path, body string) (*http.Response, time.Duration) {
+		request, err := http.NewRequestWithContext(t.Context(), method, server.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+key)
+		request.Header.Set("Content-Type", "application/json")
+		began := time.Now()
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response, time.Since(began)
+	}
+
+	wire.silence()
+	const probe, request = 3 * time.Second, 25 * time.Second
+	for _, ask := range []struct {
+		method, path, body string
+		within             time.Duration
+	}{
+		{"GET", "/health", "", probe},
+		{"GET", "/readyz", "", probe},
+		{"POST", "/api/role/reader", "", request},
+		{"GET", "/api/members/editor", "", request},
+		{"POST", "/access/v1/evaluation", `{"subject":{"type":"user","id":"alice"},"action":{"name":"edit"},"resource":{"type":"post","id":"1"}}`, request},
+		{"POST", "/api/token", "{}", request},
+		{"GET", "/health", "", probe},
+	} {
+		response, took := send(ask.method, ask.path, ask.body)
+		if response.StatusCode != http.StatusServiceUnavailable || response.Header.Get("Retry-After") == "" || took > ask.within {
+			t.Errorf("%s %s: got status %d, Retry-After %q after %v; want a 503 within %v",
+				ask.method, ask.path, response.StatusCode, response.Header.Get("Retry-After"), took, ask.within)
+		}
+		t.Logf("%s %s: %d after %v", ask.method, ask.path, response.StatusCode, took)
+	}
+
+	wire.mend()
+	began := time.Now()
+	eventually(t, 30*time.Second, "the server writes again", func() bool {
+		response, _ := send("POST", "/api/role/reader", "")
+		return response.StatusCode == http.StatusOK
+	})
+	t.Logf("writes go on %v after the database speaks again", time.Since(began))
+	page, err := http.Get(server.url + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = page.Body.Close() }()
+	text, err := io.ReadAll(page.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`gatehouse_breaker_state{database="primary"} 0`, `gatehouse_breaker_opened_total{database="primary"} `,
+		`gatehouse_pool_connections{database="primary",state="idle"} `, `gatehouse_pool_connections{database="primary",state="in_use"} `,
+		`gatehouse_pool_max_connections{database="primary"} `, `gatehouse_pool_waits_total{database="primary"} `,
+		`gatehouse_pool_wait_seconds_total{database="primary"} `,
+	} {
+		if !strings.Contains(string(text), "\n"+line) {
+			t.Errorf("/metrics has no line %q", line)
+		}
+	}
+}
+
+// wire passes connections on to a database until it is cut, or takes away what is sent.
 type wire struct {
 	url    string
 	target string
 
-	mu    sync.Mutex
-	isCut bool
-	ends  []net.Conn
+	mu              sync.Mutex
+	isCut, isSilent bool
+	ends            []net.Conn
 }
 
 func newWire(t *testing.T, database string) *wire {
@@ -133,7 +216,7 @@ func (w *wire) pass(client net.Conn) {
 	var copying sync.WaitGroup
 	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
 		copying.Go(func() {
-			_, _ = io.Copy(way[0], way[1])
+			_, _ = io.Copy(way[0], audible{way[1], w})
 			_ = way[0].Close()
 		})
 	}
@@ -159,8 +242,34 @@ func (w *wire) cut() {
 	w.ends = nil
 }
 
+// silence lets connections be, and has nothing pass on them.
+func (w *wire) silence() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.isSilent = true
+}
+
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.isCut = false
+	w.isCut, w.isSilent = false, false
+}
+
+// audible is what comes from a connection while its wire is not silent.
+type audible struct {
+	net.Conn
+	wire *wire
+}
+
+// Read implements io.Reader.
+func (a audible) Read(into []byte) (int, error) {
+	for {
+		n, err := a.Conn.Read(into)
+		a.wire.mu.Lock()
+		lost := a.wire.isSilent
+		a.wire.mu.Unlock()
+		if err != nil || !lost {
+			return n, err
+		}
+	}
 }

@@ -44,7 +44,7 @@ var rules = []struct {
 	{
 		packages: "internal/store/sqlstore",
 		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
-		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "golang.org/x/mod/sumdb/tlog"},
+		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "github.com/sony/gobreaker/v2", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{

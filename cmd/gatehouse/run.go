@@ -152,6 +152,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 	e, err := engine.Open(ctx, engine.Config{
 		Database:         s.database.url,
 		Replicas:         s.replicas(),
+		ListenDatabase:   string(s.ListenURL),
 		AutoMigrate:      s.AutoMigrate,
 		Encryption:       s.encryption(),
 		OpenRegistration: s.openRegistration(),

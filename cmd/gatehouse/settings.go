@@ -30,8 +30,9 @@ const (
 //	help        what it is for
 type settings struct {
 	DatabaseType  string        `group:"Database" env:"AUTH_DATABASE_TYPE" envDefault:"sqlite" enum:"sqlite,postgresql" help:"The database, unless AUTH_DATABASE_URL says it."`
-	DatabaseURL   databaseURL   `env:"AUTH_DATABASE_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded, or sqlite:PATH" secret:"true" help:"The database; overrides AUTH_DATABASE_TYPE, AUTH_POSTGRESQL_URL and AUTH_SQLITE_PATH."`
-	PostgreSQLURL postgresURL   `env:"AUTH_POSTGRESQL_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"The PostgreSQL database. Required when AUTH_DATABASE_TYPE is postgresql."`
+	DatabaseURL   databaseURL   `env:"AUTH_DATABASE_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded, with HOST:PORT,HOST:PORT for several, or sqlite:PATH" secret:"true" help:"The database; overrides AUTH_DATABASE_TYPE, AUTH_POSTGRESQL_URL and AUTH_SQLITE_PATH."`
+	PostgreSQLURL postgresURL   `env:"AUTH_POSTGRESQL_URL" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded, with HOST:PORT,HOST:PORT for several" secret:"true" help:"The PostgreSQL database. Required when AUTH_DATABASE_TYPE is postgresql."`
+	ListenURL     postgresURL   `env:"AUTH_POSTGRESQL_LISTEN_URL" default:"the PostgreSQL database's" form:"postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"A way to the same database for LISTEN alone, where the other leads through a pooler in transaction mode."`
 	SQLitePath    filePath      `env:"AUTH_SQLITE_PATH" envDefault:"~/.auth.sqlite3" form:"a file's path; ~/ is the home directory" help:"The SQLite database. The file is created and migrated as needed."`
 	AutoMigrate   bool          `env:"AUTH_AUTO_MIGRATE" envDefault:"false" help:"Migrate PostgreSQL at start-up, as 'gatehouse migrate' does."`
 	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"Streaming replicas of the PostgreSQL database, which answer lists, searches and audit pages where they have all that it has; see docs/replicas.md."`
@@ -229,6 +230,9 @@ func (s settings) warnings() []string {
 	}
 	if len(s.ReplicaURLs) > 0 && s.database.path != "" {
 		lines = append(lines, "AUTH_POSTGRESQL_REPLICA_URLS is not used: the database is an SQLite file")
+	}
+	if s.ListenURL != "" && s.database.path != "" {
+		lines = append(lines, "AUTH_POSTGRESQL_LISTEN_URL is not used: the database is an SQLite file")
 	}
 	if s.TLSTerminatedUpstream && len(s.TrustedProxies) == 0 {
 		lines = append(lines, "AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate")

@@ -29,8 +29,12 @@ var samples = map[string]struct{ good, bad, with []string }{
 			"host=h password=" + marker, "postgres://u:" + marker + "%zz@h/db", "sqlite:", "sqlite://" + marker, "sqlite::memory:"},
 	},
 	"AUTH_POSTGRESQL_URL": {
+		good: []string{"postgres://u:p@h:5432/db", "postgresql://u:p@h1:5432,[::1]:5433/db?target_session_attrs=read-write"},
+		bad:  []string{"sqlite:a.db", "http://u:" + marker + "@h/db", "postgres://u:" + marker + "%zz@h/db", "postgres://u:" + marker + "@h1:5432,h2:port/db"},
+	},
+	"AUTH_POSTGRESQL_LISTEN_URL": {
 		good: []string{"postgres://u:p@h:5432/db"},
-		bad:  []string{"sqlite:a.db", "http://u:" + marker + "@h/db", "postgres://u:" + marker + "%zz@h/db"},
+		bad:  []string{"sqlite:a.db", "postgres://u:" + marker + "%zz@h/db"},
 	},
 	"AUTH_SQLITE_PATH":  {good: []string{"a.db", "/tmp/a b.db", "~/a.db"}, bad: []string{"~", ":memory:", "//a.db"}},
 	"AUTH_AUTO_MIGRATE": {good: []string{"true", "1", "False"}, bad: []string{"yes", "on", "2"}},

@@ -45,11 +45,22 @@ func (u *postgresURL) UnmarshalText(text []byte) error {
 }
 
 func checkPostgres(raw string) error {
-	if !strings.HasPrefix(raw, "postgres://") && !strings.HasPrefix(raw, "postgresql://") {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	if scheme != "postgres" && scheme != "postgresql" {
 		return errForm
 	}
-	_, err := url.Parse(raw)
-	return err
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	// There may be several hosts, each with its port, which no other URL can have.
+	hosts := strings.LastIndex(rest[:end], "@") + 1
+	for host := range strings.SplitSeq(rest[hosts:end], ",") {
+		if _, err := url.Parse(scheme + "://" + rest[:hosts] + host + rest[end:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // replicaURLs are PostgreSQL URLs.

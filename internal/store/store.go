@@ -34,7 +34,8 @@ type Store interface {
 	Leases
 	Receipts
 
-	// View runs fn in a read-only transaction: its Reader sees one snapshot.
+	// View runs fn in a read-only transaction: its Reader sees one snapshot. It may call
+	// fn again, with another snapshot, where the connection broke.
 	View(ctx context.Context, tenant string, fn func(Reader) error) error
 
 	// ViewAnywhere is View for what nothing else rests on. A replica may answer, where it
@@ -46,8 +47,8 @@ type Store interface {
 	// Update runs fn in a write transaction for one tenant and returns the
 	// tenant's revision after it. It first raises the revision, which creates a
 	// tenant that is not there yet (with the built-in roles) and orders the
-	// tenant's changes. It may call fn again after a conflict, so fn must act only
-	// through its Tx. When fn appends no change the transaction is rolled back,
+	// tenant's changes. It may call fn again after a conflict, or where the connection
+	// broke before the commit, so fn must act only through its Tx. When fn appends no change the transaction is rolled back,
 	// and the revision stays.
 	Update(ctx context.Context, tenant string, fn func(Tx) error) (revision int64, err error)
 

@@ -48,7 +48,7 @@ func readEncryption(ctx context.Context, q postgres.Querier) (encryptionState, e
 }
 
 func (s *Store) encryption(ctx context.Context) (state encryptionState, err error) {
-	err = s.db.view(ctx, func(q postgres.Querier) error {
+	err = s.view(ctx, func(q postgres.Querier) error {
 		state, err = readEncryption(ctx, q)
 		return err
 	})

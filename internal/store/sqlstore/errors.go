@@ -28,6 +28,8 @@ const (
 	readOnlyTransaction  = "25006"
 	idleInTransaction    = "25P03"
 	queryCanceled        = "57014" // by a timeout of the server's
+	tooManyConnections   = "53300"
+	notSupported         = "0A000" // as writing is on a standby
 
 	classConnection   = "08"
 	classResources    = "53" // no connection, memory or disk is left
@@ -39,20 +41,37 @@ const (
 //
 //   - when ctx has ended it wraps ctx's error,
 //   - store.ErrRetry where the same transaction may succeed (with fault.CodeUnavailable),
-//   - fault.CodeUnavailable where the database does not answer,
+//   - fault.CodeUnavailable where the database does not answer, and errLost where another
+//     connection may get an answer,
+//   - the code that it has,
 //   - else an error without a code: a fault of ours.
 func classify(ctx context.Context, err error, doing string) error {
+	var coded *fault.Error
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %w (%w)", doing, ctx.Err(), err)
+	case errors.As(err, &coded):
+		return fmt.Errorf("%s: %w", doing, err)
 	case isRetryable(err):
 		return fault.Unavailable(fmt.Errorf("%s: %w: %w", doing, store.ErrRetry, err), "the database is busy")
 	case isConnectionFailure(err):
-		return fault.Unavailable(fmt.Errorf("%s: %w", doing, err), "the database does not answer")
+		return fault.Unavailable(fmt.Errorf("%s: %w", doing, markLost(err)), "the database does not answer")
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// classifyAlone is classify for a statement that commits by itself: where its answer was
+// lost, it is a COMMIT.
+func classifyAlone(ctx context.Context, err error, doing string) error {
+	var connect *pgconn.ConnectError
+	// A connection that was closed after the statement was sent says that it is safe, too.
+	unsent := errors.As(err, &connect) || pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
+	if unsent || !pgconn.Timeout(err) && !isOutage(err) {
+		return classify(ctx, err, doing)
+	}
+	return unknown(err, doing)
 }
 
 // classifyCommit is classify for COMMIT, where an error may come after the effect.
@@ -65,6 +84,10 @@ func classifyCommit(ctx context.Context, err error) error {
 	case isRolledBack(err):
 		return classify(ctx, err, doing)
 	}
+	return unknown(err, doing)
+}
+
+func unknown(err error, doing string) error {
 	return &fault.Error{
 		Code: fault.CodeUnavailable, Unknown: true, Cause: fmt.Errorf("%s: %w", doing, err),
 		Detail: "the database did not confirm the change: whether it was made is unknown",
@@ -119,33 +142,58 @@ func isRetryable(err error) bool {
 }
 
 func isConnectionFailure(err error) bool {
-	if code := sqlState(err); code != "" {
-		switch code {
-		case readOnlyTransaction, idleInTransaction, queryCanceled:
-			return true
-		}
-		return strings.HasPrefix(code, classConnection) || strings.HasPrefix(code, classIntervention) ||
-			strings.HasPrefix(code, classResources)
+	switch code := sqlState(err); {
+	case isReadOnly(err), isOutage(err), code == idleInTransaction, code == queryCanceled:
+		return true
+	case code != "":
+		return strings.HasPrefix(code, classResources)
 	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL:
 		return true
+	}
+	var network net.Error
+	switch {
+	case errors.As(err, &network), isBroken(err), errors.Is(err, puddle.ErrClosedPool), errors.Is(err, sql.ErrConnDone):
+		return true
+	}
+	// database/sql has no name for the error of a closed pool.
+	return err != nil && strings.HasSuffix(err.Error(), "sql: database is closed")
+}
+
+// isOutage reports whether an error of a PostgreSQL connection says that the database is
+// away: there is nobody to connect to, or the connection broke. An answer that did not
+// come in time is none: see breaker.
+func isOutage(err error) bool {
+	if code := sqlState(err); code != "" {
+		return strings.HasPrefix(code, classConnection) || strings.HasPrefix(code, classIntervention)
 	}
 	var (
 		connect *pgconn.ConnectError
 		network net.Error
 	)
 	switch {
-	case errors.As(err, &connect), errors.As(err, &network), pgconn.SafeToRetry(err):
+	case errors.As(err, &connect):
 		return true
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), pgconn.SafeToRetry(err):
+		return false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 		return true
-	case errors.Is(err, pgconn.ErrConnClosed), errors.Is(err, puddle.ErrClosedPool), errors.Is(err, sql.ErrConnDone):
-		return true
 	}
-	// database/sql has no name for the error of a closed pool.
-	return err != nil && strings.HasSuffix(err.Error(), "sql: database is closed")
+	return errors.As(err, &network)
 }
+
+// isBroken reports whether a statement was not sent, for the connection had broken before.
+func isBroken(err error) bool { return pgconn.SafeToRetry(err) || errors.Is(err, pgconn.ErrConnClosed) }
+
+// isLost reports whether an error proves that what was begun on a connection has no
+// effect, and another connection may do better. It is not for COMMIT.
+func isLost(err error) bool {
+	return isReadOnly(err) || isOutage(err) || isBroken(err) || sqlState(err) == tooManyConnections
+}
+
+// isReadOnly reports whether the server is a standby, perhaps since now.
+func isReadOnly(err error) bool { return sqlState(err) == readOnlyTransaction }
 
 // sqlState returns the SQLSTATE of an error that a PostgreSQL server sent, or "".
 func sqlState(err error) string {

@@ -3,8 +3,11 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,28 +30,67 @@ const (
 	applicationParam = "application_name"
 )
 
+// How a connection whose peer is silent is found out: see boundSilence for what was sent.
+const userTimeout = 15 * time.Second
+
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// Bounds that the server keeps, should this process be out of reach while it holds a
+// lock. They are set with every transaction, and not with the connection, so that they
+// work through a pooler as well. Where the URL sets one, that one stands.
+var transactionBounds = []struct{ parameter, bound string }{
+	{"statement_timeout", "60s"},
+	{"idle_in_transaction_session_timeout", "10s"},
+}
+
 // postgresDB is a PostgreSQL database behind a pool.
 type postgresDB struct {
-	pool     *pgxpool.Pool
+	pool     *guardedPool
 	notifier *notifier
+	// listening is how watch connects.
+	listening *pgx.ConnConfig
+	// bounds are the statements that set transactionBounds.
+	bounds string
 }
 
 var _ database = (*postgresDB)(nil)
 
-func openPostgres(ctx context.Context, url string, autoMigrate bool) (*postgresDB, error) {
+// openPostgres opens the database of a URL; listenURL, where it is not empty, is another
+// way to it, for LISTEN alone.
+func openPostgres(ctx context.Context, url, listenURL string, autoMigrate bool) (*postgresDB, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	listening := config.ConnConfig.Copy()
+	if listenURL != "" {
+		direct, err := postgresConfig(listenURL)
+		if err != nil {
+			return nil, fmt.Errorf("for LISTEN: %w", err)
+		}
+		listening = direct.ConnConfig
+	}
+	if err := preparePostgres(ctx, config.ConnConfig.Copy(), autoMigrate); err != nil {
+		return nil, err
+	}
+	pool, err := openPool(ctx, config)
 	if err != nil {
 		return nil, classify(ctx, err, "open the pool")
 	}
-	if err := preparePostgres(ctx, config.ConnConfig, autoMigrate); err != nil {
-		pool.Close()
-		return nil, err
+	db := &postgresDB{pool: pool, listening: listening, bounds: boundsBeside(config.ConnConfig.RuntimeParams)}
+	db.notifier = startNotifier(guarded{pool: pool})
+	return db, nil
+}
+
+// boundsBeside returns the statements that set the bounds which the URL does not.
+func boundsBeside(given map[string]string) string {
+	var statements strings.Builder
+	for _, b := range transactionBounds {
+		if _, ok := given[b.parameter]; !ok {
+			fmt.Fprintf(&statements, "; set local %s = '%s'", b.parameter, b.bound)
+		}
 	}
-	return &postgresDB{pool: pool, notifier: startNotifier(pool)}, nil
+	return statements.String()
 }
 
 // postgresConfig does not wrap the driver's error, which repeats parts of the URL.
@@ -64,6 +106,7 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.ConnConfig.DialFunc = dialer.DialContext
 	given, err := givenParameters(url)
 	if err != nil {
 		return nil, err
@@ -84,30 +127,62 @@ func postgresConfig(url string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-func (db *postgresDB) queries() postgres.Querier { return postgres.New(db.pool) }
+// dialer makes connections that do not wait for ever for a peer that is gone.
+var dialer = net.Dialer{
+	KeepAliveConfig: keepAlive,
+	Control: func(network, _ string, socket syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		return boundSilence(socket, userTimeout)
+	},
+}
 
-func (db *postgresDB) statements() postgres.Querier { return db.queries() }
+func (db *postgresDB) queries() postgres.Querier {
+	return postgres.New(guarded{pool: db.pool, reading: true})
+}
+
+func (db *postgresDB) statements() postgres.Querier { return postgres.New(guarded{pool: db.pool}) }
 
 func (db *postgresDB) view(ctx context.Context, fn func(postgres.Querier) error) error {
-	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	tx, err := db.open(ctx, "begin isolation level repeatable read read only")
 	if err != nil {
 		return classify(ctx, err, "begin a view")
 	}
-	defer rollbackPostgres(ctx, tx)
-	return fn(postgres.New(tx))
+	defer tx.rollback(ctx)
+	return fn(tx)
 }
 
 func (db *postgresDB) begin(ctx context.Context) (transaction, error) {
 	// READ COMMITTED is enough: RaiseRevision locks the tenant's row, and every
 	// statement after it sees what the writers before have committed.
-	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite})
+	tx, err := db.open(ctx, "begin isolation level read committed read write")
+	if sqlState(err) == notSupported {
+		// A standby does not begin to write.
+		db.pool.abandon()
+		return nil, fault.Unavailable(lostError{err}, "the database is read-only")
+	}
+	return tx, err
+}
+
+// open begins a transaction on a connection that it holds until its end.
+func (db *postgresDB) open(ctx context.Context, begin string) (*postgresTx, error) {
+	conn, err := db.pool.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &postgresTx{postgres.New(tx), tx}, nil
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin + db.bounds})
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return &postgresTx{postgres.New(tx), tx, conn}, nil
 }
 
-func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+func (db *postgresDB) ping(ctx context.Context) error {
+	_, err := guarded{pool: db.pool, reading: true}.Exec(ctx, "SELECT 1")
+	return err
+}
 
 // forget does nothing: only VACUUM FULL would, which keeps everybody waiting.
 func (db *postgresDB) forget(context.Context) error { return nil }
@@ -119,19 +194,21 @@ func (db *postgresDB) announce() { db.notifier.committed() }
 // with a warning that the server logs. What the bytes of a freed place are until it is
 // used again, only VACUUM FULL would settle, which keeps everybody out.
 func (db *postgresDB) purge(ctx context.Context) error {
-	_, err := db.pool.Exec(ctx, "VACUUM (ANALYZE) "+strings.Join(sealedTables, ", "))
+	_, err := guarded{pool: db.pool}.Exec(ctx, "VACUUM (ANALYZE) "+strings.Join(sealedTables, ", "))
 	return classify(ctx, err, "vacuum the tables")
 }
 
 func (db *postgresDB) close() error {
 	db.notifier.close()
-	db.pool.Close()
+	db.pool.close()
 	return nil
 }
 
+// postgresTx is a transaction with the connection that it alone uses.
 type postgresTx struct {
 	*postgres.Queries
-	tx pgx.Tx
+	tx   pgx.Tx
+	conn *pgxpool.Conn
 }
 
 func (t *postgresTx) pipeline(ctx context.Context, fn func(postgres.Querier) error) error {
@@ -152,17 +229,17 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	// A caller that goes away now would leave the outcome unknown for nothing.
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
+	defer t.conn.Release()
 	return classifyCommit(ctx, t.tx.Commit(ctx))
 }
 
-func (t *postgresTx) rollback(ctx context.Context) { rollbackPostgres(ctx, t.tx) }
-
-// rollbackPostgres ends tx unless it has ended. The driver gives up a connection
+// rollback ends the transaction unless it has ended. The driver gives up a connection
 // that cannot be rolled back, so its error needs no handling.
-func rollbackPostgres(ctx context.Context, tx pgx.Tx) {
+func (t *postgresTx) rollback(ctx context.Context) {
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
-	_ = tx.Rollback(ctx)
+	_ = t.tx.Rollback(ctx)
+	t.conn.Release()
 }
 
 // batchRecorder collects statements for one round trip. It stands where sqlc's

@@ -70,7 +70,7 @@ func (s *Store) ViewAnywhere(ctx context.Context, tenant string, wanted store.Wa
 // stands, and a replica answers only where it stands there, too: no time that a replica
 // may lag goes into an answer.
 type replicas struct {
-	primary *pgxpool.Pool
+	primary guarded
 	all     []*replica
 	turn    atomic.Uint32
 	log     *slog.Logger
@@ -103,7 +103,7 @@ func openReplicas(db database, urls []string, log *slog.Logger) (*replicas, erro
 		return nil, fault.Invalid("replicas: an SQLite database has none")
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	rs := &replicas{primary: primary.pool, log: log, stop: stop}
+	rs := &replicas{primary: guarded{pool: primary.pool, reading: true}, log: log, stop: stop}
 	for i, url := range urls {
 		r, err := openReplica(ctx, fmt.Sprintf("replica-%d", i+1), url)
 		if err != nil {
@@ -266,7 +266,11 @@ func (r *replica) view(ctx context.Context, up *uptime, tenant string, primary s
 	if err != nil {
 		return err
 	}
-	defer rollbackPostgres(ctx, tx)
+	defer func() {
+		ctx, cancel := cleanupContext(ctx)
+		defer cancel()
+		_ = tx.Rollback(ctx)
+	}()
 	return fn(postgres.New(tx))
 }
 

@@ -175,9 +175,8 @@ func (s *Store) ConfirmSession(ctx context.Context, tenant, id string, generatio
 }
 
 // swap runs one statement by itself, and reports whether it found what it was to
-// change. An error may come after the effect, where the database does not answer: none
-// of these statements does harm twice, for the second finds nothing, or counts a replay
-// again.
+// change. What it says where the statement's answer was lost is what Update says of a
+// COMMIT.
 func (s *Store) swap(ctx context.Context, doing string, statement func(postgres.Querier) (int64, error)) (found bool, err error) {
 	err = retry(ctx, func() error {
 		if err := s.vault.admit(ctx, s.db.queries()); err != nil {
@@ -185,7 +184,7 @@ func (s *Store) swap(ctx context.Context, doing string, statement func(postgres.
 		}
 		rows, err := statement(s.db.statements())
 		found = rows > 0
-		return classify(ctx, err, doing)
+		return classifyAlone(ctx, err, doing)
 	})
 	return found, err
 }

@@ -30,6 +30,9 @@ type Config struct {
 	// path, or as SQLAlchemy has it, sqlite:///relative and sqlite:////absolute. A
 	// path is taken as it is: nothing in it is decoded or split off.
 	URL string
+	// ListenURL is a way to the same PostgreSQL for LISTEN alone, where URL leads through a
+	// pooler that would hear nothing. Empty means URL.
+	ListenURL string
 	// AutoMigrate lets Open bring an empty or older PostgreSQL schema up to date;
 	// without it Open refuses such a schema. SQLite files are always brought up to
 	// date.
@@ -111,7 +114,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if target.dialect == dialectSQLite {
 		s.db, err = openSQLite(ctx, target.location, config.Encryption.Unfit)
 	} else {
-		s.db, err = openPostgres(ctx, target.location, config.AutoMigrate)
+		s.db, err = openPostgres(ctx, target.location, config.ListenURL, config.AutoMigrate)
 	}
 	if err != nil {
 		return nil, err
@@ -151,13 +154,18 @@ func (s *Store) Close() error {
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, tenant string, fn func(store.Reader) error) error {
-	return s.db.view(ctx, func(q postgres.Querier) error {
+	return s.view(ctx, func(q postgres.Querier) error {
 		q, err := s.vault.reading(ctx, q, tenant)
 		if err != nil {
 			return err
 		}
 		return fn(reader{queries: q, tenant: tenant})
 	})
+}
+
+// view runs fn on one snapshot, and again on another where the connection broke.
+func (s *Store) view(ctx context.Context, fn func(postgres.Querier) error) error {
+	return retry(ctx, func() error { return s.db.view(ctx, fn) })
 }
 
 // read runs fn, which reads once, on what opens a tenant's values.
@@ -172,12 +180,12 @@ func (s *Store) read(ctx context.Context, tenant string, fn func(postgres.Querie
 	if !s.vault.opens() {
 		return open(s.db.queries())
 	}
-	return s.db.view(ctx, open)
+	return s.view(ctx, open)
 }
 
 // readInstallation is read for the installation's own values.
 func (s *Store) readInstallation(ctx context.Context, fn func(postgres.Querier) error) error {
-	return s.db.view(ctx, func(q postgres.Querier) error {
+	return s.view(ctx, func(q postgres.Querier) error {
 		row, err := q.Encryption(ctx)
 		if err != nil {
 			return classify(ctx, err, "find out how the installation is sealed")

@@ -13,9 +13,11 @@ import (
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
-// How often and how fast work is run again after store.ErrRetry.
+// How often and how fast work is run again after store.ErrRetry, and how often at most
+// after errLost.
 const (
 	maxTries   = 10
+	maxLost    = 4
 	firstPause = 5 * time.Millisecond
 	maxPause   = 250 * time.Millisecond
 )
@@ -106,16 +108,18 @@ func (w *writer) appendLog(ctx context.Context, tx transaction) error {
 	return classify(ctx, err, "append to the change feed and the audit log")
 }
 
-// retry runs work until it returns something else than store.ErrRetry, the tries
-// are used up or ctx ends.
+// retry runs work until it returns something else than store.ErrRetry or errLost, the
+// tries are used up or ctx ends.
 func retry(ctx context.Context, work func() error) error {
 	for try := 1; ; try++ {
 		err := work()
-		if !errors.Is(err, store.ErrRetry) {
+		switch {
+		case errors.Is(err, store.ErrRetry):
+			if try >= maxTries {
+				return fault.Unavailable(err, "the database is busy")
+			}
+		case !errors.Is(err, errLost) || try >= maxLost:
 			return err
-		}
-		if try == maxTries {
-			return fault.Unavailable(err, "the database is busy")
 		}
 		if ended := pause(ctx, try); ended != nil {
 			return fmt.Errorf("wait for a busy database: %w (%w)", ended, err)

@@ -1,9 +1,10 @@
 package sqlstore
 
 import (
-	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
@@ -41,8 +42,8 @@ func parseURL(raw string) (target, error) {
 	}
 	switch scheme[1] {
 	case "postgres", "postgresql":
-		if _, err := url.Parse(raw); err != nil {
-			return target{}, fault.Invalid("database URL: %s:// is followed by something that is not a URL; percent-encode special characters in the user and the password", scheme[1])
+		if _, err := postgresConfig(raw); err != nil {
+			return target{}, err
 		}
 		return target{dialectPostgreSQL, raw}, nil
 	}
@@ -61,11 +62,12 @@ func sqliteTarget(path string) (target, error) {
 	return target{dialectSQLite, path}, nil
 }
 
-// givenParameters tells which parameters a PostgreSQL URL sets.
+// givenParameters tells which parameters a PostgreSQL URL sets. The driver reads it, for
+// package url knows no list of hosts.
 func givenParameters(raw string) (given func(name string) bool, err error) {
-	parsed, err := url.Parse(raw)
+	config, err := pgx.ParseConfig(raw)
 	if err != nil {
 		return nil, fault.Invalid("database URL: not a URL")
 	}
-	return parsed.Query().Has, nil
+	return func(name string) bool { _, ok := config.RuntimeParams[name]; return ok }, nil
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
 )
 
 const (
@@ -53,7 +54,7 @@ func (db *postgresDB) watch(ctx context.Context, changed func()) error {
 // It reports whether it got to listen. Why it ended is of no interest: without it
 // the poll finds the same changes, and says so where the database is away.
 func (db *postgresDB) listen(ctx context.Context, changed func()) bool {
-	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig)
+	conn, err := pgx.ConnectConfig(ctx, db.listening.Copy())
 	if err != nil {
 		return false
 	}
@@ -92,7 +93,7 @@ func answers(ctx context.Context, conn *pgx.Conn, statement string) bool {
 // something: at most one notification is on its way, and what is committed meanwhile
 // shares the next. One that is lost costs the others a poll's time and no more.
 type notifier struct {
-	pool *pgxpool.Pool
+	db postgres.DBTX
 	// id marks the notifications of this process, which needs none of its own. They
 	// hold nothing else.
 	id      string
@@ -101,9 +102,9 @@ type notifier struct {
 	done    sync.WaitGroup
 }
 
-func startNotifier(pool *pgxpool.Pool) *notifier {
+func startNotifier(db postgres.DBTX) *notifier {
 	ctx, stop := context.WithCancel(context.Background())
-	n := &notifier{pool: pool, id: rand.Text(), pending: make(chan struct{}, 1), stop: stop}
+	n := &notifier{db: db, id: rand.Text(), pending: make(chan struct{}, 1), stop: stop}
 	n.done.Go(func() { n.run(ctx) })
 	return n
 }
@@ -141,7 +142,7 @@ func (n *notifier) run(ctx context.Context) {
 func (n *notifier) notify(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
-	_, _ = n.pool.Exec(ctx, "SET LOCAL synchronous_commit = off; NOTIFY "+channel+", '"+n.id+"'")
+	_, _ = n.db.Exec(ctx, "SET LOCAL synchronous_commit = off; NOTIFY "+channel+", '"+n.id+"'")
 }
 
 // close ends the notifier and waits for it. Notifications that are not on their

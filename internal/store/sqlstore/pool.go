@@ -1,0 +1,295 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/gatehouse/gatehouse/gen/postgres"
+	"github.com/gatehouse/gatehouse/internal/fault"
+)
+
+// acquireTimeout bounds how long a connection is waited for, be they all in use or the
+// database out of reach.
+const acquireTimeout = 2 * time.Second
+
+// trustFor is how long a connection may be idle and is given out without being asked.
+const trustFor = time.Second
+
+// guardedPool gives out a pool's connections, unless the database does not answer.
+type guardedPool struct {
+	config  *pgxpool.Config
+	breaker *breaker
+	// current is replaced when the breaker opens: what waits for an answer that will not
+	// come keeps its connection, and no other waiting, once there are answers again.
+	current atomic.Pointer[pgxpool.Pool]
+	closing sync.WaitGroup // former pools
+	// mu guards closed, after which there are no more pools.
+	mu     sync.Mutex
+	closed bool
+	// waits and waitTime are those of former pools, in nanoseconds.
+	waits, waitTime atomic.Int64
+	// resetAt is when the connections were last given up for a new primary.
+	resetAt atomic.Int64
+}
+
+func openPool(ctx context.Context, config *pgxpool.Config) (*guardedPool, error) {
+	p := &guardedPool{config: config}
+	p.breaker = newBreaker(p.replace, p.abandon)
+	config.ConnConfig.Tracer = p.breaker
+	config.BeforeConnect = func(ctx context.Context, _ *pgx.ConnConfig) error {
+		reach(ctx)
+		return nil
+	}
+	config.ShouldPing = func(ctx context.Context, of pgxpool.ShouldPingParams) bool {
+		ask := of.IdleDuration > trustFor || p.breaker.doubts(of.IdleDuration) || isStirred(of.Conn.PgConn().Conn())
+		if ask {
+			reach(ctx)
+		}
+		return ask
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	p.current.Store(pool)
+	return p, err
+}
+
+// replace begins with an empty pool. Who has a connection of the former keeps it.
+func (p *guardedPool) replace() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	pool, err := pgxpool.NewWithConfig(context.Background(), p.config)
+	if err != nil {
+		return // the same configuration was good before
+	}
+	former := p.current.Swap(pool)
+	stat := former.Stat()
+	p.waits.Add(stat.EmptyAcquireCount())
+	p.waitTime.Add(int64(stat.EmptyAcquireWaitTime()))
+	p.closing.Go(former.Close)
+}
+
+// close waits until every connection has been given back.
+func (p *guardedPool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.current.Load().Close()
+	p.closing.Wait()
+}
+
+// resetEvery is the least time between two resets of the pool.
+const resetEvery = time.Second
+
+// abandon gives up all connections, those in use when they are done: the server is no
+// longer the primary, and the next connection finds the one that is.
+func (p *guardedPool) abandon() {
+	now := int64(time.Since(p.breaker.since))
+	last := p.resetAt.Load()
+	if (last == 0 || now-last >= int64(resetEvery)) && p.resetAt.CompareAndSwap(last, now) {
+		p.current.Load().Reset()
+	}
+}
+
+// acquisition is one try to get a connection, as its context holds it.
+type acquisition struct {
+	// reached is whether it came to ask the server anything; else it only waited for its
+	// turn.
+	reached atomic.Bool
+}
+
+type acquisitionKey struct{}
+
+// reach notes that the server is asked something for whoever acquires a connection.
+func reach(ctx context.Context) {
+	if a, ok := ctx.Value(acquisitionKey{}).(*acquisition); ok {
+		a.reached.Store(true)
+	}
+}
+
+// acquire returns a connection, which the caller releases. Its error is the driver's, or
+// has a code.
+func (p *guardedPool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	done, err := p.breaker.cb.Allow()
+	if err != nil {
+		return nil, fault.Unavailable(err, "the database does not answer")
+	}
+	var a acquisition
+	bounded, cancel := context.WithTimeout(context.WithValue(ctx, acquisitionKey{}, &a), acquireTimeout)
+	defer cancel()
+	began := time.Now()
+	conn, err := p.current.Load().Acquire(bounded)
+	if err != nil && bounded.Err() != nil && !a.reached.Load() {
+		done(errNoVerdict)
+		if ctx.Err() == nil {
+			err = fault.Unavailable(err, "all connections to the database are in use")
+		}
+		return nil, err
+	}
+	done(p.breaker.judge(bounded, began, err))
+	return conn, err
+}
+
+// guarded runs single statements, each on a connection of its own.
+type guarded struct {
+	pool *guardedPool
+	// reading says that a statement may run twice, as it does where a connection breaks
+	// before its first row.
+	reading bool
+}
+
+var _ postgres.DBTX = guarded{}
+
+// on runs work with a connection, which work releases unless it fails.
+func (g guarded) on(ctx context.Context, work func(*pgxpool.Conn) error) error {
+	once := func() error {
+		conn, err := g.pool.acquire(ctx)
+		if err != nil {
+			return err
+		}
+		if err := work(conn); err != nil {
+			conn.Release()
+			return err
+		}
+		return nil
+	}
+	if !g.reading {
+		return once()
+	}
+	return retry(ctx, func() error { return markLost(once()) })
+}
+
+// Exec implements postgres.DBTX.
+func (g guarded) Exec(ctx context.Context, sql string, args ...any) (tag pgconn.CommandTag, err error) {
+	err = g.on(ctx, func(conn *pgxpool.Conn) error {
+		if tag, err = conn.Exec(ctx, sql, args...); err == nil {
+			conn.Release()
+		}
+		return err
+	})
+	return tag, err
+}
+
+// Query implements postgres.DBTX. It looks for the first row, for that is where an error
+// comes.
+func (g guarded) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	var held *heldRows
+	err := g.on(ctx, func(conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		held = &heldRows{Rows: rows, conn: conn, peeked: true, any: rows.Next()}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
+// QueryRow implements postgres.DBTX.
+func (g guarded) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return lazyRow(func(into ...any) error {
+		return g.on(ctx, func(conn *pgxpool.Conn) error {
+			err := conn.QueryRow(ctx, sql, args...).Scan(into...)
+			if err == nil {
+				conn.Release()
+			}
+			return err
+		})
+	})
+}
+
+// heldRows hold a connection until they are closed.
+type heldRows struct {
+	pgx.Rows
+	conn *pgxpool.Conn
+	// peeked says that any is what Next returns next.
+	peeked, any bool
+}
+
+// Next implements pgx.Rows.
+func (r *heldRows) Next() bool {
+	if r.peeked {
+		r.peeked = false
+		return r.any
+	}
+	return r.Rows.Next()
+}
+
+// Close implements pgx.Rows.
+func (r *heldRows) Close() {
+	r.Rows.Close()
+	r.conn.Release()
+}
+
+// lazyRow is a row that is asked for by the function that scans it.
+type lazyRow func(into ...any) error
+
+// Scan implements pgx.Row.
+func (r lazyRow) Scan(into ...any) error { return r(into...) }
+
+// errLost marks an error of a connection that broke before anything was committed: the
+// same work may succeed on another.
+var errLost = errors.New("the connection was lost")
+
+// lostError is an error that errLost marks.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+func (e lostError) Is(target error) bool { return target == errLost }
+
+func markLost(err error) error {
+	if isLost(err) {
+		return lostError{err}
+	}
+	return err
+}
+
+// Stats are facts about the connections to one database.
+type Stats struct {
+	// Database is "primary".
+	Database string
+	// Breaker is 0 while it is closed, 1 half open, 2 open; Opened is how often it has
+	// opened.
+	Breaker int
+	Opened  uint64
+	// Idle and InUse are connections that there are, MaxConnections how many there can be.
+	Idle, InUse, MaxConnections int32
+	// Waits is how often a connection was not there at once, and WaitTime for how long in
+	// all.
+	Waits    int64
+	WaitTime time.Duration
+}
+
+// Stats returns facts about the connections to each database; none for SQLite.
+func (s *Store) Stats() []Stats {
+	db, ok := s.db.(*postgresDB)
+	if !ok {
+		return nil
+	}
+	return []Stats{db.pool.stats("primary")}
+}
+
+func (p *guardedPool) stats(name string) Stats {
+	now := p.current.Load().Stat()
+	return Stats{
+		Database: name,
+		Breaker:  breakerStates[p.breaker.cb.State()], Opened: p.breaker.opened.Load(),
+		Idle: now.IdleConns(), InUse: now.AcquiredConns(), MaxConnections: now.MaxConns(),
+		Waits: p.waits.Load() + now.EmptyAcquireCount(), WaitTime: time.Duration(p.waitTime.Load()) + now.EmptyAcquireWaitTime(),
+	}
+}
+
+var breakerStates = map[gobreaker.State]int{gobreaker.StateClosed: 0, gobreaker.StateHalfOpen: 1, gobreaker.StateOpen: 2}
