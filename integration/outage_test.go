@@ -13,6 +13,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -23,11 +24,11 @@ func TestDecisionsGoOnWhileTheDatabaseIsAway(t *testing.T) {
 	const staleness = 4 * time.Second
 	database := pgtest.URL(t)
 	wire := newWire(t, database)
-	i := install(t, wire.url, "AUTH_MAX_STALENESS="+staleness.String())
-	i.must("migrate")
+	i := servertest.Install(t, wire.url, "AUTH_MAX_STALENESS="+staleness.String())
+	i.Must("migrate")
 	key := uuid.NewString()
-	server := i.serve()
-	server.outage = true
+	server := i.Serve()
+	server.Outage = true
 	c := client(t, server, key)
 	ctx := t.Context()
 	for _, step := range []func() (authz.Written, error){
