@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -25,18 +26,18 @@ const (
 	portTries = 3
 )
 
-// guard runs the server until its standard input ends, which it does when this
-// process ends, in whatever way: no test leaves a server behind. SIGQUIT is
-// PostgreSQL's immediate shutdown.
+// guard runs the server, and sends it the signals that its standard input names. When
+// that ends, as it does when this process ends in whatever way, so do the server and its
+// folder: no test leaves one behind. SIGQUIT is PostgreSQL's immediate shutdown.
 const guard = `
 exec 3<&0
-"$@" >server.log 2>&1 3<&- &
+"$@" >>server.log 2>&1 3<&- &
 server=$!
-(read -r _ <&3; kill -QUIT $server) &
+(while read -r signal; do kill -$signal $server; done <&3; : >abandoned; kill -QUIT $server) &
 lifeline=$!
 wait $server
 kill $lifeline 2>/dev/null
-cd / && rm -rf "$FOLDER"
+if [ -e abandoned ]; then cd / && rm -rf "$FOLDER"; fi
 `
 
 // startPrograms makes a cluster in a temporary folder and serves it on a loopback
@@ -156,31 +157,12 @@ func (c *cluster) serve(ctx context.Context, settings []string) (*Server, error)
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"-c", guard, "guard", filepath.Join(c.bin, "postgres"), "-D", "data",
-		"-c", "listen_addresses=127.0.0.1", "-c", "port=" + port, "-c", "unix_socket_directories="}, settings...)
-	// The server outlives ctx, which is only for starting it.
-	cmd := c.command(context.WithoutCancel(ctx), "/bin/sh", args...)
-	lifeline, err := cmd.StdinPipe()
+	lifeline, ended, err := c.listen(ctx, port, settings)
 	if err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
+		return nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		// The guard's status is not the server's, and says nothing.
-		_ = cmd.Wait()
-		close(ended)
-	}()
 	return &Server{
-		admin: &url.URL{
-			Scheme:   "postgres",
-			User:     url.UserPassword(superuser, c.password),
-			Host:     net.JoinHostPort("127.0.0.1", port),
-			Path:     "/postgres",
-			RawQuery: "sslmode=disable",
-		},
+		admin: c.url(port),
 		ended: ended,
 		stop: func() error {
 			// The pipe is closed already where the server ended by itself.
@@ -189,6 +171,40 @@ func (c *cluster) serve(ctx context.Context, settings []string) (*Server, error)
 			return os.RemoveAll(c.folder)
 		},
 	}, nil
+}
+
+// listen starts the server on a port, and does not wait for it. lifeline takes signals,
+// a line for each; when it is closed, the server ends and its folder goes. ended is closed
+// when the server has ended.
+func (c *cluster) listen(ctx context.Context, port string, settings []string) (lifeline io.WriteCloser, ended <-chan struct{}, err error) {
+	args := append([]string{"-c", guard, "guard", filepath.Join(c.bin, "postgres"), "-D", "data",
+		"-c", "listen_addresses=127.0.0.1", "-c", "port=" + port, "-c", "unix_socket_directories="}, settings...)
+	// The server outlives ctx, which is only for starting it.
+	cmd := c.command(context.WithoutCancel(ctx), "/bin/sh", args...)
+	if lifeline, err = cmd.StdinPipe(); err != nil {
+		return nil, nil, fmt.Errorf("start the server: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("start the server: %w", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		// The guard's status is not the server's, and says nothing.
+		_ = cmd.Wait()
+		close(done)
+	}()
+	return lifeline, done, nil
+}
+
+// url is that of the database that initdb makes.
+func (c *cluster) url(port string) *url.URL {
+	return &url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(superuser, c.password),
+		Host:     net.JoinHostPort("127.0.0.1", port),
+		Path:     "/postgres",
+		RawQuery: "sslmode=disable",
+	}
 }
 
 // command runs in the folder, as the cluster's user, and out of the terminal's
