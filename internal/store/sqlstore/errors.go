@@ -73,9 +73,11 @@ func classifyCommit(ctx context.Context, err error) error {
 
 // isRolledBack reports whether an error of COMMIT proves that nothing was
 // committed. A server that ends the session (57P01) proves nothing: it may do so
-// between the commit and its answer.
+// between the commit and its answer. Nor does pgconn.ErrConnClosed, though pgx calls it
+// safe to retry: it says the same of an answer that did not come.
 func isRolledBack(err error) bool {
-	if isRetryable(err) || pgconn.SafeToRetry(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
+	unsent := pgconn.SafeToRetry(err) && !errors.Is(err, pgconn.ErrConnClosed)
+	if unsent || isRetryable(err) || errors.Is(err, pgx.ErrTxCommitRollback) {
 		return true
 	}
 	if code := sqlState(err); code != "" {

@@ -146,6 +146,9 @@ func (t *postgresTx) commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return classifyCommit(ctx, errors.Join(errRolledBack, err))
 	}
+	if t.tx.Conn().IsClosed() {
+		return classifyCommit(ctx, errors.Join(errRolledBack, pgconn.ErrConnClosed))
+	}
 	// A caller that goes away now would leave the outcome unknown for nothing.
 	ctx, cancel := cleanupContext(ctx)
 	defer cancel()
