@@ -176,14 +176,23 @@ func (r *rig) refuses(s *site, name string) {
 	})
 }
 
+// startWired starts a rig of servers that each reach PostgreSQL over a wire of their own.
+func startWired(t *testing.T, node *pgtest.Node, database string, servers int) (*rig, []*wire.Wire) {
+	t.Helper()
+	installations, wires := make([]servertest.Installation, servers), make([]*wire.Wire, servers)
+	for n := range servers {
+		installations[n], wires[n] = wired(t, node, database)
+	}
+	return startRig(t, installations...), wires
+}
+
 // isHealed notes that the last fault is gone.
 func (r *rig) isHealed() { r.healed = r.load.recorder.Now() }
 
-// finish waits for full service, ends the load and checks its history. The test fails
-// where a rule was broken.
-func (r *rig) finish() history.Verdict {
+// inFullService waits until every server has answered each kind of request again.
+func (r *rig) inFullService() {
 	r.t.Helper()
-	// What failed just before the fault was gone may end well by chance.
+	// What fails next may not have been asked yet.
 	r.after(100)
 	r.until("full service", func() bool {
 		for _, streak := range r.load.recorder.Streaks() {
@@ -193,6 +202,13 @@ func (r *rig) finish() history.Verdict {
 		}
 		return true
 	})
+}
+
+// finish waits for full service, ends the load and checks its history. The test fails
+// where a rule was broken.
+func (r *rig) finish() history.Verdict {
+	r.t.Helper()
+	r.inFullService()
 	r.load.stop()
 	kept := r.load.kept()
 	h := r.load.recorder.History()
