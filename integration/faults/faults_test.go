@@ -99,7 +99,7 @@ func TestTwoSecondsOfLatency(t *testing.T) {
 	for _, w := range wires {
 		w.Delay(2 * time.Second)
 	}
-	r.after(150)
+	r.after(40)
 	for _, w := range wires {
 		w.Mend()
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"sort"
 	"strings"
@@ -82,8 +83,11 @@ type Verdict struct {
 	// Requests are all, Acknowledged the writes that were, and Unknown those of which that
 	// is not known; of these UnknownKept had their effect.
 	Requests, Acknowledged, Unknown, UnknownKept int
-	// Unavailable are the answers 503, and Stale the readings that said that they were.
-	Unavailable, Stale int
+	// Unavailable are the answers 503, Unanswered the tries that were sent and got none, and
+	// Stale the readings that said that they were.
+	Unavailable, Unanswered, Stale int
+	// Slowest is how long a request took at most.
+	Slowest time.Duration
 	// Found are what broke a rule.
 	Found map[Rule][]string
 }
@@ -112,8 +116,8 @@ func Check(h History, kept Kept, actions Actions, bound time.Duration) Verdict {
 // String is one line of figures.
 func (v Verdict) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests, %d writes acknowledged, %d unknown (%d kept), %d answers 503, %d stale",
-		v.Requests, v.Acknowledged, v.Unknown, v.UnknownKept, v.Unavailable, v.Stale)
+	fmt.Fprintf(&b, "%d requests, %d writes acknowledged, %d unknown (%d kept), %d answers 503, %d unanswered, %d stale, slowest %.1f s",
+		v.Requests, v.Acknowledged, v.Unknown, v.UnknownKept, v.Unavailable, v.Unanswered, v.Stale, v.Slowest.Seconds())
 	for _, rule := range Rules {
 		fmt.Fprintf(&b, ", %s %d", rule, len(v.Found[rule]))
 	}
@@ -398,13 +402,16 @@ func (c *checker) was(register string, granted bool, from, to time.Duration) boo
 // checkAnswers checks what came over HTTP. A token that was refused is judged elsewhere.
 func (c *checker) checkAnswers(q *Request, tokenRefused bool) {
 	c.verdict.Requests++
+	c.verdict.Slowest = max(c.verdict.Slowest, q.End-q.Start)
 	for _, a := range q.Answers {
 		switch {
-		case a.Status == 503 && !a.RetryAfter:
+		case a.Status == 0 && a.Unknown:
+			c.verdict.Unanswered++
+		case a.Status == http.StatusServiceUnavailable && !a.RetryAfter:
 			c.found(BadStatus, "%s: 503 without Retry-After", q)
-		case a.Status == 503:
+		case a.Status == http.StatusServiceUnavailable:
 			c.verdict.Unavailable++
-		case a.Status >= 400 && !(a.Status == 401 && tokenRefused):
+		case a.Status >= http.StatusBadRequest && !(a.Status == http.StatusUnauthorized && tokenRefused):
 			c.found(BadStatus, "%s: %d", q, a.Status)
 		}
 	}
