@@ -90,6 +90,7 @@ func good() *story {
 		read(70, 71, bob, true, 7),
 	}
 	s.Steps = []history.SessionStep{
+		step(0, 1, history.CreateSession, history.SessionStep{}), // refused, and tried again
 		step(1, 2, history.CreateSession, history.SessionStep{}),
 		step(3, 4, history.RotateSession, history.SessionStep{Generation: 2, Rotated: true}),
 		step(4, 5, history.RotateSession, history.SessionStep{Generation: 3}), // replayed: its answer was lost
@@ -98,7 +99,8 @@ func good() *story {
 		step(9, 10, history.VerifySession, history.SessionStep{}),
 		step(10, 11, history.RotateSession, history.SessionStep{Refusal: "session_ended"}),
 	}
-	s.Steps[6].Answers = []history.Answer{{Status: 401}}
+	s.Steps[0].ID, s.Steps[0].Outcome = "", history.Refused
+	s.Steps[7].Answers = []history.Answer{{Status: 401}}
 	s.Kept.Sessions = []history.Session{{ID: "s1", User: "carol"}}
 	s.Events = append(s.Events, history.Event{Action: history.SessionCreated, Resource: visit})
 	return s
@@ -112,7 +114,7 @@ func TestCheckAcceptsWhatCanBe(t *testing.T) {
 	if len(got.Found) != 0 {
 		t.Errorf("found %v", got.Found)
 	}
-	if got.Requests != 25 || got.Acknowledged != 6 || got.Unknown != 3 || got.UnknownKept != 1 {
+	if got.Requests != 26 || got.Acknowledged != 6 || got.Unknown != 3 || got.UnknownKept != 1 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -232,32 +234,31 @@ func TestCheckRefuses(t *testing.T) {
 		"a session whose making was refused": {
 			func(s *story) {
 				s.Steps = s.Steps[:1]
-				s.Steps[0].Outcome, s.Steps[0].ID = history.Refused, ""
 			}, history.Duplicated,
 		},
 		"a generation that was made twice": {
-			func(s *story) { s.Steps[2].Generation, s.Steps[2].Rotated = 2, true }, history.Forked,
+			func(s *story) { s.Steps[3].Generation, s.Steps[3].Rotated = 2, true }, history.Forked,
 		},
 		"a generation from before the last": {
-			func(s *story) { s.Steps[2].Generation = 1 }, history.Forked,
+			func(s *story) { s.Steps[3].Generation = 1 }, history.Forked,
 		},
 		"a token of an honest owner that was refused": {
 			func(s *story) {
-				s.Steps[1].Refusal, s.Steps[1].Answers = "token_reused", []history.Answer{{Status: 401}}
+				s.Steps[2].Refusal, s.Steps[2].Answers = "token_reused", []history.Answer{{Status: 401}}
 			}, history.SessionLost,
 		},
 		"an honest session that is not active": {
-			func(s *story) { s.Steps[3].Active = false }, history.SessionLost,
+			func(s *story) { s.Steps[4].Active = false }, history.SessionLost,
 		},
 		"an honest session that has ended in the end": {
-			func(s *story) { s.Steps = s.Steps[:4] }, history.SessionLost,
+			func(s *story) { s.Steps = s.Steps[:5] }, history.SessionLost,
 		},
 		"a session that is active after its end": {
-			func(s *story) { s.Steps[5].Active = true }, history.WrongAllow,
+			func(s *story) { s.Steps[6].Active = true }, history.WrongAllow,
 		},
 		"a session that is taken after its end": {
 			func(s *story) {
-				s.Steps[6] = step(10, 11, history.RotateSession, history.SessionStep{Generation: 4, Rotated: true})
+				s.Steps[7] = step(10, 11, history.RotateSession, history.SessionStep{Generation: 4, Rotated: true})
 			}, history.WrongAllow,
 		},
 		"a session that lives on after its end": {

@@ -15,11 +15,14 @@ func (c *checker) checkSessions() {
 			created[e.Resource]++
 		}
 	}
-	lives := map[string]*life{}
+	lives, asked := map[string]*life{}, map[string]bool{}
 	for i := range c.history.Steps {
 		step := &c.history.Steps[i]
 		if step.Act == CreateSession {
-			c.checkCreated(step, ofUser[step.User], created)
+			asked[step.User] = asked[step.User] || step.Outcome != Refused
+			if step.Outcome == Done && !slices.ContainsFunc(ofUser[step.User], func(s Session) bool { return s.ID == step.ID }) {
+				c.found(Lost, "%s: session %s of %s is not kept", &step.Request, step.ID, step.User)
+			}
 			continue
 		}
 		if lives[step.ID] == nil {
@@ -27,31 +30,24 @@ func (c *checker) checkSessions() {
 		}
 		c.checkStep(step, lives[step.ID])
 	}
+	for user, sessions := range ofUser {
+		if len(sessions) > 1 || !asked[user] {
+			c.found(Duplicated, "%s has %d sessions", user, len(sessions))
+		}
+	}
 	for _, s := range c.kept.Sessions {
-		l := lives[s.ID]
-		switch {
+		switch n := created[sessionResource+s.ID]; {
+		case n == 0:
+			c.found(Lost, "no audit event of session %s of %s", s.ID, s.User)
+		case n > 1:
+			c.found(Duplicated, "%d audit events of session %s of %s", n, s.ID, s.User)
+		}
+		switch l := lives[s.ID]; {
 		case l == nil:
 		case l.ended && s.Live:
 			c.found(WrongAllow, "session %s of %s lives on after its end", s.ID, s.User)
 		case !l.ending && !s.Live:
 			c.found(SessionLost, "session %s of %s has ended, and nobody asked for it", s.ID, s.User)
-		}
-	}
-}
-
-// checkCreated checks that a request has made as many sessions as its owner was told.
-func (c *checker) checkCreated(step *SessionStep, kept []Session, created map[string]int) {
-	switch {
-	case step.Outcome == Done && !slices.ContainsFunc(kept, func(s Session) bool { return s.ID == step.ID }):
-		c.found(Lost, "%s: session %s of %s is not kept", &step.Request, step.ID, step.User)
-	case len(kept) > 1, len(kept) == 1 && step.Outcome == Refused:
-		c.found(Duplicated, "%s: %s has %d sessions", &step.Request, step.User, len(kept))
-	}
-	for _, s := range kept {
-		if n := created[sessionResource+s.ID]; n == 0 {
-			c.found(Lost, "no audit event of session %s of %s", s.ID, s.User)
-		} else if n > 1 {
-			c.found(Duplicated, "%d audit events of session %s of %s", n, s.ID, s.User)
 		}
 	}
 }
