@@ -29,10 +29,10 @@ const (
 	writers, writeEvery   = 5, 25 * time.Millisecond
 	batchers              = 1
 	readers, readEvery    = 5, 15 * time.Millisecond
-	listers, listEvery    = 1, 50 * time.Millisecond
+	listers, listEvery    = 1, 30 * time.Millisecond
 	visitors, visitEvery  = 3, 25 * time.Millisecond
 	registersOf           = 3 // of each kind and writer
-	rotations             = 6 // of each session, before its owner signs out
+	rotations             = 4 // of each session, before its owner signs out
 	requestTimeout        = time.Minute
 	checksOfBatch         = 5
 	memberRole            = "member"

@@ -29,7 +29,7 @@ const (
 	patience = 90 * time.Second
 	// fullStreak is how many requests of each kind, in a row, each server must have
 	// answered to be in full service.
-	fullStreak = 5
+	fullStreak = 3
 	// maxShown bounds what is shown of each rule that was broken.
 	maxShown = 10
 )
