@@ -18,9 +18,7 @@ func TestPostgreSQLKilledAndRestarted(t *testing.T) {
 	r.after(1000)
 	// And for longer than answers from memory may go on.
 	node.Kill()
-	for _, s := range r.sites {
-		r.refuses(s, "UserHasPermission")
-	}
+	r.refuse(r.sites...)
 	startAgain(t, node)
 	r.isHealed()
 	if v := r.finish(); v.Stale == 0 {
@@ -71,9 +69,7 @@ func TestNetworkCut(t *testing.T) {
 		for _, w := range wires[:n+1] {
 			w.Cut()
 		}
-		for _, s := range r.sites[:n+1] {
-			r.refuses(s, "UserHasPermission")
-		}
+		r.refuse(r.sites[:n+1]...)
 		for _, w := range wires {
 			w.Mend()
 		}
@@ -87,7 +83,7 @@ func TestNetworkSilent(t *testing.T) {
 	node, database := startPostgreSQL(t)
 	r, wires := startWired(t, node, database, 2)
 	wires[0].Silence()
-	r.refuses(r.sites[0], "UserHasPermission")
+	r.refuse(r.sites[0])
 	wires[0].Mend()
 	r.isHealed()
 	r.finish()

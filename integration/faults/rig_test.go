@@ -168,11 +168,19 @@ func (r *rig) after(requests int) {
 	})
 }
 
-// refuses waits until a server refuses a kind of request.
-func (r *rig) refuses(s *site, name string) {
+// refuse waits until every server of the sites has refused decisions several times in a
+// row. In answers from memory, which go on for maxStaleness, some find what they need.
+func (r *rig) refuse(sites ...*site) {
 	r.t.Helper()
-	r.until(s.name+" refuses "+name, func() bool {
-		return r.load.recorder.Streaks()[history.Asked{Server: s.name, Name: name}] == 0
+	r.until("decisions are refused", func() bool {
+		streaks := r.load.recorder.Streaks()
+		for _, s := range sites {
+			if streaks[history.Asked{Server: s.name, Name: "UserHasPermission"}] > -fullStreak ||
+				streaks[history.Asked{Server: s.name, Name: "Check"}] > -fullStreak {
+				return false
+			}
+		}
+		return true
 	})
 }
 

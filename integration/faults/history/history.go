@@ -138,10 +138,9 @@ type Recorder struct {
 	mu      sync.Mutex
 	history History
 	ended   int
-	// streaks count, of each server and request, those that were Done since the last that
-	// was not.
+	// streaks are what Streaks returns.
 	streaks map[Asked]int
-	refused int
+	failed  int
 }
 
 // Asked is a kind of request to a server.
@@ -181,22 +180,22 @@ func (r *Recorder) count(q *Request) {
 	r.ended++
 	kind := Asked{q.Server, q.Name}
 	if q.Outcome == Done {
-		r.streaks[kind]++
+		r.streaks[kind] = max(r.streaks[kind], 0) + 1
 		return
 	}
-	r.streaks[kind] = 0
-	r.refused++
+	r.streaks[kind] = min(r.streaks[kind], 0) - 1
+	r.failed++
 }
 
 // Ended is how many requests have ended, and how many of them were not Done.
 func (r *Recorder) Ended() (all, failed int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ended, r.refused
+	return r.ended, r.failed
 }
 
-// Streaks are, of each server and kind of request, how many were Done since the last
-// that was not.
+// Streaks are, of each server and kind of request, how many were Done since the last that
+// was not; below 0, how many were not since the last that was.
 func (r *Recorder) Streaks() map[Asked]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
