@@ -18,7 +18,7 @@ func TestPostgreSQLKilledAndRestarted(t *testing.T) {
 	r.after(1000)
 	// And for longer than answers from memory may go on.
 	node.Kill()
-	r.refuse(r.sites...)
+	r.outlastMemory(r.sites...)
 	startAgain(t, node)
 	r.isHealed()
 	if v := r.finish(); v.Stale == 0 {
@@ -69,7 +69,7 @@ func TestNetworkCut(t *testing.T) {
 		for _, w := range wires[:n+1] {
 			w.Cut()
 		}
-		r.refuse(r.sites[:n+1]...)
+		r.outlastMemory(r.sites[:n+1]...)
 		for _, w := range wires {
 			w.Mend()
 		}
@@ -83,7 +83,7 @@ func TestNetworkSilent(t *testing.T) {
 	node, database := startPostgreSQL(t)
 	r, wires := startWired(t, node, database, 2)
 	wires[0].Silence()
-	r.refuse(r.sites[0])
+	r.outlastMemory(r.sites[0])
 	wires[0].Mend()
 	r.isHealed()
 	r.finish()

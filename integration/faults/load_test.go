@@ -122,8 +122,9 @@ type load struct {
 	written atomic.Int64
 	visits  atomic.Int64
 
-	stopped chan struct{}
-	working sync.WaitGroup
+	stopping sync.Once
+	stopped  chan struct{}
+	working  sync.WaitGroup
 }
 
 // newLoad makes a tenant for a load, in which nothing is granted yet.
@@ -187,7 +188,9 @@ func add(names ...string) sdk.Mutation {
 	return sdk.Mutation{Method: http.MethodPost, Path: sdk.Path(names...)}
 }
 
+// start starts the workers, which end with the test at the latest.
 func (l *load) start() {
+	l.t.Cleanup(l.stop)
 	for w, units := range l.writable {
 		next := make([]bool, len(units))
 		for i := range next {
@@ -229,7 +232,7 @@ func (l *load) work(every time.Duration, step func(n int)) {
 
 // stop lets every worker end what it is at.
 func (l *load) stop() {
-	close(l.stopped)
+	l.stopping.Do(func() { close(l.stopped) })
 	l.working.Wait()
 }
 

@@ -168,20 +168,23 @@ func (r *rig) after(requests int) {
 	})
 }
 
-// refuse waits until every server of the sites has refused decisions several times in a
-// row. In answers from memory, which go on for maxStaleness, some find what they need.
-func (r *rig) refuse(sites ...*site) {
+// refuses waits until a server refuses a kind of request.
+func (r *rig) refuses(s *site, name string) {
 	r.t.Helper()
-	r.until("decisions are refused", func() bool {
-		streaks := r.load.recorder.Streaks()
-		for _, s := range sites {
-			if streaks[history.Asked{Server: s.name, Name: "UserHasPermission"}] > -fullStreak ||
-				streaks[history.Asked{Server: s.name, Name: "Check"}] > -fullStreak {
-				return false
-			}
-		}
-		return true
+	r.until(s.name+" refuses "+name, func() bool {
+		return r.load.recorder.Streaks()[history.Asked{Server: s.name, Name: name}] < 0
 	})
+}
+
+// outlastMemory waits for longer than answers from memory may go on, and until the sites
+// refuse decisions.
+func (r *rig) outlastMemory(sites ...*site) {
+	r.t.Helper()
+	began := r.load.recorder.Now()
+	r.until("no answer may come from memory", func() bool { return r.load.recorder.Now()-began > staleBound })
+	for _, s := range sites {
+		r.refuses(s, "UserHasPermission")
+	}
 }
 
 // startWired starts a rig of servers that each reach PostgreSQL over a wire of their own.
@@ -238,8 +241,8 @@ func (r *rig) finish() history.Verdict {
 	return verdict
 }
 
-// kept reads what the database holds, once the load has stopped. Every server must
-// say the same of all registers.
+// kept reads what the database holds, once the load has stopped. What each server says
+// of every register then is noted as well.
 func (l *load) kept() history.Kept {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), patience)
@@ -257,12 +260,19 @@ func (l *load) kept() history.Kept {
 	for _, s := range all(l.t, func(p authz.Page) (authz.List[authz.Session], error) { return c.Sessions(ctx, "", true, p) }) {
 		kept.Sessions = append(kept.Sessions, history.Session{ID: s.ID, User: s.User, Live: s.EndedAt.IsZero()})
 	}
+	if len(kept.Changes) == 0 {
+		l.t.Fatal("the change feed is empty")
+	}
 	last := kept.Changes[len(kept.Changes)-1].Revision
+	_, before := l.recorder.Ended()
 	for n := range l.sites {
 		l.readMembers(n, last)
 		for _, register := range l.registers {
 			l.readRegister(n, l.patient, register, last)
 		}
+	}
+	if _, after := l.recorder.Ended(); after > before {
+		l.t.Errorf("%d of the last readings failed", after-before)
 	}
 	return kept
 }

@@ -24,6 +24,7 @@ const CommandTimeout = time.Minute
 
 // Installation is a database, and the program with the settings for it.
 type Installation struct {
+	// T is the test that it is made for.
 	T *testing.T
 	// Home is a folder with nothing else in it.
 	Home string
@@ -114,7 +115,7 @@ type Process struct {
 }
 
 // Serve starts a server and waits until it serves. It is stopped with the test, and
-// Must not have logged an error.
+// must not have logged an error.
 func (i Installation) Serve() *Process {
 	i.T.Helper()
 	p := i.Start()
