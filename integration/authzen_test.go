@@ -49,7 +49,7 @@ func loadRecords(t *testing.T, c *sdk.Client) {
 // evaluation, evaluations and search.
 func TestAuthZENCertification(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		server := i.serve()
+		server := i.Serve()
 		key := uuid.NewString()
 		loadRecords(t, client(t, server, key))
 		const (
@@ -104,7 +104,7 @@ func TestAuthZENCertification(t *testing.T) {
 // ask sends a question in AuthZEN's own form.
 func ask(t *testing.T, server *process, key, endpoint, body string) map[string]any {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.url+"/access/v1/"+endpoint, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/access/v1/"+endpoint, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

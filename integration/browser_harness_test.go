@@ -16,13 +16,15 @@ import (
 
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
+
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 // startChromium starts a browser with a profile of its own, which ends with the test.
 func startChromium(t *testing.T) context.Context {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{
-		chromedp.ExecPath(findProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.ExecPath(servertest.FindProgram(t, "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck,
 	}
 	for _, flag := range []string{
@@ -69,7 +71,7 @@ func openTab(t *testing.T, of context.Context, line *line, options ...chromedp.C
 	t.Helper()
 	ctx, closeTab := chromedp.NewContext(of, options...)
 	t.Cleanup(closeTab)
-	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	ctx, cancel := context.WithTimeout(ctx, servertest.CommandTimeout)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("open a tab: %v", err)

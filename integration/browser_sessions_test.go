@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -146,9 +147,9 @@ func browserGoesBack(t *testing.T, chromium context.Context) {
 // browserLosesAnswer has no overlap that could excuse the token before, only the
 // window for answers that got lost.
 func browserLosesAnswer(t *testing.T, chromium context.Context) {
-	server := installSQLite(t, "AUTH_SESSION_OVERLAP=1us").serve()
+	server := servertest.InstallSQLite(t, "AUTH_SESSION_OVERLAP=1us").Serve()
 	key := uuid.NewString()
-	line := startLine(t, startNotes(t, t.TempDir(), "-server", server.url, "-key", key).url)
+	line := startLine(t, startNotes(t, t.TempDir(), "-server", server.URL, "-key", key).url)
 	b := newTab(t, chromium, line)
 	b.signIn("alice")
 	const times = 3

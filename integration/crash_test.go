@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 func TestKilledServerKeepsWhatItHasAcknowledged(t *testing.T) {
@@ -19,14 +20,14 @@ func TestKilledServerKeepsWhatItHasAcknowledged(t *testing.T) {
 		key := uuid.NewString()
 		var attempts []attempt
 		for round, acknowledged := range []int{1, 30, 150, 75} {
-			server := i.serve()
-			sent := load(t, client(t, server, key), fmt.Sprint(round), acknowledged, server.kill)
+			server := i.Serve()
+			sent := load(t, client(t, server, key), fmt.Sprint(round), acknowledged, server.Kill)
 			if len(sent) < acknowledged {
 				t.Fatalf("round %d: %d writes were sent, want %d and more", round, len(sent), acknowledged)
 			}
 			attempts = append(attempts, sent...)
 
-			server = i.serve()
+			server = i.Serve()
 			c := client(t, server, key)
 			// PostgreSQL may still be at the last work of the killed server. A write
 			// waits for it.
@@ -38,8 +39,8 @@ func TestKilledServerKeepsWhatItHasAcknowledged(t *testing.T) {
 			attempts = append(attempts, attempt{"ROLE_CREATED role/" + role, written.Revision})
 			unacknowledged := wantWhole(t, i, c, key, attempts)
 			t.Logf("round %d: %d writes sent so far, %d kept without an answer", round, len(attempts), unacknowledged)
-			server.terminate()
-			server.wantSuccess()
+			server.Terminate()
+			server.WantSuccess()
 		}
 	})
 }
@@ -47,10 +48,10 @@ func TestKilledServerKeepsWhatItHasAcknowledged(t *testing.T) {
 func TestTerminatedServerAnswersWhatItHasAccepted(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		server := i.serve()
-		sent := load(t, client(t, server, key), "load", 100, server.terminate)
-		server.wantSuccess()
-		if unanswered := wantWhole(t, i, client(t, i.serve(), key), key, sent); unanswered != 0 {
+		server := i.Serve()
+		sent := load(t, client(t, server, key), "load", 100, server.Terminate)
+		server.WantSuccess()
+		if unanswered := wantWhole(t, i, client(t, i.Serve(), key), key, sent); unanswered != 0 {
 			t.Errorf("writes that were made and not answered: got %d, want 0", unanswered)
 		}
 	})
@@ -59,14 +60,14 @@ func TestTerminatedServerAnswersWhatItHasAccepted(t *testing.T) {
 func TestTerminatedServerWaitsForARequestInItsHands(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		server := i.serve()
-		address := strings.TrimPrefix(server.url, "http://")
+		server := i.Serve()
+		address := strings.TrimPrefix(server.URL, "http://")
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer func() { _ = conn.Close() }()
-		if err := conn.SetDeadline(time.Now().Add(commandTimeout)); err != nil {
+		if err := conn.SetDeadline(time.Now().Add(servertest.CommandTimeout)); err != nil {
 			t.Fatal(err)
 		}
 		const body = `{"description":"Edits"}`
@@ -80,8 +81,8 @@ func TestTerminatedServerWaitsForARequestInItsHands(t *testing.T) {
 		if _, err := r.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
-		server.terminate()
-		eventually(t, commandTimeout, "new connections are refused", func() bool {
+		server.Terminate()
+		servertest.Eventually(t, servertest.CommandTimeout, "new connections are refused", func() bool {
 			other, err := net.Dial("tcp", address)
 			if err == nil {
 				_ = other.Close()
@@ -94,8 +95,8 @@ func TestTerminatedServerWaitsForARequestInItsHands(t *testing.T) {
 			t.Fatalf("the answer: got %v, %v, want 200", response, err)
 		}
 		_ = response.Body.Close()
-		server.wantSuccess()
-		roles, err := client(t, i.serve(), key).Roles(t.Context(), authz.Page{})
+		server.WantSuccess()
+		roles, err := client(t, i.Serve(), key).Roles(t.Context(), authz.Page{})
 		if want := (authz.Role{Name: "editor", Description: "Edits"}); err != nil || len(roles.Items) != 1 || roles.Items[0] != want {
 			t.Errorf("roles: got %v, %v, want %v", roles.Items, err, want)
 		}

@@ -29,8 +29,8 @@ const (
 func TestServersAnswerWhileTheKeyChanges(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		servers := i.with(secondKey, formerKey)
-		clients := []*sdk.Client{client(t, servers.serve(), key), client(t, servers.serve(), key), client(t, servers.serve(), key)}
+		servers := i.With(secondKey, formerKey)
+		clients := []*sdk.Client{client(t, servers.Serve(), key), client(t, servers.Serve(), key), client(t, servers.Serve(), key)}
 		want := fillTenant(t, clients[0])
 
 		ctx, stop := context.WithCancel(t.Context())
@@ -46,14 +46,14 @@ func TestServersAnswerWhileTheKeyChanges(t *testing.T) {
 			{"sealed with the key of AUTH_ENCRYPTION_KEY", "rotate", []string{secondKey, formerKey}},
 			{"plain", "disable", []string{secondKey, formerKey}},
 		} {
-			operator := i.with(step.settings...)
+			operator := i.With(step.settings...)
 			for range 4 {
 				killCommand(operator, rand.N(4*time.Second), "encryption", step.command)
 			}
-			if got := operator.must("encryption", step.command); !strings.HasPrefix(got, step.done) {
+			if got := operator.Must("encryption", step.command); !strings.HasPrefix(got, step.done) {
 				t.Errorf("%s: got %q, want %q", step.command, got, step.done)
 			}
-			if got, want := operator.must("encryption", step.command), step.done+" already: nothing to do\n"; got != want {
+			if got, want := operator.Must("encryption", step.command), step.done+" already: nothing to do\n"; got != want {
 				t.Errorf("%s again: got %q, want %q", step.command, got, want)
 			}
 		}
@@ -71,20 +71,20 @@ func TestServersAnswerWhileTheKeyChanges(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("the members: got %d, want %d", len(got), len(want))
 		}
-		i.must("client", "list")
+		i.Must("client", "list")
 	})
 }
 
 // killCommand starts a command and kills it after a while, unless it has ended.
 func killCommand(i installation, after time.Duration, args ...string) {
-	i.t.Helper()
-	ctx, cancel := context.WithTimeout(i.t.Context(), after)
+	i.T.Helper()
+	ctx, cancel := context.WithTimeout(i.T.Context(), after)
 	defer cancel()
-	cmd := i.command(ctx, args...)
+	cmd := i.Command(ctx, args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil && ctx.Err() == nil {
-		i.t.Errorf("%q: %v: %s", args, err, &stderr)
+		i.T.Errorf("%q: %v: %s", args, err, &stderr)
 	}
 }
 

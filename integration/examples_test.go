@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/gen/api"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 const showcase = "../examples/showcase.sh"
@@ -27,11 +28,11 @@ func needShell(t *testing.T) {
 func TestShowcase(t *testing.T) {
 	needShell(t)
 	onBoth(t, func(t *testing.T, i installation) {
-		server := i.serve()
+		server := i.Serve()
 		key := uuid.NewString()
 		// It leaves the tenant as it was, and can be run again.
 		for range 2 {
-			out, err := exec.CommandContext(t.Context(), "bash", showcase, server.url, key).CombinedOutput()
+			out, err := exec.CommandContext(t.Context(), "bash", showcase, server.URL, key).CombinedOutput()
 			if err != nil || !strings.Contains(string(out), "answers are as they should be") {
 				t.Fatalf("showcase: %v\n%s", err, out)
 			}
@@ -45,8 +46,8 @@ func TestShowcase(t *testing.T) {
 func TestShowcaseStopsAtAWrongAnswer(t *testing.T) {
 	t.Parallel()
 	needShell(t)
-	server := installSQLite(t, "AUTH_CLIENT_REGISTRATION=closed").serve()
-	out, err := exec.CommandContext(t.Context(), "bash", showcase, server.url).CombinedOutput()
+	server := servertest.InstallSQLite(t, "AUTH_CLIENT_REGISTRATION=closed").Serve()
+	out, err := exec.CommandContext(t.Context(), "bash", showcase, server.URL).CombinedOutput()
 	exit, ok := err.(*exec.ExitError)
 	if !ok || exit.ExitCode() != 1 || !strings.Contains(string(out), "✗ The tenant is empty") || strings.Contains(string(out), "✓ A role") {
 		t.Errorf("showcase with a key that is not let in: got %v, want code 1 and ✗\n%s", err, out)
@@ -81,19 +82,19 @@ alice@example.com can delete drafts, as editor
 
 func TestQuickstart(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		wantTour(t, "../examples/quickstart", "-url", i.serve().url)
+		wantTour(t, "examples/quickstart", "-url", i.Serve().URL)
 	})
 }
 
 func TestEmbedded(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		wantTour(t, "../examples/embedded", "-database", i.database)
+		wantTour(t, "examples/embedded", "-database", i.Database)
 	})
 }
 
 func wantTour(t *testing.T, source string, args ...string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), programs[source], args...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), servertest.Program(source), args...).CombinedOutput()
 	if err != nil || string(out) != tourOutput {
 		t.Errorf("%s: got %v\n%s\nwant\n%s", source, err, out, tourOutput)
 	}

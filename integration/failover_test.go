@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -27,10 +28,10 @@ func TestServerFollowsTheNewPrimary(t *testing.T) {
 	ctx := t.Context()
 	database := startReplicated(t)
 	key := uuid.NewString()
-	i := install(t, database.url)
-	i.must("migrate")
-	server := i.serve()
-	server.outage = true
+	i := servertest.Install(t, database.url)
+	i.Must("migrate")
+	server := i.Serve()
+	server.Outage = true
 	c := client(t, server, key)
 	if _, err := c.AddRole(ctx, "editor", authz.RoleOptions{}); err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ func TestServerFollowsTheNewPrimary(t *testing.T) {
 	}
 	database.promote()
 	began := time.Now()
-	eventually(t, time.Minute, "the server writes to the new primary", func() bool {
+	servertest.Eventually(t, time.Minute, "the server writes to the new primary", func() bool {
 		_, err := c.AddMembership(ctx, "later", "editor", authz.Window{})
 		if err != nil && !errors.Is(err, sdk.ErrUnavailable) {
 			t.Fatalf("got %v, want ErrUnavailable", err)
@@ -85,7 +86,7 @@ type cluster struct {
 
 func startReplicated(t *testing.T) *replicated {
 	t.Helper()
-	initdb, err := filepath.EvalSymlinks(findProgram(t, "postgresql", "initdb", newestInitdb()))
+	initdb, err := filepath.EvalSymlinks(servertest.FindProgram(t, "postgresql", "initdb", newestInitdb()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func (p *replicated) start(folder, data string) *cluster {
 		close(c.ended)
 	}()
 	p.t.Cleanup(c.crash)
-	eventually(p.t, time.Minute, "the server answers", func() bool {
+	servertest.Eventually(p.t, time.Minute, "the server answers", func() bool {
 		ready := exec.Command(filepath.Join(filepath.Dir(p.postgres.ctl), "pg_isready"), "-qh", folder)
 		return ready.Run() == nil
 	})

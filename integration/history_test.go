@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -29,9 +30,9 @@ const (
 // that it carries, and that revision is no older than it may be.
 func TestHistoryOfTwoServers(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t))
-	i.must("migrate")
-	servers := []*process{i.serve(), i.serve()}
+	i := servertest.Install(t, pgtest.URL(t))
+	i.Must("migrate")
+	servers := []*process{i.Serve(), i.Serve()}
 	for name, at := range map[string]struct{ write, askLeast []*process }{
 		"both_servers_write":                          {servers, servers},
 		"one_server_writes":                           {servers[:1], servers},
@@ -95,7 +96,7 @@ type reading struct {
 func oneConnection(t *testing.T, server *process, key string) *sdk.Client {
 	transport := &http.Transport{MaxConnsPerHost: 1}
 	t.Cleanup(transport.CloseIdleConnections)
-	c, err := sdk.New(server.url, key, sdk.WithRetry(sdk.Retry{Tries: 1}), sdk.WithHTTPClient(&http.Client{Transport: transport}))
+	c, err := sdk.New(server.URL, key, sdk.WithRetry(sdk.Retry{Tries: 1}), sdk.WithHTTPClient(&http.Client{Transport: transport}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -17,13 +18,13 @@ type listedKey struct{ fingerprint, tenant, abilities, status string }
 
 // keysByName lists the client keys that have names without spaces.
 func keysByName(i installation) map[string]listedKey {
-	i.t.Helper()
+	i.T.Helper()
 	keys := map[string]listedKey{}
-	for line := range strings.Lines(i.must("client", "list")) {
+	for line := range strings.Lines(i.Must("client", "list")) {
 		// FINGERPRINT TENANT NAME ABILITIES CREATED EXPIRES STATUS
 		columns := strings.Fields(line)
 		if len(columns) != 7 {
-			i.t.Fatalf("client list: got %q, want seven columns", line)
+			i.T.Fatalf("client list: got %q, want seven columns", line)
 		}
 		keys[columns[2]] = listedKey{columns[0], columns[1], columns[3], columns[6]}
 	}
@@ -32,8 +33,8 @@ func keysByName(i installation) map[string]listedKey {
 
 func TestClosedRegistration(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.with("AUTH_CLIENT_REGISTRATION=closed")
-		server := i.serve()
+		i = i.With("AUTH_CLIENT_REGISTRATION=closed")
+		server := i.Serve()
 		ctx := t.Context()
 		if _, err := newClient(t, server).AddRole(ctx, "editor", authz.RoleOptions{}); !errors.Is(err, sdk.ErrUnauthenticated) {
 			t.Errorf("a key that nobody issued: got %v, want %v", err, sdk.ErrUnauthenticated)
@@ -41,7 +42,7 @@ func TestClosedRegistration(t *testing.T) {
 
 		create := func(args ...string) (key string) {
 			t.Helper()
-			key, newline := strings.CutSuffix(i.must(append([]string{"client", "create"}, args...)...), "\n")
+			key, newline := strings.CutSuffix(i.Must(append([]string{"client", "create"}, args...)...), "\n")
 			if id, err := uuid.Parse(key); err != nil || id.Version() != 4 || !newline {
 				t.Fatalf("client create printed %q, want a UUID4 and a newline", key)
 			}
@@ -70,15 +71,15 @@ func TestClosedRegistration(t *testing.T) {
 		}
 
 		// Within the overlap both keys are good; without one, the old key ends.
-		successor := strings.TrimSpace(i.must("client", "rotate", backend.fingerprint, "--overlap", "1h"))
+		successor := strings.TrimSpace(i.Must("client", "rotate", backend.fingerprint, "--overlap", "1h"))
 		for name, key := range map[string]string{"old": admin, "new": successor} {
 			if got, err := client(t, server, key).Roles(ctx, authz.Page{}); err != nil || len(got.Items) != 1 {
 				t.Errorf("the %s key in the overlap: got %v, %v, want the role", name, got.Items, err)
 			}
 		}
 		dashboard := keysByName(i)["dashboard"]
-		renewed := client(t, server, strings.TrimSpace(i.must("client", "rotate", dashboard.fingerprint, "--overlap", "0s")))
-		eventually(t, 5*time.Second, "the rotated key is refused", func() bool {
+		renewed := client(t, server, strings.TrimSpace(i.Must("client", "rotate", dashboard.fingerprint, "--overlap", "0s")))
+		servertest.Eventually(t, 5*time.Second, "the rotated key is refused", func() bool {
 			_, err := checker.Roles(ctx, authz.Page{})
 			return errors.Is(err, sdk.ErrUnauthenticated)
 		})
@@ -88,10 +89,10 @@ func TestClosedRegistration(t *testing.T) {
 		if _, err := renewed.DeleteRole(ctx, "editor"); !errors.Is(err, sdk.ErrForbidden) {
 			t.Errorf("a write of its successor: got %v, want %v", err, sdk.ErrForbidden)
 		}
-		i.fails("expired", "client", "rotate", dashboard.fingerprint)
+		i.Fails("expired", "client", "rotate", dashboard.fingerprint)
 
-		i.must("client", "revoke", keysByName(i)["stranger"].fingerprint)
-		list := i.must("client", "list")
+		i.Must("client", "revoke", keysByName(i)["stranger"].fingerprint)
+		list := i.Must("client", "list")
 		for _, key := range []string{admin, successor} {
 			if strings.Contains(list, key) {
 				t.Error("client list shows a key")

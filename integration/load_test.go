@@ -143,7 +143,7 @@ func wantWhole(t *testing.T, i installation, c *sdk.Client, key string, attempts
 // tenantOf opens the tenant of a client key, past any server.
 func tenantOf(t *testing.T, i installation, key string) *engine.Tenant {
 	t.Helper()
-	e, err := engine.Open(t.Context(), engine.Config{Database: i.database})
+	e, err := engine.Open(t.Context(), engine.Config{Database: i.Database})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func auditLog(t *testing.T, tenant *engine.Tenant) []engine.AuditEvent {
 // changeFeed reads the feed from the store: nothing else shows it yet.
 func changeFeed(t *testing.T, i installation, tenant string) []record {
 	t.Helper()
-	db, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: i.database})
+	db, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: i.Database})
 	if err != nil {
 		t.Fatal(err)
 	}

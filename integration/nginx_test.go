@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -44,7 +45,7 @@ type site struct {
 
 func startSite(t *testing.T) *site {
 	t.Helper()
-	program := findProgram(t, "nginx-light", "nginx", "/usr/sbin/nginx")
+	program := servertest.FindProgram(t, "nginx-light", "nginx", "/usr/sbin/nginx")
 	s := &site{t: t, seen: make(chan http.Header, 1)}
 	application := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.seen <- r.Header.Clone()
@@ -54,12 +55,12 @@ func startSite(t *testing.T) *site {
 	}))
 	t.Cleanup(application.Close)
 	// Strict, so that the address counts.
-	i := installSQLite(t, "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_SESSION_BINDING=strict")
-	key := strings.TrimSpace(i.must("client", "create", "--name", "site"))
+	i := servertest.InstallSQLite(t, "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_SESSION_BINDING=strict")
+	key := strings.TrimSpace(i.Must("client", "create", "--name", "site"))
 	s.tenant = keysByName(i)["site"].tenant
-	server := i.serve()
+	server := i.Serve()
 	s.sdk, s.stranger = client(t, server, key), newClient(t, server)
-	s.url = startNginx(t, program, server.url, s.tenant, application.URL)
+	s.url = startNginx(t, program, server.URL, s.tenant, application.URL)
 	return s
 }
 

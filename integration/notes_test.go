@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 // notesPasswords are those of the demo in examples/notes.
@@ -35,7 +37,7 @@ var notesURL = regexp.MustCompile(`http://[0-9.]+:[0-9]+`)
 // serves. It is stopped with the test.
 func startNotes(t *testing.T, data string, args ...string) *notesApp {
 	t.Helper()
-	cmd := exec.Command(programs["../examples/notes"], append([]string{"-listen", "127.0.0.1:0", "-data", data}, args...)...)
+	cmd := exec.Command(servertest.Program("examples/notes"), append([]string{"-listen", "127.0.0.1:0", "-data", data}, args...)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -79,8 +81,8 @@ func bothWays(t *testing.T, test func(*testing.T, *notesApp)) {
 	})
 	t.Run("on a server", func(t *testing.T) {
 		t.Parallel()
-		server := installSQLite(t).serve()
-		test(t, startNotes(t, t.TempDir(), "-server", server.url, "-key", uuid.NewString()))
+		server := servertest.InstallSQLite(t).Serve()
+		test(t, startNotes(t, t.TempDir(), "-server", server.URL, "-key", uuid.NewString()))
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -25,11 +26,11 @@ func TestDecisionsGoOnWhileTheDatabaseIsAway(t *testing.T) {
 	const staleness = 4 * time.Second
 	database := pgtest.URL(t)
 	wire := newWire(t, database)
-	i := install(t, wire.url, "AUTH_MAX_STALENESS="+staleness.String())
-	i.must("migrate")
+	i := servertest.Install(t, wire.url, "AUTH_MAX_STALENESS="+staleness.String())
+	i.Must("migrate")
 	key := uuid.NewString()
-	server := i.serve()
-	server.outage = true
+	server := i.Serve()
+	server.Outage = true
 	c := client(t, server, key)
 	ctx := t.Context()
 	for _, step := range []func() (authz.Written, error){
@@ -86,17 +87,17 @@ func TestDecisionsGoOnWhileTheDatabaseIsAway(t *testing.T) {
 func TestSilentDatabase(t *testing.T) {
 	t.Parallel()
 	wire := newWire(t, pgtest.URL(t))
-	i := install(t, wire.url)
-	i.must("migrate")
+	i := servertest.Install(t, wire.url)
+	i.Must("migrate")
 	key := uuid.NewString()
-	server := i.serve()
-	server.outage = true
+	server := i.Serve()
+	server.Outage = true
 	c := client(t, server, key)
 	if _, err := c.AddRole(t.Context(), "editor", authz.RoleOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	send := func(method, path, body string) (*http.Response, time.Duration) {
-		request, err := http.NewRequestWithContext(t.Context(), method, server.url+path, strings.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +136,7 @@ func TestSilentDatabase(t *testing.T) {
 
 	wire.mend()
 	began := time.Now()
-	eventually(t, 30*time.Second, "the server writes again", func() bool {
+	servertest.Eventually(t, 30*time.Second, "the server writes again", func() bool {
 		response, _ := send("POST", "/api/role/reader", "")
 		return response.StatusCode == http.StatusOK
 	})

@@ -17,23 +17,24 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 // Through a pooler that gives each transaction another connection everything works, and
 // what one server has written the others see by their poll.
 func TestPgBouncerInTransactionMode(t *testing.T) {
 	t.Parallel()
-	program := findProgram(t, "pgbouncer", "pgbouncer", "/usr/sbin/pgbouncer")
+	program := servertest.FindProgram(t, "pgbouncer", "pgbouncer", "/usr/sbin/pgbouncer")
 	for _, mode := range []string{"exec", "cache_describe"} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			ctx := t.Context()
 			direct := pgtest.URL(t)
-			install(t, direct).must("migrate")
-			i := install(t, startPgBouncer(t, program, direct)+"&default_query_exec_mode="+mode)
+			servertest.Install(t, direct).Must("migrate")
+			i := servertest.Install(t, startPgBouncer(t, program, direct)+"&default_query_exec_mode="+mode)
 			key := uuid.NewString()
-			one, deaf := client(t, i.serve(), key), client(t, i.serve(), key)
-			listening := client(t, i.with("AUTH_POSTGRESQL_LISTEN_URL="+direct).serve(), key)
+			one, deaf := client(t, i.Serve(), key), client(t, i.Serve(), key)
+			listening := client(t, i.With("AUTH_POSTGRESQL_LISTEN_URL="+direct).Serve(), key)
 
 			if _, err := one.AddRole(ctx, "editor", authz.RoleOptions{}); err != nil {
 				t.Fatal(err)
@@ -53,7 +54,7 @@ func TestPgBouncerInTransactionMode(t *testing.T) {
 				t.Fatal(err)
 			}
 			began := time.Now()
-			eventually(t, 10*time.Second, "both other servers allow", func() bool {
+			servertest.Eventually(t, 10*time.Second, "both other servers allow", func() bool {
 				here, err := deaf.UserHasPermission(ctx, "alice", "edit")
 				there, errThere := listening.UserHasPermission(ctx, "alice", "edit")
 				if err != nil || errThere != nil {
@@ -135,7 +136,7 @@ func startPgBouncer(t *testing.T, program, database string) string {
 			t.Logf("pgbouncer said %s", &said)
 		}
 	})
-	eventually(t, 30*time.Second, "pgbouncer answers", func() bool {
+	servertest.Eventually(t, 30*time.Second, "pgbouncer answers", func() bool {
 		conn, err := net.Dial("unix", filepath.Join(folder, ".s.PGSQL.6432"))
 		if err == nil {
 			_ = conn.Close()

@@ -13,13 +13,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
 func TestParallelIdenticalWritesOnTwoServersAllSucceed(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		servers := []*sdk.Client{client(t, i.serve(), key), client(t, i.serve(), key)}
+		servers := []*sdk.Client{client(t, i.Serve(), key), client(t, i.Serve(), key)}
 		const rounds, callers = 5, 8
 		steps := []struct {
 			name    string
@@ -74,7 +75,7 @@ func TestParallelIdenticalWritesOnTwoServersAllSucceed(t *testing.T) {
 func TestWriteOnOneServerIsSeenByTheOther(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		one, other := client(t, i.serve(), key), client(t, i.serve(), key)
+		one, other := client(t, i.Serve(), key), client(t, i.Serve(), key)
 		if _, err := one.AddRole(t.Context(), "editor", authz.RoleOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -113,9 +114,9 @@ func wantDecision(t *testing.T, what string, c *sdk.Client, user string, want bo
 
 func TestRevokedKeyIsRefusedByBothServers(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.with("AUTH_CLIENT_REGISTRATION=closed")
-		one, other := i.serve(), i.serve()
-		key := strings.TrimSpace(i.must("client", "create", "--name", "doomed"))
+		i = i.With("AUTH_CLIENT_REGISTRATION=closed")
+		one, other := i.Serve(), i.Serve()
+		key := strings.TrimSpace(i.Must("client", "create", "--name", "doomed"))
 		clients := []*sdk.Client{client(t, one, key), client(t, other, key)}
 		for n, c := range clients {
 			// Both servers hold the key in memory from here on.
@@ -123,11 +124,11 @@ func TestRevokedKeyIsRefusedByBothServers(t *testing.T) {
 				t.Fatalf("server %d: %v", n, err)
 			}
 		}
-		i.must("client", "revoke", keysByName(i)["doomed"].fingerprint)
+		i.Must("client", "revoke", keysByName(i)["doomed"].fingerprint)
 		// The bound is one second; the rest is for a busy machine.
 		const bound = 5 * time.Second
 		for n, c := range clients {
-			eventually(t, bound, fmt.Sprint("server ", n, " refuses the key"), func() bool {
+			servertest.Eventually(t, bound, fmt.Sprint("server ", n, " refuses the key"), func() bool {
 				_, err := c.Roles(t.Context(), authz.Page{})
 				if err != nil && !errors.Is(err, sdk.ErrUnauthenticated) {
 					t.Fatalf("server %d: got %v, want %v", n, err, sdk.ErrUnauthenticated)
@@ -144,7 +145,7 @@ func TestRevokedKeyIsRefusedByBothServers(t *testing.T) {
 
 func TestTenantsOfEqualNamesNeverMeet(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		server := i.serve()
+		server := i.Serve()
 		mine, theirs := newClient(t, server), newClient(t, server)
 		ctx := t.Context()
 		for _, c := range []*sdk.Client{mine, theirs} {

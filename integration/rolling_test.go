@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/internal/tlstest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
@@ -22,14 +23,14 @@ import (
 // which it may not.
 func TestServersBehindNginxAreRestartedOneByOneAndNoCallFails(t *testing.T) {
 	t.Parallel()
-	program := findProgram(t, "nginx-light", "nginx", "/usr/sbin/nginx")
-	i := install(t, pgtest.URL(t), "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_SHUTDOWN_DELAY=500ms")
-	i.must("migrate")
+	program := servertest.FindProgram(t, "nginx-light", "nginx", "/usr/sbin/nginx")
+	i := servertest.Install(t, pgtest.URL(t), "AUTH_TRUSTED_PROXIES=127.0.0.1", "AUTH_SHUTDOWN_DELAY=500ms")
+	i.Must("migrate")
 	// Each on an address of its own, where nobody else takes the port while it is free.
 	hosts := []string{"127.0.0.11", "127.0.0.12", "127.0.0.13"}
 	var servers []*process
 	for _, host := range hosts {
-		servers = append(servers, i.with("AUTH_SERVER_HOST="+host).serve())
+		servers = append(servers, i.With("AUTH_SERVER_HOST="+host).Serve())
 	}
 	folder := t.TempDir()
 	if err := os.Mkdir(filepath.Join(folder, "tls"), 0o700); err != nil {
@@ -49,7 +50,7 @@ func TestServersBehindNginxAreRestartedOneByOneAndNoCallFails(t *testing.T) {
 			configuration = strings.ReplaceAll(configuration, from, to)
 		}
 		for n, server := range servers {
-			replace(fmt.Sprintf("gatehouse-%d:8000", n+1), strings.TrimPrefix(server.url, "http://"))
+			replace(fmt.Sprintf("gatehouse-%d:8000", n+1), strings.TrimPrefix(server.URL, "http://"))
 		}
 		replace("listen 8443", "listen "+address)
 		replace("/tmp/", folder+"/")
@@ -65,31 +66,31 @@ func TestServersBehindNginxAreRestartedOneByOneAndNoCallFails(t *testing.T) {
 	for range 8 {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 		t.Cleanup(transport.CloseIdleConnections)
-		c, err := sdk.New("https://"+address, key, sdk.WithRetry(sdk.Retry{Tries: 1}), sdk.WithHTTPClient(&http.Client{Transport: transport, Timeout: commandTimeout}))
+		c, err := sdk.New("https://"+address, key, sdk.WithRetry(sdk.Retry{Tries: 1}), sdk.WithHTTPClient(&http.Client{Transport: transport, Timeout: servertest.CommandTimeout}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		clients = append(clients, c)
 	}
-	probing := &http.Client{Timeout: commandTimeout}
+	probing := &http.Client{Timeout: servertest.CommandTimeout}
 	traffic := startTraffic(t, clients...)
 	traffic.goesOn("before")
 	for n, server := range servers {
-		server.terminate()
-		server.wantSuccess()
+		server.Terminate()
+		server.WantSuccess()
 		traffic.goesOn(fmt.Sprint("without server ", n+1))
-		_, port, err := net.SplitHostPort(strings.TrimPrefix(server.url, "http://"))
+		_, port, err := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		next := i.with("AUTH_SERVER_HOST="+hosts[n], "AUTH_SERVER_PORT="+port).start()
-		eventually(t, commandTimeout, "the server is ready", func() bool {
+		next := i.With("AUTH_SERVER_HOST="+hosts[n], "AUTH_SERVER_PORT="+port).Start()
+		servertest.Eventually(t, servertest.CommandTimeout, "the server is ready", func() bool {
 			select {
 			case <-next.ended:
-				t.Fatalf("the server did not start: %s", &next.stderr)
+				t.Fatalf("the server did not start: %s", &next.Stderr)
 			default:
 			}
-			response, err := probing.Get(server.url + "/readyz")
+			response, err := probing.Get(server.URL + "/readyz")
 			if err != nil {
 				return false
 			}

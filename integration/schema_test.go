@@ -11,52 +11,53 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 func TestServerRefusesAPostgreSQLThatIsNotMigrated(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t))
-	i.fails("run `gatehouse migrate`", "serve")
-	i.fails("run `gatehouse migrate`", "client", "create")
-	if got, want := i.must("migrate"), "schema version 0 -> 7\n"; got != want {
+	i := servertest.Install(t, pgtest.URL(t))
+	i.Fails("run `gatehouse migrate`", "serve")
+	i.Fails("run `gatehouse migrate`", "client", "create")
+	if got, want := i.Must("migrate"), "schema version 0 -> 7\n"; got != want {
 		t.Errorf("migrate: got %q, want %q", got, want)
 	}
-	if got, want := i.must("migrate"), "schema version 7: nothing to do\n"; got != want {
+	if got, want := i.Must("migrate"), "schema version 7: nothing to do\n"; got != want {
 		t.Errorf("migrate again: got %q, want %q", got, want)
 	}
-	wantServing(t, i.serve())
+	wantServing(t, i.Serve())
 }
 
 func TestServerRefusesANewerSchema(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i.must("migrate")
+		i.Must("migrate")
 		newerSchema(t, i)
 		for _, settings := range []string{"AUTH_AUTO_MIGRATE=false", "AUTH_AUTO_MIGRATE=true"} {
-			i.with(settings).fails("use a newer gatehouse", "serve")
+			i.With(settings).Fails("use a newer gatehouse", "serve")
 		}
-		i.fails("use a newer gatehouse", "migrate")
+		i.Fails("use a newer gatehouse", "migrate")
 	})
 }
 
 func TestServerMigratesPostgreSQLWhereItMay(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t), "AUTH_AUTO_MIGRATE=true")
-	wantServing(t, i.serve())
-	wantServing(t, i.serve())
+	i := servertest.Install(t, pgtest.URL(t), "AUTH_AUTO_MIGRATE=true")
+	wantServing(t, i.Serve())
+	wantServing(t, i.Serve())
 }
 
 func TestTwoServersMigrateAtOnce(t *testing.T) {
 	t.Parallel()
 	for name, i := range map[string]installation{
-		"SQLite":     installSQLite(t),
-		"PostgreSQL": install(t, pgtest.URL(t), "AUTH_AUTO_MIGRATE=true"),
+		"SQLite":     servertest.InstallSQLite(t),
+		"PostgreSQL": servertest.Install(t, pgtest.URL(t), "AUTH_AUTO_MIGRATE=true"),
 	} {
-		servers := []*process{i.start(), i.start(), i.start()}
+		servers := []*process{i.Start(), i.Start(), i.Start()}
 		for _, server := range servers {
-			server.ready()
+			server.Ready()
 			wantServing(t, server)
 		}
-		if got, want := i.must("migrate"), "schema version 7: nothing to do\n"; got != want {
+		if got, want := i.Must("migrate"), "schema version 7: nothing to do\n"; got != want {
 			t.Errorf("%s: migrate: got %q, want %q", name, got, want)
 		}
 	}
@@ -77,8 +78,8 @@ func wantServing(t *testing.T, server *process) {
 func newerSchema(t *testing.T, i installation) {
 	t.Helper()
 	const statement = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)"
-	driver, source := "pgx", i.database
-	if path, ok := strings.CutPrefix(i.database, "sqlite:"); ok {
+	driver, source := "pgx", i.Database
+	if path, ok := strings.CutPrefix(i.Database, "sqlite:"); ok {
 		driver, source = "sqlite", "file:"+path
 	}
 	db, err := sql.Open(driver, source)

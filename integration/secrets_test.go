@@ -20,6 +20,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -138,30 +139,30 @@ func TestWantNone(t *testing.T) {
 // meanwhile in all that an installation leaves.
 func TestNoSecretIsKept(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.with(plantedSettings...).with(shortWindows...).with("AUTH_ENABLE_ENCRYPTION=true", "AUTH_DEBUG_MODE=true")
+		i = i.With(plantedSettings...).With(shortWindows...).With("AUTH_ENABLE_ENCRYPTION=true", "AUTH_DEBUG_MODE=true")
 		looked := newSecrets()
-		before := i.with("AUTH_ENCRYPTION_KEY=" + encryptionSecret)
-		during := i.with("AUTH_ENCRYPTION_KEY="+nextSecret, "AUTH_ENCRYPTION_PREVIOUS_KEYS="+encryptionSecret)
-		key := strings.TrimSpace(before.must("client", "create"))
+		before := i.With("AUTH_ENCRYPTION_KEY=" + encryptionSecret)
+		during := i.With("AUTH_ENCRYPTION_KEY="+nextSecret, "AUTH_ENCRYPTION_PREVIOUS_KEYS="+encryptionSecret)
+		key := strings.TrimSpace(before.Must("client", "create"))
 		looked.addKey("the client key", key)
 
-		first := before.serve()
+		first := before.Serve()
 		useAsPlanted(t, looked, first, key)
 		looked.stop(t, first)
 		looked.wantNoneStored(t, i)
 
-		second := during.serve()
+		second := during.Serve()
 		for _, args := range [][]string{{"encryption", "rotate"}, {"encryption", "status"}, {"client", "list"}, {"keys", "list"}} {
-			got := during.run(args...)
-			if got.code != 0 {
+			got := during.Run(args...)
+			if got.Code != 0 {
 				t.Errorf("%q: got %+v, want code 0", args, got)
 			}
-			looked.wantNone(t, fmt.Sprintf("what %q prints", args), []byte(got.stdout+got.stderr))
+			looked.wantNone(t, fmt.Sprintf("what %q prints", args), []byte(got.Stdout+got.Stderr))
 		}
 		useAsPlanted(t, looked, second, key)
 		looked.stop(t, second)
 		looked.wantNoneStored(t, i)
-		before.fails("its secret", "serve")
+		before.Fails("its secret", "serve")
 	})
 }
 
@@ -169,11 +170,11 @@ func TestNoSecretIsKept(t *testing.T) {
 // server, and looks for what was plain.
 func TestNothingPlainIsLeft(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.with(plantedSettings...).with(shortWindows...).with("AUTH_ENCRYPTION_KEY=" + encryptionSecret)
-		looked, key := newSecrets(), strings.TrimSpace(i.must("client", "create"))
+		i = i.With(plantedSettings...).With(shortWindows...).With("AUTH_ENCRYPTION_KEY=" + encryptionSecret)
+		looked, key := newSecrets(), strings.TrimSpace(i.Must("client", "create"))
 		looked.addKey("the client key", key)
-		server := i.serve()
-		c := plantedClient(t, server.url, key)
+		server := i.Serve()
+		c := plantedClient(t, server.URL, key)
 		for n := range 300 {
 			user := fmt.Sprintf("%s-%d", planted, n)
 			_, err := c.PutUser(t.Context(), authz.User{Name: user, Properties: map[string]any{"title": planted + " words"}})
@@ -188,7 +189,7 @@ func TestNothingPlainIsLeft(t *testing.T) {
 		if found := looked.stored(t, i); !bytes.Contains(found, []byte(planted)) {
 			t.Error("a plain database has no plain names: the search is blind")
 		}
-		if got := i.must("encryption", "enable"); !strings.HasPrefix(got, "sealed: ") {
+		if got := i.Must("encryption", "enable"); !strings.HasPrefix(got, "sealed: ") {
 			t.Errorf("got %q, want it sealed", got)
 		}
 		looked.wantNoneStored(t, i)
@@ -200,15 +201,15 @@ func TestNothingPlainIsLeft(t *testing.T) {
 // stop stops a server, and looks at what it has said.
 func (s secrets) stop(t *testing.T, server *process) {
 	t.Helper()
-	server.terminate()
-	server.wantSuccess()
-	said, err := io.ReadAll(server.stdout)
+	server.Terminate()
+	server.WantSuccess()
+	said, err := io.ReadAll(server.Stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.wantNone(t, "standard output", said)
 	// The log is to tell where a request came from.
-	s.wantNone(t, "the log", server.stderr.Bytes(), "an address")
+	s.wantNone(t, "the log", server.Stderr.Bytes(), "an address")
 }
 
 func (s secrets) wantNoneStored(t *testing.T, i installation) {
@@ -220,7 +221,7 @@ func (s secrets) wantNoneStored(t *testing.T, i installation) {
 func (s secrets) stored(t *testing.T, i installation) []byte {
 	t.Helper()
 	var all bytes.Buffer
-	if path, ok := strings.CutPrefix(i.database, "sqlite:"); ok {
+	if path, ok := strings.CutPrefix(i.Database, "sqlite:"); ok {
 		files, err := filepath.Glob(path + "*")
 		if err != nil || len(files) == 0 {
 			t.Fatalf("got files %q, %v", files, err)
@@ -234,7 +235,7 @@ func (s secrets) stored(t *testing.T, i installation) []byte {
 		}
 		return all.Bytes()
 	}
-	db, err := sql.Open("pgx", i.database)
+	db, err := sql.Open("pgx", i.Database)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,14 +290,14 @@ func plantedClient(t *testing.T, server, key string) *sdk.Client {
 // useAsPlanted writes, asks and fails with planted values in every place for one.
 func useAsPlanted(t *testing.T, looked secrets, server *process, key string) {
 	t.Helper()
-	c := plantedClient(t, server.url, key)
+	c := plantedClient(t, server.URL, key)
 	writePlanted(t, c)
 	askPlanted(t, c)
 	presentSessions(t, looked, c)
-	presentTokens(t, looked, server.url, c)
-	failPlanted(t, looked, server.url, key)
+	presentTokens(t, looked, server.URL, c)
+	failPlanted(t, looked, server.URL, key)
 	// Decisions are written a little later.
-	eventually(t, commandTimeout, "the decisions are logged", func() bool {
+	servertest.Eventually(t, servertest.CommandTimeout, "the decisions are logged", func() bool {
 		for user, allowed := range map[string]bool{"-ann": true, "-bob": false} {
 			logged, err := c.LoggedDecisions(t.Context(), authz.DecisionFilter{User: planted + user, Permission: planted + ":edit", Allowed: &allowed}, authz.Page{})
 			if err != nil {
@@ -311,7 +312,7 @@ func useAsPlanted(t *testing.T, looked secrets, server *process, key string) {
 		}
 		return true
 	})
-	answer, err := http.Get(server.url + "/metrics")
+	answer, err := http.Get(server.URL + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

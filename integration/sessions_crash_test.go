@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -16,7 +17,7 @@ import (
 // killed server did not give must be found to be lost.
 func TestKilledServerLosesNoSession(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with("AUTH_SESSION_OVERLAP=0s"))
+		p := startPair(i.With("AUTH_SESSION_OVERLAP=0s"))
 		sessions := make([]authz.IssuedSession, crowd)
 		for n := range sessions {
 			sessions[n] = openSession(t, p.clients[0], fmt.Sprint("user-", n))
@@ -24,7 +25,7 @@ func TestKilledServerLosesNoSession(t *testing.T) {
 		var rotations, moved, recovered atomic.Int64
 		var working sync.WaitGroup
 		defer working.Wait()
-		defer p.servers[0].kill()
+		defer p.servers[0].Kill()
 		for n, session := range sessions {
 			working.Go(func() {
 				token, server, left := session.Token, 0, 5
@@ -32,7 +33,7 @@ func TestKilledServerLosesNoSession(t *testing.T) {
 					rotated, err := p.clients[server].RotateSession(t.Context(), shown(token))
 					_, refused := errors.AsType[authz.SessionRefusal](err)
 					switch {
-					case server == 0 && !refused && (err != nil || p.servers[0].hasEnded()):
+					case server == 0 && !refused && (err != nil || p.servers[0].HasEnded()):
 						// What was on its way from a server that is gone is not waited for.
 						server = 1
 						moved.Add(1)
@@ -52,8 +53,8 @@ func TestKilledServerLosesNoSession(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, commandTimeout, "all rotate", func() bool { return rotations.Load() >= 3*crowd })
-		p.servers[0].kill()
+		servertest.Eventually(t, servertest.CommandTimeout, "all rotate", func() bool { return rotations.Load() >= 3*crowd })
+		p.servers[0].Kill()
 		working.Wait()
 
 		t.Logf("%d rotations; of %d answers that did not come, %d were lost", rotations.Load(), moved.Load(), recovered.Load())
@@ -66,14 +67,4 @@ func TestKilledServerLosesNoSession(t *testing.T) {
 		wantEvents(t, p.clients[1], sdk.AuditFilter{Action: "SESSION_ANSWER_RECOVERED"},
 			slices.Repeat([]string{"SESSION_ANSWER_RECOVERED"}, int(recovered.Load()))...)
 	})
-}
-
-// hasEnded tells whether the server is gone.
-func (p *process) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
 }

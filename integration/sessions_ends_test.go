@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -39,13 +40,13 @@ func (p pair) wantEnd(t *testing.T, tokens []string, end func()) {
 			}
 		})
 	}
-	eventually(t, commandTimeout, "all rotate", func() bool { return rotations.Load() >= 3*int64(len(tokens)) })
+	servertest.Eventually(t, servertest.CommandTimeout, "all rotate", func() bool { return rotations.Load() >= 3*int64(len(tokens)) })
 	end()
 }
 
 func TestRevocationBeatsRotationsInFlightOnTheOtherServer(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(longOverlap))
+		p := startPair(i.With(longOverlap))
 		revoked, kept := openSession(t, p.clients[0], "alice"), openSession(t, p.clients[1], "alice")
 		p.wantEnd(t, slices.Repeat([]string{revoked.Token}, crowd), func() {
 			if ended, err := p.clients[0].EndSession(t.Context(), revoked.Session.ID); err != nil || !ended {
@@ -65,7 +66,7 @@ func TestRevocationBeatsRotationsInFlightOnTheOtherServer(t *testing.T) {
 
 func TestDeactivationEndsSessionsThatRotate(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(longOverlap))
+		p := startPair(i.With(longOverlap))
 		bystander := openSession(t, p.clients[0], "bob")
 		tokens := make([]string, crowd)
 		for n := range tokens {

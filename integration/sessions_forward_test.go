@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 // forward asks a server what a proxy asks it for a browser that sends a cookie.
 func (p pair) forward(t *testing.T, server int, query, cookie string) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.servers[server].url+"/auth/forward"+query, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.servers[server].URL+"/auth/forward"+query, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (p pair) wantForwarded(t *testing.T, server int, cookie, session string) (n
 
 func TestForwardAuthOverTwoServers(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(longOverlap))
+		p := startPair(i.With(longOverlap))
 		ctx := t.Context()
 		issued := openSession(t, p.clients[0], "alice")
 		session := issued.Session.ID
@@ -90,7 +91,7 @@ func TestForwardAuthOverTwoServers(t *testing.T) {
 		if _, err := p.clients[0].AddMembership(ctx, "alice", "admin", authz.Window{}); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, commandTimeout, "the other server lets the user pass", func() bool {
+		servertest.Eventually(t, servertest.CommandTimeout, "the other server lets the user pass", func() bool {
 			answer := p.mustForward(t, 1, "?permission=admin:view", cookie)
 			cookie = sessionCookieOf(answer)
 			return answer.StatusCode == http.StatusOK

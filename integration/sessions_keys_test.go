@@ -24,6 +24,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 )
 
 // sessionClaims is what a service reads of a session's token that knows no more of
@@ -37,7 +38,7 @@ type sessionClaims struct {
 // publishedKeys are the public keys that a server shows to all, by their kids.
 func publishedKeys(t *testing.T, server *process) map[string]crypto.PublicKey {
 	t.Helper()
-	answer, err := http.Get(server.url + "/.well-known/jwks.json")
+	answer, err := http.Get(server.URL + "/.well-known/jwks.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,13 +102,13 @@ func TestPublishedKeysVerifyTokens(t *testing.T) {
 	for _, algorithm := range []string{"ES256", "RS256", "EdDSA"} {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
-			i := installSQLite(t, "AUTH_JWT_ALGORITHM="+algorithm, "AUTH_CLIENT_REGISTRATION=closed")
-			key := strings.TrimSpace(i.must("client", "create", "--name", "site"))
+			i := servertest.InstallSQLite(t, "AUTH_JWT_ALGORITHM="+algorithm, "AUTH_CLIENT_REGISTRATION=closed")
+			key := strings.TrimSpace(i.Must("client", "create", "--name", "site"))
 			tenant := keysByName(i)["site"].tenant
-			server := i.serve()
+			server := i.Serve()
 			issued := openSession(t, client(t, server, key), "alice")
 			rotated := rotateOnce(t, client(t, server, key), shown(issued.Token))
-			for n, server := range []*process{server, i.serve()} {
+			for n, server := range []*process{server, i.Serve()} {
 				keys := publishedKeys(t, server)
 				if len(keys) != 2 {
 					t.Errorf("server %d: got %d keys, want that of session tokens and that of access tokens", n, len(keys))
@@ -158,33 +159,33 @@ func kidOf(t *testing.T, token string) string {
 // wantKeys checks what gatehouse keys list says of the keys of session tokens, by their
 // kids.
 func wantKeys(i installation, want map[string]string) {
-	i.t.Helper()
+	i.T.Helper()
 	got := map[string]string{}
-	for line := range strings.Lines(i.must("keys", "list")) {
+	for line := range strings.Lines(i.Must("keys", "list")) {
 		// KID USE ALGORITHM SIGNS FROM STATE
 		if columns := strings.Fields(line); columns[1] == "session" {
 			got[columns[0]] = columns[len(columns)-1]
 		}
 	}
 	if !maps.Equal(got, want) {
-		i.t.Errorf("keys list: got %v, want %v", got, want)
+		i.T.Errorf("keys list: got %v, want %v", got, want)
 	}
 }
 
 // letKeysSign makes the time of every signing key come, as 5 minutes do.
 func letKeysSign(i installation) {
-	i.t.Helper()
-	driver, source := "pgx", i.database
-	if path, ok := strings.CutPrefix(i.database, "sqlite:"); ok {
+	i.T.Helper()
+	driver, source := "pgx", i.Database
+	if path, ok := strings.CutPrefix(i.Database, "sqlite:"); ok {
 		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)"
 	}
 	db, err := sql.Open(driver, source)
 	if err != nil {
-		i.t.Fatal(err)
+		i.T.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.ExecContext(i.t.Context(), "UPDATE signing_keys SET signs_from = created_at"); err != nil {
-		i.t.Fatal(err)
+	if _, err := db.ExecContext(i.T.Context(), "UPDATE signing_keys SET signs_from = created_at"); err != nil {
+		i.T.Fatal(err)
 	}
 }
 
@@ -195,7 +196,7 @@ const lookGap = time.Second
 
 func TestKeyRotationGoesUnnoticed(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.with("AUTH_JWT_ALGORITHM=ES256")
+		i = i.With("AUTH_JWT_ALGORITHM=ES256")
 		p := startPair(i)
 		issued := openSession(t, p.clients[0], "alice")
 		firstKey := kidOf(t, issued.Token)
@@ -229,21 +230,21 @@ func TestKeyRotationGoesUnnoticed(t *testing.T) {
 			})
 		}
 
-		secondKey := strings.TrimSpace(i.must("keys", "rotate", "--use", "session"))
+		secondKey := strings.TrimSpace(i.Must("keys", "rotate", "--use", "session"))
 		wantKeys(i, map[string]string{firstKey: "signing", secondKey: "published"})
-		if keys := publishedKeys(t, i.serve()); len(keys) != 3 || keys[firstKey] == nil || keys[secondKey] == nil {
+		if keys := publishedKeys(t, i.Serve()); len(keys) != 3 || keys[firstKey] == nil || keys[secondKey] == nil {
 			t.Errorf("got the published keys %v, want %s and %s, and that of access tokens", keys, firstKey, secondKey)
 		}
 		if got := changes.Load(); got != 0 {
 			t.Errorf("got %d tokens of another key before its time, want 0", got)
 		}
 
-		eventually(t, commandTimeout, "an unknown key is looked for again", func() bool { return time.Since(looked) > lookGap })
+		servertest.Eventually(t, servertest.CommandTimeout, "an unknown key is looked for again", func() bool { return time.Since(looked) > lookGap })
 		letKeysSign(i)
 		wantKeys(i, map[string]string{firstKey: "verifying", secondKey: "signing"})
 		// A server that starts now signs with the new key, which the others have not read
 		// yet: a token makes them.
-		token = rotateOnce(t, client(t, i.serve(), p.key), shown(token)).Token
+		token = rotateOnce(t, client(t, i.Serve(), p.key), shown(token)).Token
 		for n, c := range p.clients {
 			if got := kidOf(t, token); got != secondKey {
 				t.Errorf("before server %d: got a token of the key %q, want of %q", n, got, secondKey)
@@ -253,7 +254,7 @@ func TestKeyRotationGoesUnnoticed(t *testing.T) {
 				t.Errorf("server %d: got the published keys %v, want %s and %s", n, keys, firstKey, secondKey)
 			}
 		}
-		eventually(t, commandTimeout, "all devices have tokens of the new key", func() bool { return changes.Load() >= devices || t.Failed() })
+		servertest.Eventually(t, servertest.CommandTimeout, "all devices have tokens of the new key", func() bool { return changes.Load() >= devices || t.Failed() })
 		done.Store(true)
 		working.Wait()
 		if got := changes.Load(); got != devices {

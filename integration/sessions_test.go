@@ -33,11 +33,11 @@ type pair struct {
 }
 
 func startPair(i installation) pair {
-	i.t.Helper()
+	i.T.Helper()
 	p := pair{key: uuid.NewString()}
 	for n := range p.servers {
-		p.servers[n] = i.serve()
-		p.clients[n] = lateClient(i.t, p.servers[n], p.key)
+		p.servers[n] = i.Serve()
+		p.clients[n] = lateClient(i.T, p.servers[n], p.key)
 	}
 	return p
 }
@@ -47,7 +47,7 @@ func lateClient(t *testing.T, server *process, key string) *sdk.Client {
 	t.Helper()
 	connections := &http.Transport{MaxIdleConnsPerHost: crowd}
 	t.Cleanup(connections.CloseIdleConnections)
-	c, err := sdk.New(server.url, key, sdk.WithRetry(sdk.Retry{Tries: 1}),
+	c, err := sdk.New(server.URL, key, sdk.WithRetry(sdk.Retry{Tries: 1}),
 		sdk.WithHTTPClient(&http.Client{Transport: late{connections}}))
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func wantEvents(t *testing.T, c *sdk.Client, filter sdk.AuditFilter, want ...str
 
 func TestParallelRotationsOnTwoServersMakeOneSuccessor(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(longOverlap))
+		p := startPair(i.With(longOverlap))
 		issued := openSession(t, p.clients[0], "alice")
 		tokens := slices.Repeat([]string{issued.Token}, crowd)
 		const last = 5
@@ -170,13 +170,13 @@ func TestParallelRotationsOnTwoServersMakeOneSuccessor(t *testing.T) {
 func TestTokensOutliveTheServer(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
 		key := uuid.NewString()
-		server := i.serve()
+		server := i.Serve()
 		issued := openSession(t, client(t, server, key), "alice")
 		token := issued.Token
 		for restart := range 3 {
-			server.terminate()
-			server.wantSuccess()
-			server = i.serve()
+			server.Terminate()
+			server.WantSuccess()
+			server = i.Serve()
 			rotated, err := client(t, server, key).RotateSession(t.Context(), shown(token))
 			if err != nil || rotated.Outcome != authz.SessionRotated || rotated.Session.ID != issued.Session.ID {
 				t.Fatalf("after restart %d: got %+v, %v, want it rotated", restart+1, rotated, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -25,7 +26,7 @@ func shownFrom(ip, token string) authz.PresentedSession {
 
 func TestTheftIsFoundOnTheOtherServer(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(shortWindows...))
+		p := startPair(i.With(shortWindows...))
 		for user, from := range map[string]struct{ first, second string }{
 			"thief_first":    {afar, device},
 			"owner_first":    {device, afar},
@@ -62,7 +63,7 @@ func TestTheftIsFoundOnTheOtherServer(t *testing.T) {
 
 func TestTheftThatManyShowIsFoundOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		p := startPair(i.with(shortWindows...))
+		p := startPair(i.With(shortWindows...))
 		issued := openSession(t, p.clients[0], "alice")
 		first := rotateOnce(t, p.clients[0], shown(issued.Token))
 		waitUntilStale(t, p.clients[1], shownFrom(afar, issued.Token))
@@ -98,7 +99,7 @@ func rotateOnce(t *testing.T, c *sdk.Client, token authz.PresentedSession) authz
 // waitUntilStale waits until nothing excuses a superseded token any more.
 func waitUntilStale(t *testing.T, c *sdk.Client, token authz.PresentedSession) {
 	t.Helper()
-	eventually(t, commandTimeout, "the superseded token is stale", func() bool {
+	servertest.Eventually(t, servertest.CommandTimeout, "the superseded token is stale", func() bool {
 		status, err := c.VerifySession(t.Context(), token)
 		if err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/sdk"
 )
 
@@ -47,7 +48,7 @@ func (f *traffic) goesOn(what string) {
 	f.t.Helper()
 	const some = 100
 	before := f.calls.Load()
-	eventually(f.t, commandTimeout, "answers "+what, func() bool { return f.calls.Load() >= before+some })
+	servertest.Eventually(f.t, servertest.CommandTimeout, "answers "+what, func() bool { return f.calls.Load() >= before+some })
 }
 
 // round makes, uses and deletes what is called name.

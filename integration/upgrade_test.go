@@ -11,6 +11,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/gatehouse/gatehouse/internal/pgtest"
+	"github.com/gatehouse/gatehouse/internal/servertest"
 	"github.com/gatehouse/gatehouse/schema"
 	"github.com/gatehouse/gatehouse/sdk"
 )
@@ -20,14 +21,14 @@ import (
 
 func TestServersGoOnWhileALaterReleaseMigrates(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t))
-	i.must("migrate")
-	one, other := i.serve(), i.serve()
+	i := servertest.Install(t, pgtest.URL(t))
+	i.Must("migrate")
+	one, other := i.Serve(), i.Serve()
 	key := uuid.NewString()
 	traffic := startTraffic(t, client(t, one, key), client(t, one, key), client(t, other, key), client(t, other, key))
 	traffic.goesOn("before")
 
-	db := openPostgres(t, i.database)
+	db := openPostgres(t, i.Database)
 	tables := tablesOf(t, db)
 	// All that an additive migration does to what is there.
 	for _, table := range tables {
@@ -44,7 +45,7 @@ func TestServersGoOnWhileALaterReleaseMigrates(t *testing.T) {
 	traffic.goesOn("after")
 
 	// A server of before does not come back, and those that run are none the worse.
-	i.fails("use a newer gatehouse", "serve")
+	i.Fails("use a newer gatehouse", "serve")
 	traffic.goesOn("still")
 	traffic.stop()
 	t.Logf("%d calls while %d tables got two columns each", traffic.calls.Load(), len(tables))
@@ -52,19 +53,19 @@ func TestServersGoOnWhileALaterReleaseMigrates(t *testing.T) {
 
 func TestNewServerRefusesTheSchemaOfBeforeWhileItsServersGoOn(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t))
-	i.must("migrate")
-	traffic := startTraffic(t, newClient(t, i.serve()))
+	i := servertest.Install(t, pgtest.URL(t))
+	i.Must("migrate")
+	traffic := startTraffic(t, newClient(t, i.Serve()))
 	// Now the running server is to the database what one of the release before is.
-	execute(t, openPostgres(t, i.database), "DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
-	i.fails("run `gatehouse migrate`", "serve")
+	execute(t, openPostgres(t, i.Database), "DELETE FROM goose_db_version WHERE version_id = (SELECT max(version_id) FROM goose_db_version)")
+	i.Fails("run `gatehouse migrate`", "serve")
 	traffic.goesOn("after the refusal")
 }
 
 func TestTwoNewServersMigrateTheSchemaOfBeforeAtOnce(t *testing.T) {
 	t.Parallel()
-	i := install(t, pgtest.URL(t))
-	db := openPostgres(t, i.database)
+	i := servertest.Install(t, pgtest.URL(t))
+	db := openPostgres(t, i.Database)
 	migrations, err := fs.Sub(schema.Migrations, "postgres")
 	if err != nil {
 		t.Fatal(err)
@@ -78,18 +79,18 @@ func TestTwoNewServersMigrateTheSchemaOfBeforeAtOnce(t *testing.T) {
 	if _, err := provider.UpTo(t.Context(), sources[len(sources)-2].Version); err != nil {
 		t.Fatal(err)
 	}
-	i.fails("run `gatehouse migrate`", "serve")
+	i.Fails("run `gatehouse migrate`", "serve")
 
-	migrating := i.with("AUTH_AUTO_MIGRATE=true")
-	servers := []*process{migrating.start(), migrating.start()}
+	migrating := i.With("AUTH_AUTO_MIGRATE=true")
+	servers := []*process{migrating.Start(), migrating.Start()}
 	key := uuid.NewString()
 	var clients []*sdk.Client
 	for _, server := range servers {
-		server.ready()
+		server.Ready()
 		clients = append(clients, client(t, server, key))
 	}
 	startTraffic(t, clients...).goesOn("of both")
-	if got, want := i.must("migrate"), fmt.Sprintf("schema version %d: nothing to do\n", latest); got != want {
+	if got, want := i.Must("migrate"), fmt.Sprintf("schema version %d: nothing to do\n", latest); got != want {
 		t.Errorf("migrate: got %q, want %q", got, want)
 	}
 }

@@ -60,6 +60,7 @@ var rules = []struct {
 		packages: "internal/seed/seedtest", own: []string{},
 		others: []string{"github.com/google/uuid", "github.com/jackc/pgx/v5", "modernc.org/sqlite", "database/sql"},
 	},
+	{packages: "internal/servertest", own: []string{"internal/pgtest"}, others: []string{}},
 	{packages: "internal/tlstest", own: []string{}, others: []string{}},
 	{packages: "internal/contract", own: []string{"authz", "internal/audit", "internal/fault"}, others: []string{}},
 	{packages: "internal/tools/...", own: []string{}, others: []string{}},
@@ -180,13 +181,14 @@ func TestSDKIsLight(t *testing.T) {
 }
 
 // TestEnvironmentIsReadInOnePlace keeps every setting visible in the commands.
-// The tests' own settings are read by pgtest.
+// The tests' own settings are read by pgtest and servertest.
 func TestEnvironmentIsReadInOnePlace(t *testing.T) {
 	t.Parallel()
 	reads := regexp.MustCompile(`os\.(Getenv|LookupEnv|Environ)\b`)
 	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		name := filepath.ToSlash(strings.TrimPrefix(path, ".."+string(filepath.Separator)))
-		allowed := strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "internal/pgtest/") || strings.HasSuffix(name, "_test.go")
+		allowed := strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "internal/pgtest/") ||
+			strings.HasPrefix(name, "internal/servertest/") || strings.HasSuffix(name, "_test.go")
 		if err != nil || entry.IsDir() || allowed || filepath.Ext(name) != ".go" {
 			return err
 		}

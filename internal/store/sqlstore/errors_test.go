@@ -44,6 +44,8 @@ func TestClassify(t *testing.T) {
 		{name: "end of stream", err: io.ErrUnexpectedEOF, code: fault.CodeUnavailable, unknown: true},
 		{name: "connection closed", err: pgconn.ErrConnClosed, code: fault.CodeUnavailable, unknown: true},
 		{name: "connection reset", err: &net.OpError{Op: "read", Err: errors.New("reset")}, code: fault.CodeUnavailable, unknown: true},
+		{name: "connection closed", err: closedConn{}, code: fault.CodeUnavailable, unknown: true},
+		{name: "connection closed before", err: errors.Join(errRolledBack, closedConn{}), code: fault.CodeUnavailable},
 		{name: "turned into a rollback", err: pgx.ErrTxCommitRollback, code: fault.CodeInternal},
 		{name: "transaction over", err: sql.ErrTxDone, code: fault.CodeInternal},
 		{name: "anything else", err: errors.New("else"), code: fault.CodeInternal, unknown: true},
@@ -70,11 +72,22 @@ func TestClassify(t *testing.T) {
 		if fault.CodeOf(got) != want || errors.Is(got, store.ErrRetry) != c.retry || !errors.Is(got, c.err) {
 			t.Errorf("%s in COMMIT: got %v, code %v; want code %v, retry %v", c.name, got, fault.CodeOf(got), want, c.retry)
 		}
+		if f, ok := errors.AsType[*fault.Error](got); (ok && f.Unknown) != c.unknown {
+			t.Errorf("%s in COMMIT: got unknown %v, want %v", c.name, !c.unknown, c.unknown)
+		}
 	}
 	if err := errors.Join(classify(ended, nil, "test"), classifyCommit(ended, nil)); err != nil {
 		t.Errorf("got %v for no error", err)
 	}
 }
+
+// closedConn is as pgx's error for a connection that is closed: when a statement is to be
+// sent, and as well when its answer does not come.
+type closedConn struct{}
+
+func (closedConn) Error() string     { return "conn closed" }
+func (closedConn) SafeToRetry() bool { return true }
+func (closedConn) Unwrap() error     { return pgconn.ErrConnClosed }
 
 // TestClassifySQLite makes the driver's errors, whose type cannot be made by hand.
 func TestClassifySQLite(t *testing.T) {
