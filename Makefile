@@ -32,6 +32,10 @@ race: ## run all tests under the race detector
 integration: ## run the tests that need PostgreSQL, and say which they used
 	go test -v -count=1 ./integration/... ./internal/store/sqlstore | grep -vE '^\s*(=== |--- PASS)'
 
+.PHONY: soak
+soak: ## have servers live through small faults for SOAK (1h), and see that nothing grows
+	GATEHOUSE_SOAK=$(or $(SOAK),1h) go test -v -count=1 -timeout 0 -run '^TestSoak$$' ./integration/faults
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s) each
 	@for target in $$(grep -rlE '^func Fuzz' --include='*_test.go' . | xargs -n1 dirname | sort -u); do \

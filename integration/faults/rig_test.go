@@ -44,10 +44,28 @@ var settings = []string{
 // startPostgreSQL starts a primary, and makes a migrated database in it.
 func startPostgreSQL(t *testing.T, settings ...string) (node *pgtest.Node, database string) {
 	t.Helper()
+	node, name := startPrimary(t, pgtest.NodeConfig{Settings: settings})
+	return node, node.URL(name)
+}
+
+// startPrimary starts a primary, and makes a migrated database in it.
+func startPrimary(t *testing.T, config pgtest.NodeConfig) (node *pgtest.Node, name string) {
+	t.Helper()
 	pgtest.RequirePrograms(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	node, err := pgtest.StartPrimary(ctx, pgtest.NodeConfig{Settings: settings})
+	node, err := pgtest.StartPrimary(ctx, config)
+	removeAfter(t, node, err)
+	if name, err = node.CreateDatabase(ctx); err != nil {
+		t.Fatal(err)
+	}
+	servertest.Install(t, node.URL(name)).Must("migrate")
+	return node, name
+}
+
+// removeAfter removes a node that was started, when the test has ended.
+func removeAfter(t *testing.T, node *pgtest.Node, err error) {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,13 +74,6 @@ func startPostgreSQL(t *testing.T, settings ...string) (node *pgtest.Node, datab
 			t.Error(err)
 		}
 	})
-	name, err := node.CreateDatabase(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	database = node.URL(name)
-	servertest.Install(t, database).Must("migrate")
-	return node, database
 }
 
 // startAgain starts PostgreSQL again.
@@ -127,16 +138,28 @@ type rig struct {
 }
 
 // startRig starts a server on each installation, all on the same database, and the load
-// on them. It returns when every kind of request is answered by every server.
+// on them, as startLoad does.
 func startRig(t *testing.T, installations ...servertest.Installation) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	return startLoad(t, startSites(installations...))
+}
+
+// startSites starts a server on each installation.
+func startSites(installations ...servertest.Installation) []*site {
+	var sites []*site
 	for n, i := range installations {
 		s := &site{name: fmt.Sprint("server-", n+1), installation: i.With(settings...)}
 		s.serve()
-		r.sites = append(r.sites, s)
+		sites = append(sites, s)
 	}
-	r.load = newLoad(t, r.sites)
+	return sites
+}
+
+// startLoad puts a load on servers, in a tenant of its own. It returns when every kind of
+// request is answered by every server.
+func startLoad(t *testing.T, sites []*site) *rig {
+	t.Helper()
+	r := &rig{t: t, sites: sites, load: newLoad(t, sites)}
 	r.load.start()
 	r.until("every server answers everything", func() bool {
 		streaks := r.load.recorder.Streaks()
