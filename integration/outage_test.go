@@ -141,7 +141,7 @@ func TestSilentDatabase(t *testing.T) {
 		return response.StatusCode == http.StatusOK
 	})
 	t.Logf("writes go on %v after the database speaks again", time.Since(began))
-	page, err := http.Get(server.url + "/metrics")
+	page, err := http.Get(server.URL + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
