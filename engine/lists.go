@@ -150,12 +150,20 @@ func (t *Tenant) view(ctx context.Context, fn func(store.Reader) error) error {
 	if t.tx != nil {
 		return t.tx.view(fn)
 	}
-	if t.least > 0 {
-		if _, err := t.ask(ctx, func(*live.View) error { return nil }); err != nil {
-			return err
-		}
+	if err := t.Reach(ctx); err != nil {
+		return err
 	}
 	return t.engine.store.View(ctx, t.id, fn)
+}
+
+// Reach waits for AtLeast's revision, as every answer does. A caller who bounds how many
+// answers are made at once can so wait without taking part.
+func (t *Tenant) Reach(ctx context.Context) error {
+	if t.least == 0 {
+		return nil
+	}
+	_, err := t.ask(ctx, func(*live.View) error { return nil })
+	return err
 }
 
 func pageLimit(page authz.Page) (int, error) {

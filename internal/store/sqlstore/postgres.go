@@ -107,6 +107,10 @@ func (db *postgresDB) begin(ctx context.Context) (transaction, error) {
 	return &postgresTx{postgres.New(tx), tx}, nil
 }
 
+func (db *postgresDB) connections() Connections {
+	return Connections{Readers: int(db.pool.Config().MaxConns)}
+}
+
 func (db *postgresDB) ping(ctx context.Context) error { return db.pool.Ping(ctx) }
 
 // forget does nothing: only VACUUM FULL would, which keeps everybody waiting.
