@@ -16,7 +16,7 @@ import (
 )
 
 // newMetrics makes the page for Prometheus. No label holds a tenant, a user or a key.
-func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
+func newMetrics(cfg Config, log *slog.Logger, others ...prometheus.Collector) (http.Handler, error) {
 	stats := cfg.Engine.Stats
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_build_info", Help: "Always 1; the labels tell of the program.",
@@ -25,7 +25,7 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 	build.Set(1)
 	registry := prometheus.NewRegistry()
 	var err error
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build,
@@ -37,7 +37,7 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "gatehouse_decision_log_buffered", Help: "Decisions that wait to be written to the decision log.",
 		}, func() float64 { return float64(stats().DecisionsBuffered) }),
-	} {
+	}, others...) {
 		err = errors.Join(err, registry.Register(c))
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
