@@ -40,6 +40,7 @@ type loadCount struct {
 	accepted, shed, failed atomic.Int64
 	mu                     sync.Mutex
 	checks                 []time.Duration // of accepted ones
+	kinds                  map[string]int  // accepted
 	wrong                  map[string]int
 }
 
@@ -47,10 +48,11 @@ func (c *loadCount) note(kind string, status int, retryAfter bool, took time.Dur
 	switch {
 	case status >= 200 && status < 300:
 		c.accepted.Add(1)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.kinds[kind]++
 		if kind == "check" {
-			c.mu.Lock()
 			c.checks = append(c.checks, took)
-			c.mu.Unlock()
 		}
 	case status == http.StatusServiceUnavailable && retryAfter:
 		c.shed.Add(1)
@@ -58,9 +60,6 @@ func (c *loadCount) note(kind string, status int, retryAfter bool, took time.Dur
 		c.failed.Add(1)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.wrong == nil {
-			c.wrong = map[string]int{}
-		}
 		c.wrong[fmt.Sprint(kind, " ", status, " Retry-After:", retryAfter)]++
 	}
 }
@@ -101,7 +100,7 @@ func (l *loader) request() (kind string, text []byte) {
 // should have been: an open loop.
 func (l *loader) run(t *testing.T, connections int, interval, lasts time.Duration) *loadCount {
 	t.Helper()
-	count := &loadCount{}
+	count := &loadCount{kinds: map[string]int{}, wrong: map[string]int{}}
 	end := time.Now().Add(lasts)
 	var all sync.WaitGroup
 	for n := range connections {
@@ -230,9 +229,9 @@ func TestOverload(t *testing.T) {
 	offered := float64(over.accepted.Load()+over.shed.Load()+over.failed.Load()) / lasts.Seconds()
 	after := l.run(t, overloadConnections/2, 20*time.Millisecond, time.Second)
 
-	t.Logf("peak %.0f/s (p99 of checks %s); offered at %.0f/s, of which %.0f/s came through: accepted %.0f/s (%.0f %%), shed %d, p99 of accepted checks %s; "+
+	t.Logf("peak %.0f/s (p99 of checks %s); offered at %.0f/s, of which %.0f/s came through: accepted %.0f/s (%.0f %%; %v, before %v), shed %d, p99 of accepted checks %s; "+
 		"resident %d MiB before, %d MiB at most; in the second after: %d accepted, %d shed",
-		peak, calm.p99(), 10*peak, offered, throughput, 100*throughput/peak, over.shed.Load(), over.p99(),
+		peak, calm.p99(), 10*peak, offered, throughput, 100*throughput/peak, over.kinds, calm.kinds, over.shed.Load(), over.p99(),
 		residentBefore, server.resident(t, "VmHWM"), after.accepted.Load(), after.shed.Load())
 	if calm.shed.Load() > 0 {
 		t.Errorf("%d requests of the sustainable load were shed, want none", calm.shed.Load())
