@@ -73,8 +73,8 @@ type Config struct {
 	// away; 0 means that they do not.
 	MaxStaleness time.Duration
 
-	// CacheSizeMB is about how much memory users and nodes may take, in MiB; 0
-	// means 256.
+	// CacheSizeMB is about how much memory may be taken by what is kept of the database:
+	// users, nodes, policies, client keys and tokens; in MiB, 0 means 256.
 	CacheSizeMB int
 
 	// Sessions says how sessions live.
@@ -164,6 +164,8 @@ type Engine struct {
 // processes: it costs little there, and nothing else tells of them.
 const sqlitePollEvery = 100 * time.Millisecond
 
+const defaultCacheSizeMB = 256
+
 // Open opens the database. It fails rather than work on a schema that is not
 // this release's.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
@@ -206,13 +208,16 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := checkCheckpointFile(cfg.AuditCheckpointFile); err != nil {
 		return nil, err
 	}
-	if e.keys, err = newHeard[keyHash, store.ClientKey](cfg.MaxStaleness); err != nil {
+	// An eighth is for who may call, in three tables, and the rest for decisions.
+	cacheBytes := cmp.Or(cfg.CacheSizeMB, defaultCacheSizeMB) << 20
+	mostHeard := cacheBytes / 8 / 3 / heardEntry
+	if e.keys, err = newHeard[keyHash, store.ClientKey](mostHeard, cfg.MaxStaleness); err != nil {
 		return nil, err
 	}
-	if e.families, err = newHeard[familyID, accessFamily](cfg.MaxStaleness); err != nil {
+	if e.families, err = newHeard[familyID, accessFamily](mostHeard, cfg.MaxStaleness); err != nil {
 		return nil, err
 	}
-	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: maxHeard}); err != nil {
+	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: mostHeard}); err != nil {
 		return nil, err
 	}
 	if e.signing, err = newKeyring(UseSession, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
@@ -235,7 +240,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		cfg.pollEvery = sqlitePollEvery
 	}
 	e.live, err = live.New(e.store, live.Config{
-		MaxStaleness: cfg.MaxStaleness, CacheBytes: uint64(cfg.CacheSizeMB) << 20, PollEvery: cfg.pollEvery, Logger: e.log,
+		MaxStaleness: cfg.MaxStaleness, CacheBytes: uint64(cacheBytes / 8 * 7), PollEvery: cfg.pollEvery, Logger: e.log,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.store.Close())

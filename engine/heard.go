@@ -24,7 +24,8 @@ const (
 	// heardPatience is what the database has to answer in where a word is known from
 	// before.
 	heardPatience = time.Second
-	maxHeard      = 10_000
+	// heardEntry is about how many bytes one entry takes, or a verified token.
+	heardEntry = 1 << 10
 )
 
 // word is a value as it was read, and when the database was last asked.
@@ -33,9 +34,9 @@ type word[V any] struct {
 	readAt, askedAt time.Time
 }
 
-func newHeard[K comparable, V any](maxStaleness time.Duration) (*heard[K, V], error) {
+func newHeard[K comparable, V any](most int, maxStaleness time.Duration) (*heard[K, V], error) {
 	entries, err := otter.New(&otter.Options[K, word[V]]{
-		MaximumSize:      maxHeard,
+		MaximumSize:      most,
 		ExpiryCalculator: otter.ExpiryWriting[K, word[V]](max(heardFor, maxStaleness)),
 	})
 	return &heard[K, V]{entries: entries, maxStaleness: maxStaleness}, err

@@ -13,7 +13,7 @@ import (
 func TestHeard(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h, err := newHeard[string, int](10 * time.Second)
+		h, err := newHeard[string, int](100, 10*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -152,7 +152,7 @@ func (t *Tenant) view(ctx context.Context, fn func(store.Reader) error) error {
 	if t.tx != nil {
 		return t.tx.view(fn)
 	}
-	if err := t.awaitLeast(ctx); err != nil {
+	if err := t.Reach(ctx); err != nil {
 		return err
 	}
 	return t.engine.store.View(ctx, t.id, fn)
@@ -163,14 +163,15 @@ func (t *Tenant) viewAnywhere(ctx context.Context, wanted store.Wanted, fn func(
 	if t.tx != nil {
 		return t.tx.view(fn)
 	}
-	if err := t.awaitLeast(ctx); err != nil {
+	if err := t.Reach(ctx); err != nil {
 		return err
 	}
 	return t.engine.store.ViewAnywhere(ctx, t.id, wanted, fn)
 }
 
-// awaitLeast waits for AtLeast's revision.
-func (t *Tenant) awaitLeast(ctx context.Context) error {
+// Reach waits for AtLeast's revision, as every answer does. A caller who bounds how many
+// answers are made at once can so wait without taking part.
+func (t *Tenant) Reach(ctx context.Context) error {
 	if t.least == 0 {
 		return nil
 	}

@@ -85,10 +85,8 @@ func TestServersBehindNginxAreRestartedOneByOneAndNoCallFails(t *testing.T) {
 		}
 		next := i.With("AUTH_SERVER_HOST="+hosts[n], "AUTH_SERVER_PORT="+port).Start()
 		servertest.Eventually(t, servertest.CommandTimeout, "the server is ready", func() bool {
-			select {
-			case <-next.ended:
+			if next.HasEnded() {
 				t.Fatalf("the server did not start: %s", &next.Stderr)
-			default:
 			}
 			response, err := probing.Get(server.URL + "/readyz")
 			if err != nil {

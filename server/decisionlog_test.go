@@ -221,7 +221,14 @@ func TestMetrics(t *testing.T) {
 	if len(build) != 2 || !strings.HasPrefix(build[0], "goversion=go") || build[1] != "version=v1.2.3" {
 		t.Errorf("build: got %v", build)
 	}
-	if want := map[string][]string{"gatehouse_decisions_dropped_total": {"reason=buffer_full", "reason=write_failed"}}; !reflect.DeepEqual(labels, want) {
+	// Each reason in each class, of which decisions alone never wait for a place.
+	shed := strings.Fields(strings.Repeat("class=decision ", 2) + strings.Repeat("class=read ", 3) + strings.Repeat("class=write ", 3) +
+		strings.Repeat("reason=full ", 3) + strings.Repeat("reason=memory ", 3) + strings.Repeat("reason=waited ", 2))
+	if want := map[string][]string{
+		"gatehouse_decisions_dropped_total": {"reason=buffer_full", "reason=write_failed"},
+		"gatehouse_requests_in_flight":      {"class=decision", "class=read", "class=write"},
+		"gatehouse_requests_shed_total":     shed,
+	}; !reflect.DeepEqual(labels, want) {
 		t.Errorf("labels: got %v, want %v", labels, want)
 	}
 	for _, name := range []string{"go_goroutines", "process_open_fds"} {

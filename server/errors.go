@@ -48,6 +48,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x := exchangeOf(r.Context()); x.within {
 		x.failed = err
 		return
+	} else if x.gone {
+		return // in the middle of an answer
 	}
 	code := fault.CodeOf(err)
 	gone := r.Context().Err() != nil && errors.Is(err, context.Canceled)
@@ -62,7 +64,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	} else if code == fault.CodeUnavailable {
 		detail = "the request took too long"
 	}
-	if answer.status >= http.StatusInternalServerError && !gone {
+	// The metrics count what is shed: to log each would cost more than to refuse it.
+	_, tooMuch := errors.AsType[*shed](err)
+	exchangeOf(r.Context()).shed = tooMuch
+	if answer.status >= http.StatusInternalServerError && !gone && !tooMuch {
 		s.log.Error("request failed", "request_id", exchangeOf(r.Context()).requestID, "error", err, "cause", errors.Unwrap(err))
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Unknown {

@@ -30,6 +30,12 @@ type exchange struct {
 	status int
 	// gone is set when the caller went away before the answer.
 	gone bool
+	// shed is set when the request was refused, for there were too many.
+	shed bool
+	// place is what the request is at work in, and bodyBytes what its body has taken of
+	// the budget.
+	place     place
+	bodyBytes int64
 	// operation is set by the guard, and principal for operations that need one.
 	operation operation
 	principal engine.Principal
@@ -57,13 +63,6 @@ func (x *exchange) WriteHeader(status int) {
 		x.status = status
 	}
 	x.ResponseWriter.WriteHeader(status)
-}
-
-func (x *exchange) Write(p []byte) (int, error) {
-	if x.status == 0 {
-		x.status = http.StatusOK
-	}
-	return x.ResponseWriter.Write(p)
 }
 
 // Unwrap is for http.ResponseController.
@@ -102,7 +101,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 func (s *Server) logRequest(x *exchange, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
-	case x.gone:
+	case x.gone, x.shed:
 	case x.status >= 500:
 		level = slog.LevelError
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusTooManyRequests:

@@ -45,13 +45,31 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 		if op.ability != "" || op.sessions {
 			w.Header().Set("Cache-Control", "no-store")
 		}
+		defer x.release(&s.admission.bodies)
+		if op.class == classDecision {
+			// No line that a tenant stands in: not even who it is need be asked.
+			if err := s.admission.check(x); err != nil {
+				s.fail(w, r, err)
+				return
+			}
+		}
 		if op.ability == "" {
+			if err := s.admission.enter(ctx, x); err != nil {
+				s.fail(w, r, err)
+				return
+			}
 			next(w, r)
 			return
 		}
 		if err := s.admit(ctx, r, op); err != nil {
 			s.fail(w, r, err)
 			return
+		}
+		if op.class != classDecision {
+			if err := s.admission.check(x); err != nil {
+				s.fail(w, r, err)
+				return
+			}
 		}
 		// url.URL.Query drops what it cannot parse, and so a filter with it.
 		if r.URL.RawQuery != "" {
@@ -72,8 +90,10 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 				return
 			}
 		}
+		var body []byte
 		if hasBody(r) || op.form {
-			if err := readBody(w, r, op); err != nil {
+			var err error
+			if body, err = s.receive(w, r, x); err != nil {
 				s.fail(w, r, err)
 				return
 			}
@@ -81,7 +101,16 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 			x.context.limit(requestTimeout)
 		}
 		if op.streams && wantsEvents(r) {
-			x.context.limit(0)
+			x.context.limit(0) // and no place: streams have a bound of their own
+		} else if err := s.admission.enter(ctx, x); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if hasBody(r) || op.form {
+			if err := judgeBody(r, op, body); err != nil {
+				s.fail(w, r, err)
+				return
+			}
 		}
 		if key != "" {
 			if err := s.once(w, r, key, next); err != nil {
@@ -143,7 +172,8 @@ func freshen(ctx context.Context, r *http.Request, op operation) error {
 	}
 	principal := &exchangeOf(ctx).principal
 	principal.Tenant = principal.Tenant.AtLeast(int64(revision))
-	return nil
+	// Whoever waits for it does so without a place, for it may never come.
+	return principal.Tenant.Reach(ctx)
 }
 
 // bearer returns the token of the Authorization header (RFC 6750, section 2.1).
@@ -159,18 +189,11 @@ func bearer(r *http.Request) (string, error) {
 	return strings.TrimSpace(token), nil
 }
 
-// readBody judges the request body before the generated code decodes it: its size
-// first, then its type, then its form. The generated code alone would take any
+// judgeBody judges the request body before the generated code decodes it: its type
+// first, then its form; receive has judged its size. The generated code alone would take any
 // type, unknown and misspelled fields, and bytes after the JSON value. An
 // operation that takes no body ignores a well-formed one.
-func readBody(w http.ResponseWriter, r *http.Request, op operation) error {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return fault.New(fault.CodeTooLarge, "body: over %d bytes", maxBody)
-	}
-	if err != nil {
-		return &fault.Error{Code: fault.CodeInvalid, Detail: "body: could not be read to its end", Cause: err}
-	}
+func judgeBody(r *http.Request, op operation, data []byte) error {
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	if len(data) == 0 && op.form {
 		return fault.Invalid("body: is required")

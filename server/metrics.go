@@ -17,7 +17,7 @@ import (
 )
 
 // newMetrics makes the page for Prometheus. No label holds a tenant, a user or a key.
-func newMetrics(cfg Config, log *slog.Logger, replays func() uint64) (http.Handler, error) {
+func newMetrics(cfg Config, log *slog.Logger, others ...prometheus.Collector) (http.Handler, error) {
 	stats := cfg.Engine.Stats
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_build_info", Help: "Always 1; the labels tell of the program.",
@@ -26,7 +26,7 @@ func newMetrics(cfg Config, log *slog.Logger, replays func() uint64) (http.Handl
 	build.Set(1)
 	registry := prometheus.NewRegistry()
 	var err error
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build,
@@ -49,11 +49,8 @@ func newMetrics(cfg Config, log *slog.Logger, replays func() uint64) (http.Handl
 			}
 			return 0
 		}),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "gatehouse_idempotent_replays_total", Help: "Changes that were asked for again, and answered as the first time.",
-		}, func() float64 { return float64(replays()) }),
 		databaseMetrics(stats),
-	} {
+	}, others...) {
 		err = errors.Join(err, registry.Register(c))
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{

@@ -20,6 +20,8 @@ type operation struct {
 	id string
 	// ability is what the caller must have; empty means open to anybody.
 	ability engine.Ability
+	// class says what bounds it.
+	class class
 	// body is the schema of the request body; nil where the operation takes none.
 	body *openapi3.Schema
 	// form tells that the body may be a form, too.
@@ -65,6 +67,7 @@ func readOperations() (map[string]operation, error) {
 			}
 			o.ability = engine.Ability(ability)
 			o.reads = method == http.MethodGet || o.ability == engine.AbilityCheck || o.ability == engine.AbilityRead
+			o.class = o.classify()
 			if op.RequestBody != nil {
 				o.body = op.RequestBody.Value.Content.Get(jsonType).Schema.Value
 				_, o.form = op.RequestBody.Value.Content[formType]

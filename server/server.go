@@ -8,6 +8,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,10 +17,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 
 	"github.com/gatehouse/gatehouse/engine"
@@ -32,6 +35,13 @@ const (
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
+
+	// maxConnectionStreams bounds the requests that one HTTP/2 connection has under way at once,
+	// connectionBuffer what it has sent of bodies that are not read yet, and streamBuffer
+	// that of one request, in bytes.
+	maxConnectionStreams = 128
+	connectionBuffer     = 256 << 10
+	streamBuffer         = 64 << 10
 
 	// requestTimeout bounds what one request may take of the database.
 	requestTimeout = 20 * time.Second
@@ -57,6 +67,14 @@ type Config struct {
 
 	// RateLimit bounds the requests of each client key per second; 0 means no limit.
 	RateLimit int
+
+	// MaxDecisions bounds the decisions that are at work at once; 0 means 1024. Lists and
+	// writes have bounds that follow the database's connections.
+	MaxDecisions int
+
+	// MaxConnections bounds the open connections of Serve's listener: one more is closed
+	// at once. 0 means 10,000.
+	MaxConnections int
 
 	// AuthFailureLimit bounds the failed authentications of each client address, or /64
 	// of IPv6, per minute; 0 means no limit.
@@ -111,7 +129,10 @@ type Server struct {
 	calls    *calls
 	failures *failures
 
-	streams openStreams
+	admission *admission
+	streams   openStreams
+
+	connections connections
 
 	// replays are the answers that were given again.
 	replays atomic.Uint64
@@ -163,7 +184,12 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
-	if s.metrics, err = newMetrics(cfg, s.log, s.replays.Load); err != nil {
+	s.admission = newAdmission(cfg.MaxDecisions, cfg.Engine.Capacity(), s.log)
+	s.connections.most = int64(cmp.Or(cfg.MaxConnections, defaultConnections))
+	replays := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "gatehouse_idempotent_replays_total", Help: "Changes that were asked for again, and answered as the first time.",
+	}, func() float64 { return float64(s.replays.Load()) })
+	if s.metrics, err = newMetrics(cfg, s.log, slices.Concat(s.admission.collectors(), s.connections.collectors(), []prometheus.Collector{replays})...); err != nil {
 		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
@@ -209,7 +235,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(
 // and Config.ShutdownDelay is over, then lets the requests that it has accepted end. It
 // returns nil where they do within 20 s; else it cuts them off and says so. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, http.HandlerFunc(s.untilLeft), s.tls, s.linger)
+	return s.serve(ctx, s.connections.bound(l), http.HandlerFunc(s.untilLeft), s.tls, s.linger)
 }
 
 // untilLeft is ServeHTTP. Once the server leaves, it asks callers to send their next
@@ -247,8 +273,14 @@ func (s *Server) serve(ctx context.Context, l net.Listener, handler http.Handler
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		TLSConfig:         over,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxConnectionStreams,
+			MaxReceiveBufferPerConnection: connectionBuffer,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			WriteByteTimeout:              partPatience,
+		},
+		TLSConfig: over,
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	served := make(chan error, 1)
 	go func() {

@@ -74,6 +74,8 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		TrustedProxies:      s.TrustedProxies,
 		RateLimit:           s.RateLimit,
 		AuthFailureLimit:    s.AuthFailureLimit,
+		MaxDecisions:        s.MaxConcurrentRequests,
+		MaxConnections:      s.MaxConnections,
 		ForwardTenant:       string(s.ForwardTenant),
 		TLS:                 tlsConfig,
 		Version:             buildVersion(),

@@ -37,7 +37,7 @@ type settings struct {
 	AutoMigrate   bool          `env:"AUTH_AUTO_MIGRATE" envDefault:"false" help:"Migrate PostgreSQL at start-up, as 'gatehouse migrate' does."`
 	ReplicaURLs   replicaURLs   `env:"AUTH_POSTGRESQL_REPLICA_URLS" form:"comma-separated postgres://USER:PASSWORD@HOST:PORT/NAME, percent-encoded" secret:"true" help:"Streaming replicas of the PostgreSQL database, which answer lists, searches and audit pages where they have all that it has; see docs/replicas.md."`
 	MaxStaleness  time.Duration `env:"AUTH_MAX_STALENESS" envDefault:"30s" min:"0s" max:"24h" help:"How long decisions go on from memory while the database is away; 0s: not at all."`
-	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" help:"Memory for what decisions are made from, in MiB, about."`
+	CacheSizeMB   int           `env:"AUTH_CACHE_SIZE_MB" envDefault:"256" min:"1" max:"1048576" help:"Memory for what decisions are made from and who may call, in MiB, about."`
 
 	ServerHost            hostName      `group:"Server" env:"AUTH_SERVER_HOST" envDefault:"127.0.0.1" form:"a host name or an IP address" help:"The address to listen on; 0.0.0.0 or :: is every one."`
 	ServerPort            int           `env:"AUTH_SERVER_PORT" envDefault:"8000" min:"0" max:"65535" help:"The port to listen on; 0 takes any free one and prints the address."`
@@ -54,10 +54,12 @@ type settings struct {
 	TLSKeyFile            filePath      `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
 	TLSTerminatedUpstream bool          `env:"AUTH_TLS_TERMINATED_UPSTREAM" envDefault:"false" help:"A proxy in front of the server speaks TLS, and nobody else reaches it: plain HTTP is served beyond loopback too, which is refused otherwise."`
 
-	ClientRegistration  string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
-	RateLimit           int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`
-	AuthFailureLimit    int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" help:"Failed authentications per minute and address (of IPv6: /64), on each server; 0: no limit. A key that was good from there before is let in all the same."`
-	AuthZENSubjectTypes list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
+	ClientRegistration    string `group:"Callers" env:"AUTH_CLIENT_REGISTRATION" default:"open on a loopback host, else closed" enum:"open,closed" help:"open: any UUID4 opens a tenant of its own; closed: only keys of 'gatehouse client create' are let in."`
+	RateLimit             int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`
+	AuthFailureLimit      int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" help:"Failed authentications per minute and address (of IPv6: /64), on each server; 0: no limit. A key that was good from there before is let in all the same."`
+	MaxConcurrentRequests int    `env:"AUTH_MAX_CONCURRENT_REQUESTS" envDefault:"1024" min:"1" max:"1000000" help:"Decisions at work at once, on each server; what is beyond is a 503. Lists and writes follow the database's pool."`
+	MaxConnections        int    `env:"AUTH_MAX_CONNECTIONS" envDefault:"10000" min:"1" max:"1000000" help:"Open connections of the API's address, on each server; one more is closed at once."`
+	AuthZENSubjectTypes   list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
 	JWTAlgorithm                string `env:"AUTH_JWT_ALGORITHM" envDefault:"HS256" enum:"HS256,RS256,ES256,EdDSA" help:"How tokens are signed."`

@@ -76,10 +76,12 @@ var samples = map[string]struct{ good, bad, with []string }{
 	"AUTH_TLS_KEY_FILE":            {good: []string{"/etc/key.pem", "~/key.pem"}, bad: []string{"~"}, with: []string{"AUTH_TLS_CERT_FILE=/etc/cert.pem"}},
 	"AUTH_TLS_TERMINATED_UPSTREAM": {good: []string{"true"}, bad: []string{"nginx"}},
 
-	"AUTH_CLIENT_REGISTRATION":   {good: []string{"open", "closed"}, bad: []string{"Open", "true"}},
-	"AUTH_RATE_LIMIT":            {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "10/s"}},
-	"AUTH_AUTH_FAILURE_LIMIT":    {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "many"}},
-	"AUTH_AUTHZEN_SUBJECT_TYPES": {good: []string{"user", "user, identity"}, bad: []string{"user,,identity", ","}},
+	"AUTH_CLIENT_REGISTRATION":     {good: []string{"open", "closed"}, bad: []string{"Open", "true"}},
+	"AUTH_RATE_LIMIT":              {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "10/s"}},
+	"AUTH_MAX_CONCURRENT_REQUESTS": {good: []string{"1", "1000000"}, bad: []string{"0", "1000001", "many"}},
+	"AUTH_MAX_CONNECTIONS":         {good: []string{"1", "1000000"}, bad: []string{"0", "1000001", "many"}},
+	"AUTH_AUTH_FAILURE_LIMIT":      {good: []string{"0", "1000000"}, bad: []string{"-1", "1000001", "many"}},
+	"AUTH_AUTHZEN_SUBJECT_TYPES":   {good: []string{"user", "user, identity"}, bad: []string{"user,,identity", ","}},
 
 	"AUTH_JWT_SECRET_KEY":                  {good: []string{strings.Repeat("k", 32)}, bad: []string{marker}},
 	"AUTH_JWT_ALGORITHM":                   {good: []string{"HS256", "RS256", "ES256", "EdDSA"}, bad: []string{"none", "HS512", "hs256"}},

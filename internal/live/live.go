@@ -43,9 +43,12 @@ type Config struct {
 	// MaxStaleness is how long answers go on while the database is away; 0 means
 	// that they do not.
 	MaxStaleness time.Duration
-	// CacheBytes is about how much memory users and nodes may take; default 256 MiB.
+	// CacheBytes is about how much memory users, nodes, policies and what else is kept of
+	// tenants may take; default 256 MiB. A policy that is larger than the share of policies
+	// is kept all the same.
 	CacheBytes uint64
-	// MaxTenants is how many tenants may be in use at once; default 10,000.
+	// MaxTenants is how many tenants may be in use at once; default 10,000, or fewer where
+	// their policies are large.
 	MaxTenants int
 	// PollEvery is the time between polls; default 1 s.
 	PollEvery time.Duration
@@ -112,9 +115,11 @@ func New(source Source, cfg Config) (*Live, error) {
 		cfg.MaxTenants = defaultMaxTenants
 	}
 	var err, errSubjects, errNodes error
-	l.tenants, err = otter.New(&otter.Options[string, *tenant]{MaximumSize: cfg.MaxTenants})
+	l.tenants, err = otter.New(&otter.Options[string, *tenant]{
+		MaximumWeight: cfg.CacheBytes / 4, Weigher: tenantWeigher(cfg.CacheBytes/4, cfg.MaxTenants),
+	})
 	l.subjects, errSubjects = otter.New(&otter.Options[subjectKey, *authz.Subject]{
-		MaximumWeight: cfg.CacheBytes / 4 * 3, Weigher: weighSubject,
+		MaximumWeight: cfg.CacheBytes / 2, Weigher: weighSubject,
 	})
 	l.nodes, errNodes = otter.New(&otter.Options[nodeKey, *store.NodeRecord]{
 		MaximumWeight: cfg.CacheBytes / 4, Weigher: weighNode,

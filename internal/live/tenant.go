@@ -47,25 +47,37 @@ type tenant struct {
 	// part has not changed since. Guarded by mu.
 	policyAt, subjectsAt, nodesAt int64
 	touched                       map[any]int64
+	// touchedBytes is the weight of touched. Guarded by mu.
+	touchedBytes int
 	// forgottenAt is when touched last began anew: before, anything may have changed.
 	forgottenAt int64
+
+	// bytes is about how much memory the tenant takes, without its users and nodes.
+	bytes atomic.Int64
 
 	flights singleflight.Group
 }
 
-// maxTouched bounds touched.
-const maxTouched = 4096
+// maxTouched bounds touched, which matters to what is being read meanwhile alone.
+const maxTouched = 512
 
 // touch notes that a user (its name) or a node (an authz.Node) has changed. t.mu is
 // held.
 func (t *tenant) touch(what any, revision int64) {
 	if len(t.touched) >= maxTouched {
-		t.touched, t.forgottenAt = nil, revision
+		t.touched, t.touchedBytes, t.forgottenAt = nil, 0, revision
 	}
 	if t.touched == nil {
 		t.touched = map[any]int64{}
 	}
+	before := len(t.touched)
 	t.touched[what] = revision
+	if n := len(t.touched); n > before {
+		t.touchedBytes += weighTouched(what)
+		if n&(n-1) == 0 { // where the map may have grown
+			t.weigh()
+		}
+	}
 }
 
 // touchedAt is when something was last touched, as far as is known. t.mu is held.

@@ -78,6 +78,7 @@ func (v *View) Policy() (*authz.Policy, error) {
 		for _, role := range specs {
 			t.roles[role.Name] = true
 		}
+		t.weigh()
 	})
 	if err != nil {
 		return nil, err
@@ -181,20 +182,4 @@ func readNode(ctx context.Context, r store.Reader, node authz.Node) (*store.Node
 		return nil, err
 	}
 	return &record, nil
-}
-
-// The weights are about the bytes that an entry takes.
-
-func weighSubject(key subjectKey, subject *authz.Subject) uint32 {
-	const entry, holding = 300, 160
-	return uint32(min(entry+len(key.user)+holding*subject.Len()+store.WeighProperties(subject.Properties), 1<<31))
-}
-
-func weighNode(key nodeKey, record *store.NodeRecord) uint32 {
-	const entry, stored = 200, 200
-	weight := entry + len(key.node.Type) + len(key.node.ID)
-	if record != nil {
-		weight += stored + len(record.Name) + len(record.Owner) + store.WeighProperties(record.Properties)
-	}
-	return uint32(min(weight, 1<<31))
 }

@@ -163,6 +163,9 @@ func (p *Process) Ready() {
 	p.URL = strings.TrimSpace(line)
 }
 
+// PID is the id of the process.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // HasEnded tells whether the server is gone.
 func (p *Process) HasEnded() bool {
 	select {

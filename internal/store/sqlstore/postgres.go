@@ -179,6 +179,10 @@ func (db *postgresDB) open(ctx context.Context, begin string) (*postgresTx, erro
 	return &postgresTx{postgres.New(tx), tx, conn}, nil
 }
 
+func (db *postgresDB) connections() Connections {
+	return Connections{Readers: int(db.pool.config.MaxConns)}
+}
+
 func (db *postgresDB) ping(ctx context.Context) error {
 	_, err := guarded{pool: db.pool, reading: true}.Exec(ctx, "SELECT 1")
 	return err

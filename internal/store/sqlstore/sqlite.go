@@ -134,6 +134,10 @@ func (db *sqliteDB) begin(ctx context.Context) (transaction, error) {
 	return &sqliteTx{bridge.SQLite{Queries: db.write.WithTx(tx)}, tx}, nil
 }
 
+func (db *sqliteDB) connections() Connections {
+	return Connections{Readers: db.readers.Stats().MaxOpenConnections, Writers: db.writer.Stats().MaxOpenConnections}
+}
+
 func (db *sqliteDB) ping(ctx context.Context) error {
 	// A ping of the driver does not touch the file, and this does.
 	var one int

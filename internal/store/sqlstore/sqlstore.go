@@ -76,6 +76,8 @@ type database interface {
 	// begin starts a write transaction.
 	begin(ctx context.Context) (transaction, error)
 	ping(ctx context.Context) error
+	// connections is Store.Connections.
+	connections() Connections
 	// watch is Store.Watch.
 	watch(ctx context.Context, changed func()) error
 	// forget removes what files hold of values that were replaced, as far as that can be
@@ -134,6 +136,13 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 
 // Dialect names the engine: "sqlite" or "postgresql".
 func (s *Store) Dialect() string { return s.dialect }
+
+// Connections says how many connections there can be: those that read, and those that
+// write alone; 0 where the first write too.
+type Connections struct{ Readers, Writers int }
+
+// Connections returns the sizes of the pools.
+func (s *Store) Connections() Connections { return s.db.connections() }
 
 // Ping implements store.Store.
 func (s *Store) Ping(ctx context.Context) error {

@@ -1,0 +1,67 @@
+package server
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const defaultConnections = 10_000
+
+// connections bounds how many connections are open.
+type connections struct {
+	most    int64
+	open    atomic.Int64
+	refused atomic.Uint64
+}
+
+// bound closes at once what of a listener is too much: who is told so can go elsewhere,
+// and who is left to hang cannot.
+func (c *connections) bound(l net.Listener) net.Listener { return &boundListener{l, c} }
+
+type boundListener struct {
+	net.Listener
+	connections *connections
+}
+
+// Accept implements net.Listener.
+func (l *boundListener) Accept() (net.Conn, error) {
+	c := l.connections
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if c.open.Add(1) <= c.most {
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.open.Add(-1) })}, nil
+		}
+		c.open.Add(-1)
+		c.refused.Add(1)
+		_ = conn.Close()
+	}
+}
+
+// countedConn is a connection that is counted off when it is closed.
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
+}
+
+func (c *connections) collectors() []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "gatehouse_connections_open", Help: "Connections of clients that are open.",
+		}, func() float64 { return float64(c.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "gatehouse_connections_refused_total", Help: "Connections that were closed at once, for there were too many.",
+		}, func() float64 { return float64(c.refused.Load()) }),
+	}
+}
