@@ -283,27 +283,14 @@ func (d *loggedDecision) record() store.TenantDecision {
 	}}
 }
 
-// Stats counts since Open.
-type Stats struct {
-	// DecisionsLogged were written to the decision log, and DecisionsBuffered wait to be.
-	DecisionsLogged   uint64
-	DecisionsBuffered int
-	// DecisionsOverflowed were not logged, for too many waited already;
-	// DecisionsUnwritten could not be written.
-	DecisionsOverflowed, DecisionsUnwritten uint64
-}
-
-// Stats returns the counters as they are now.
-func (e *Engine) Stats() Stats {
-	l := e.decisions
+// tell says in s how the log is.
+func (l *decisionLog) tell(s *Stats) {
 	if l == nil {
-		return Stats{}
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{
-		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
-	}
+	s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten = l.logged, l.count, l.overflowed, l.failed
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

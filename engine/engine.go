@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
@@ -148,6 +149,8 @@ type Engine struct {
 	tokens   TokenConfig
 	// verified holds the access tokens whose signature has been verified.
 	verified *otter.Cache[keyHash, verifiedToken]
+
+	counts counts
 }
 
 // sqlitePollEvery is how often an SQLite file is looked at for the changes of other
@@ -165,6 +168,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log:              logger(cfg),
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
+
+		counts: newCounts(),
 
 		decisionRetention: cfg.AuditDecisionsRetention,
 		checkpointEvery:   cmp.Or(cfg.checkpointEvery, checkpointFileEvery),
@@ -202,7 +207,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.families, err = newHeard[familyID, accessFamily](cfg.MaxStaleness); err != nil {
 		return nil, err
 	}
-	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: maxHeard}); err != nil {
+	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: maxHeard, StatsRecorder: stats.NewCounter()}); err != nil {
 		return nil, err
 	}
 	if e.signing, err = newKeyring(UseSession, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
@@ -228,7 +233,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	e.signing.db, e.access.db = e.store, e.store
-	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), file: cfg.AuditCheckpointFile}
+	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, holder: rand.Text(), begun: time.Now(), file: cfg.AuditCheckpointFile}
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()
 		return nil, errors.Join(err, e.store.Close())

@@ -105,6 +105,12 @@ func (o *openStreams) enter(tenant string) error {
 	return nil
 }
 
+func (o *openStreams) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all
+}
+
 func (o *openStreams) leave(tenant string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,6 +144,7 @@ func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int
 		s.fail(w, r, err)
 		return
 	}
+	exchangeOf(ctx).streamed = true
 	stream, err := openStream(w, changes.Revision)
 	if err == nil {
 		err = s.follow(ctx, r, &feed, changes, stream)

@@ -28,6 +28,8 @@ type exchange struct {
 	requestID string
 	// status is 0 until the header is written.
 	status int
+	// streamed tells that the answer was a stream, whose duration says nothing.
+	streamed bool
 	// gone is set when the caller went away before the answer.
 	gone bool
 	// operation is set by the guard, and principal for operations that need one.
@@ -90,7 +92,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 			}
 			s.fail(x, r, fault.New(fault.CodeInternal, "panic"))
 		}
-		s.logRequest(x, time.Since(start))
+		took := time.Since(start)
+		s.meters.count(x, took)
+		s.logRequest(x, took)
 	}()
 	s.handler.ServeHTTP(x, r)
 }

@@ -6,21 +6,137 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
+	"net/netip"
 	"runtime"
+	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gen/api"
+	"github.com/gatehouse/gatehouse/internal/fault"
 )
 
-// newMetrics makes the page for Prometheus. No label holds a tenant, a user or a key.
-func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
-	stats := cfg.Engine.Stats
+// meters is what the server counts itself. No label holds a tenant, a user, a key or a
+// path.
+type meters struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	// unmatched counts requests of no operation.
+	unmatched *meter
+
+	authFailures prometheus.Counter
+	// limited counts by the name of the quota.
+	limited *prometheus.CounterVec
+}
+
+// meter counts the requests of one operation. What nearly all of them count on is looked
+// up once.
+type meter struct {
+	all  *meters
+	id   string
+	ok   prometheus.Counter
+	took prometheus.Observer
+}
+
+// The classes of requests whose durations are told apart.
+const (
+	classDecision = "decision"
+	classRead     = "read"
+	classWrite    = "write"
+	classSession  = "session"
+	classOpen     = "open"
+)
+
+// class says what kind of work an operation is.
+func (o *operation) class() string {
+	switch {
+	case o.sessions:
+		return classSession
+	case o.ability == "":
+		return classOpen
+	case o.ability == engine.AbilityCheck:
+		return classDecision
+	case o.reads:
+		return classRead
+	default:
+		return classWrite
+	}
+}
+
+// codeGone stands for the status of a request whose caller went away, as nginx has it.
+const codeGone = 499
+
+func newMeters() *meters {
+	m := &meters{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_requests_total", Help: "Requests that were answered, by operation and status.",
+		}, []string{"operation", "code"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatehouse_request_duration_seconds", Help: "What requests took, by kind of work.",
+			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
+		}, []string{"class"}),
+		authFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gatehouse_authentication_failures_total", Help: "Requests without a good client key or access token.",
+		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_rate_limited_total", Help: "Requests that were refused for their number, by limit.",
+		}, []string{"limit"}),
+	}
+	for _, limit := range []string{keyQuota, failureQuota} {
+		m.limited.WithLabelValues(limit)
+	}
+	m.unmatched = m.of("none", classOpen)
+	return m
+}
+
+// of makes the meter of an operation.
+func (m *meters) of(id, class string) *meter {
+	return &meter{
+		all: m, id: id,
+		ok:   m.requests.WithLabelValues(id, strconv.Itoa(http.StatusOK)),
+		took: m.durations.WithLabelValues(class),
+	}
+}
+
+// count counts a request that has been answered.
+func (m *meters) count(x *exchange, took time.Duration) {
+	of := x.operation.meter
+	if of == nil {
+		of = m.unmatched
+	}
+	if x.status == http.StatusOK && !x.gone {
+		of.ok.Inc()
+	} else {
+		code := x.status
+		if x.gone {
+			code = codeGone
+		}
+		m.requests.WithLabelValues(of.id, strconv.Itoa(code)).Inc()
+	}
+	if !x.streamed {
+		of.took.Observe(took.Seconds())
+	}
+}
+
+// refused counts what keeps a caller from being let in.
+func (m *meters) refused(err error) {
+	if over, ok := errors.AsType[*exceeded](err); ok {
+		m.limited.WithLabelValues(over.name).Inc()
+	} else if errors.Is(err, fault.CodeUnauthenticated) {
+		m.authFailures.Inc()
+	}
+}
+
+// newMetrics makes the page for Prometheus.
+func (s *Server) newMetrics(version string) (http.Handler, error) {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_build_info", Help: "Always 1; the labels tell of the program.",
-		ConstLabels: prometheus.Labels{"version": cfg.Version, "goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	registry := prometheus.NewRegistry()
@@ -29,28 +145,18 @@ func newMetrics(cfg Config, log *slog.Logger) (http.Handler, error) {
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		build,
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "gatehouse_decisions_logged_total", Help: "Decisions that were written to the decision log.",
-		}, func() float64 { return float64(stats().DecisionsLogged) }),
-		dropped("buffer_full", func() uint64 { return stats().DecisionsOverflowed }),
-		dropped("write_failed", func() uint64 { return stats().DecisionsUnwritten }),
+		s.meters.requests, s.meters.durations, s.meters.authFailures, s.meters.limited,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "gatehouse_decision_log_buffered", Help: "Decisions that wait to be written to the decision log.",
-		}, func() float64 { return float64(stats().DecisionsBuffered) }),
+			Name: "gatehouse_change_streams", Help: "Change streams that are open.",
+		}, func() float64 { return float64(s.streams.count()) }),
+		newEngineMetrics(s.engine),
 	} {
 		err = errors.Join(err, registry.Register(c))
 	}
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorLog:      slog.NewLogLogger(s.log.Handler(), slog.LevelError),
 		ErrorHandling: promhttp.ContinueOnError,
 	}), err
-}
-
-func dropped(reason string, count func() uint64) prometheus.Collector {
-	return prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gatehouse_decisions_dropped_total", Help: "Decisions that should have been written to the decision log, and were not.",
-		ConstLabels: prometheus.Labels{"reason": reason},
-	}, func() float64 { return float64(count()) })
 }
 
 // GetMetrics answers with the page, unless it is elsewhere.
@@ -73,10 +179,31 @@ func (m metricsPage) VisitGetMetricsResponse(w http.ResponseWriter) error {
 	return nil
 }
 
-// ServeMetrics answers GET /metrics, and nothing else, on connections of l until ctx is
-// done. See Config.MetricsElsewhere. It closes l.
+// ServeMetrics answers GET /metrics on connections of l until ctx is done, and to
+// callers on this machine what package net/http/pprof does at /debug/pprof/. See
+// Config.MetricsElsewhere. It closes l.
 func (s *Server) ServeMetrics(ctx context.Context, l net.Listener) error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", s.metrics)
+	profiles := http.NewServeMux()
+	profiles.HandleFunc("GET /debug/pprof/", pprof.Index)
+	profiles.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	profiles.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	profiles.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	profiles.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("GET /debug/pprof/", fromHere(profiles))
 	return s.serve(ctx, l, mux, nil, func() {})
+}
+
+// fromHere answers callers on this machine alone: a profile costs the server time, and
+// tells what it does. To others there is nothing.
+func fromHere(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !peer.Addr().Unmap().IsLoopback() {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -107,6 +107,7 @@ type Server struct {
 
 	streams openStreams
 
+	meters  *meters
 	metrics http.Handler
 	// metricsElsewhere is Config.MetricsElsewhere.
 	metricsElsewhere bool
@@ -128,7 +129,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	}
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
-		tls: cfg.TLS, stopping: make(chan struct{}), metricsElsewhere: cfg.MetricsElsewhere,
+		tls: cfg.TLS, stopping: make(chan struct{}), metricsElsewhere: cfg.MetricsElsewhere, meters: newMeters(),
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	if s.log == nil {
@@ -147,10 +148,14 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.operations, err = readOperations(); err != nil {
 		return nil, fmt.Errorf("read the embedded API description: %w", err)
 	}
+	for pattern, op := range s.operations {
+		op.meter = s.meters.of(op.id, op.class())
+		s.operations[pattern] = op
+	}
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
-	if s.metrics, err = newMetrics(cfg, s.log); err != nil {
+	if s.metrics, err = s.newMetrics(cfg.Version); err != nil {
 		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{

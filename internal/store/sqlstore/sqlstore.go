@@ -49,6 +49,7 @@ type Store struct {
 	decisions atomic.Uint32
 	// events makes rows of audit events.
 	events eventRows
+	counts counts
 }
 
 var _ store.Store = (*Store)(nil)
@@ -98,7 +99,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission}
+	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission, counts: newCounts()}
 	if target.dialect == dialectSQLite {
 		s.db, err = openSQLite(ctx, target.location, config.Encryption.Unfit)
 	} else {
