@@ -17,6 +17,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 	"github.com/maypok86/otter/v2/stats"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
@@ -96,6 +97,10 @@ type Config struct {
 	// Now is the clock; nil means time.Now. On PostgreSQL, sessions live by the
 	// database's, which all servers share.
 	Now func() time.Time
+
+	// TracerProvider makes spans of the statements that PostgreSQL runs for what is in a
+	// span already; nil means none.
+	TracerProvider trace.TracerProvider
 
 	// Logger takes what no caller is told; nil means slog.Default().
 	Logger *slog.Logger
@@ -216,7 +221,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.access, err = newKeyring(UseAccess, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
 		return nil, err
 	}
-	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption}); err != nil {
+	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{URL: cfg.Database, AutoMigrate: cfg.AutoMigrate, Encryption: encryption, TracerProvider: cfg.TracerProvider}); err != nil {
 		return nil, err
 	}
 	warnOfSecret(e.log, encryption.Secret)

@@ -44,7 +44,7 @@ var rules = []struct {
 	{
 		packages: "internal/store/sqlstore",
 		own:      []string{"authz", "internal/audit", "internal/fault", "internal/meter", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
-		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "golang.org/x/mod/sumdb/tlog"},
+		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "go.opentelemetry.io/otel/", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{
@@ -71,7 +71,7 @@ var rules = []struct {
 			"authz", "internal/audit", "internal/fault", "internal/live", "internal/meter", "internal/session", "internal/signing", "internal/store",
 			"internal/store/sqlstore", "internal/token",
 		},
-		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "golang.org/x/mod/sumdb/tlog"},
+		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "go.opentelemetry.io/otel/trace", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
 	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},

@@ -151,7 +151,7 @@ func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int
 	}
 	// The caller sees only the end, and comes back.
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("stream ended", "request_id", exchangeOf(ctx).requestID, "error", err)
+		s.log.Warn("stream ended", exchangeOf(ctx).ids(), "error", err)
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			s.log.Error("panic", "request_id", x.requestID, "value", v, "stack", string(debug.Stack()))
+			s.log.Error("panic", x.ids(), "value", v, "stack", string(debug.Stack()))
 			if x.status != 0 {
 				panic(http.ErrAbortHandler) // half an answer must not look whole
 			}
@@ -118,7 +118,7 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	s.log.LogAttrs(ctx, level, "request",
 		slog.String("method", x.request.Method), slog.String("operation", x.operation.id),
 		slog.Int("status", x.status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
-		slog.String("request_id", x.requestID), slog.String("ip", s.clientIP(x.request)),
+		x.ids(), slog.String("ip", s.clientIP(x.request)),
 		slog.String("key", x.principal.Fingerprint))
 }
 

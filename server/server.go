@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/rs/cors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gen/api"
@@ -74,6 +75,9 @@ type Config struct {
 	// Version names the program's build in the metrics.
 	Version string
 
+	// TracerProvider makes spans of requests; nil means none.
+	TracerProvider trace.TracerProvider
+
 	// MetricsElsewhere takes /metrics away from the API, for ServeMetrics.
 	MetricsElsewhere bool
 
@@ -95,7 +99,9 @@ type Server struct {
 	forwarded string
 	mux       *http.ServeMux
 	handler   http.Handler
-	tls       *tls.Config
+	// spans is exchange in a span; nil where there are none.
+	spans http.Handler
+	tls   *tls.Config
 
 	// operations are those of openapi.yaml, by pattern.
 	operations map[string]operation
@@ -191,11 +197,20 @@ func newServer(cfg Config, short bool) (*Server, error) {
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}
+	if cfg.TracerProvider != nil {
+		s.spans = s.traced(cfg.TracerProvider)
+	}
 	return s, nil
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.spans != nil {
+		s.spans.ServeHTTP(w, r)
+		return
+	}
+	s.exchange(w, r)
+}
 
 // Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done,
 // then lets the requests that it has accepted end. It returns nil where they do within

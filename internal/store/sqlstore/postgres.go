@@ -35,16 +35,19 @@ type postgresDB struct {
 
 var _ database = (*postgresDB)(nil)
 
-func openPostgres(ctx context.Context, url string, autoMigrate bool) (*postgresDB, error) {
+func openPostgres(ctx context.Context, url string, how Config) (*postgresDB, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
+	}
+	if how.TracerProvider != nil {
+		config.ConnConfig.Tracer = tracer{how.TracerProvider.Tracer("github.com/gatehouse/gatehouse/internal/store/sqlstore")}
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, classify(ctx, err, "open the pool")
 	}
-	if err := preparePostgres(ctx, config.ConnConfig, autoMigrate); err != nil {
+	if err := preparePostgres(ctx, config.ConnConfig, how.AutoMigrate); err != nil {
 		pool.Close()
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
@@ -34,6 +36,8 @@ type Config struct {
 	AutoMigrate bool
 	// Encryption says what the process can open of a sealed database.
 	Encryption Encryption
+	// TracerProvider makes spans of PostgreSQL's statements; nil means none.
+	TracerProvider trace.TracerProvider
 }
 
 // Store is a store.Store in a SQL database.
@@ -103,7 +107,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if target.dialect == dialectSQLite {
 		s.db, err = openSQLite(ctx, target.location, config.Encryption.Unfit)
 	} else {
-		s.db, err = openPostgres(ctx, target.location, config.AutoMigrate)
+		s.db, err = openPostgres(ctx, target.location, config)
 	}
 	if err != nil {
 		return nil, err
