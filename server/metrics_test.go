@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -202,4 +203,21 @@ func TestMetricsElsewhere(t *testing.T) {
 	t.Parallel()
 	c := startService(t, func(_ *engine.Config, cfg *server.Config) { cfg.MetricsElsewhere = true }).caller(t)
 	c.wantError(c.get("/metrics"), 404, "no such path")
+}
+
+func TestProfilesAreForThisMachine(t *testing.T) {
+	t.Parallel()
+	profiles := server.FromHere(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	for from, want := range map[string]int{
+		"127.0.0.1:4711": 200, "127.8.9.10:4711": 200, "[::1]:4711": 200, "[::ffff:127.0.0.1]:4711": 200,
+		"10.0.0.1:4711": 404, "[2001:db8::1]:4711": 404, "[::ffff:10.0.0.1]:4711": 404, "": 404, "@": 404,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/debug/pprof/", nil)
+		r.RemoteAddr = from
+		r.Header.Set("X-Forwarded-For", "127.0.0.1")
+		w := httptest.NewRecorder()
+		if profiles.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("from %q: got %d, want %d", from, w.Code, want)
+		}
+	}
 }
