@@ -169,7 +169,7 @@ func TestNoSecretIsKept(t *testing.T) {
 		looked.wantNoneStored(t, i)
 		before.fails("its secret", "serve")
 		exported := spans.exported()
-		for _, want := range []string{"GET /api/has_permission/{user}/{name}", "POST /api/sessions/rotate"} {
+		for _, want := range []string{"PUT /api/users/{user}", "POST /api/sessions/rotate"} {
 			if !bytes.Contains(exported, []byte(want)) {
 				t.Errorf("no span is called %q: the search is blind", want)
 			}
@@ -271,7 +271,7 @@ func wantLogLines(t *testing.T, log []byte) {
 		}
 		if entry.Msg == "request" || entry.Msg == "request failed" {
 			requests++
-			if entry.Request == "" || entry.Trace == "" && entry.Operation == "HasPermission" {
+			if entry.Request == "" || entry.Trace == "" && entry.Operation == "RotateSession" {
 				t.Errorf("a request without its id, or its trace: %s", line)
 			}
 		}
