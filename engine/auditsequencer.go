@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse/gatehouse/internal/audit"
@@ -49,6 +50,12 @@ type sequencer struct {
 	// signedAt is when checkpoints were signed. One goroutine has it.
 	signedAt time.Time
 
+	// doneMicros and signedMicros are when all events were last known to be in the trees,
+	// and all trees signed, since begun.
+	begun                    time.Time
+	doneMicros, signedMicros atomic.Int64
+	sequenced                atomic.Uint64
+
 	signerMu sync.Mutex
 	signer   *audit.Signer // nil until it is needed
 }
@@ -79,23 +86,58 @@ func (s *sequencer) run(ctx context.Context, e *Engine) {
 
 // look sequences what is pending, and signs what has grown.
 func (s *sequencer) look(ctx context.Context) error {
+	began := time.Now()
 	pending, err := s.store.PendingAuditTenant(ctx, "")
 	if err != nil {
 		return err
 	}
 	unsigned, err := s.store.UnsignedAuditTenant(ctx, "")
-	if err != nil || pending == "" && unsigned == "" {
+	if err != nil {
 		return err
 	}
-	if held, err := s.lease.hold(ctx); err != nil || !held {
+	if pending == "" && unsigned == "" {
+		s.lease.lapse()
+		s.note(&s.doneMicros, began)
+		s.note(&s.signedMicros, began)
+		return nil
+	}
+	held, err := s.lease.hold(ctx)
+	if err != nil {
 		return err
+	}
+	if !held { // another is at it
+		s.note(&s.doneMicros, began)
+		s.note(&s.signedMicros, began)
+		return nil
 	}
 	err = s.sequenceAll(ctx, pending, func() (bool, error) { return s.lease.hold(ctx) })
+	if err == nil {
+		s.note(&s.doneMicros, began)
+	}
 	if time.Since(s.signedAt) < signEvery {
 		return err
 	}
 	s.signedAt = time.Now()
-	return errors.Join(err, s.signAll(ctx))
+	signErr := s.signAll(ctx)
+	if signErr == nil {
+		s.note(&s.signedMicros, began)
+	}
+	return errors.Join(err, signErr)
+}
+
+// note keeps a moment at which there was nothing left to do.
+func (s *sequencer) note(at *atomic.Int64, moment time.Time) {
+	at.Store(moment.Sub(s.begun).Microseconds())
+}
+
+func (s *sequencer) stats(events uint64) AuditStats {
+	since := func(at *atomic.Int64) time.Duration {
+		return time.Since(s.begun) - time.Duration(at.Load())*time.Microsecond
+	}
+	return AuditStats{
+		Events: events, Sequenced: s.sequenced.Load(), Leading: s.lease.held.Load(),
+		Unsequenced: since(&s.doneMicros), Unsigned: since(&s.signedMicros),
+	}
 }
 
 // finish does what is left, writes the file and lets go of the lease, so that another
@@ -118,6 +160,7 @@ func (s *sequencer) sequenceAll(ctx context.Context, tenant string, goOn func() 
 		for {
 			n, err := s.store.SequenceEvents(ctx, tenant, sequenceBatch)
 			failures = errors.Join(failures, err)
+			s.sequenced.Add(uint64(n))
 			if err != nil || n < sequenceBatch {
 				break
 			}

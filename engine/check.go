@@ -28,9 +28,11 @@ func (t *Tenant) Check(ctx context.Context, request authz.Request) (authz.Decisi
 		return err
 	})
 	if err != nil {
+		t.engine.counts.failed.Add(1)
 		return authz.Decision{}, err
 	}
 	decision.Revision, decision.Stale = basis.Revision, basis.Stale
+	t.engine.counts.decided(&decision)
 	t.engine.decisions.offer(t, &request, &decision, now)
 	return decision, nil
 }
@@ -59,10 +61,12 @@ func (t *Tenant) CheckBatch(ctx context.Context, requests []authz.Request) ([]au
 		return nil
 	})
 	if err != nil {
+		t.engine.counts.failed.Add(uint64(len(requests)))
 		return nil, err
 	}
 	for i := range decisions {
 		decisions[i].Revision, decisions[i].Stale = basis.Revision, basis.Stale
+		t.engine.counts.decided(&decisions[i])
 		t.engine.decisions.offer(t, &requests[i], &decisions[i], now)
 	}
 	return decisions, nil

@@ -16,7 +16,6 @@ import (
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
-	"github.com/gatehouse/gatehouse/internal/store/sqlstore"
 )
 
 // LoggedDecision is an entry of a tenant's decision log.
@@ -284,47 +283,14 @@ func (d *loggedDecision) record() store.TenantDecision {
 	}}
 }
 
-// Stats counts since Open.
-type Stats struct {
-	// DecisionsLogged were written to the decision log, and DecisionsBuffered wait to be.
-	DecisionsLogged   uint64
-	DecisionsBuffered int
-	// DecisionsOverflowed were not logged, for too many waited already;
-	// DecisionsUnwritten could not be written.
-	DecisionsOverflowed, DecisionsUnwritten uint64
-
-	// ReplicaReads are the reads that replicas were asked for.
-	ReplicaReads ReplicaReads
-	// KeepsHouse tells whether this process, of all that share the database, is the one
-	// that sweeps.
-	KeepsHouse bool
-	// Databases are those that there are connections to; none for SQLite.
-	Databases []DatabaseStats
-}
-
-// ReplicaReads counts reads by who answered them.
-type ReplicaReads = sqlstore.ReplicaReads
-
-// DatabaseStats are facts about the connections to one database.
-type DatabaseStats = sqlstore.Stats
-
-// Stats returns the counters as they are now.
-func (e *Engine) Stats() Stats {
-	stats := e.decisions.stats()
-	stats.ReplicaReads, stats.KeepsHouse, stats.Databases = e.store.ReplicaReads(), e.house.held.Load(), e.store.Stats()
-	return stats
-}
-
-// stats are those of decisions; zero without a log.
-func (l *decisionLog) stats() Stats {
+// tell says in s how the log is.
+func (l *decisionLog) tell(s *Stats) {
 	if l == nil {
-		return Stats{}
+		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return Stats{
-		DecisionsLogged: l.logged, DecisionsBuffered: l.count, DecisionsOverflowed: l.overflowed, DecisionsUnwritten: l.failed,
-	}
+	s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten = l.logged, l.count, l.overflowed, l.failed
 }
 
 // LoggedDecisions lists the tenant's decisions that were logged, newest first: those of

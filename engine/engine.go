@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/live"
@@ -104,6 +106,10 @@ type Config struct {
 	// database's, which all servers share.
 	Now func() time.Time
 
+	// TracerProvider makes spans of the statements that PostgreSQL runs for what is in a
+	// span already; nil means none.
+	TracerProvider trace.TracerProvider
+
 	// Logger takes what no caller is told; nil means slog.Default().
 	Logger *slog.Logger
 
@@ -158,6 +164,8 @@ type Engine struct {
 	tokens   TokenConfig
 	// verified holds the access tokens whose signature has been verified.
 	verified *otter.Cache[keyHash, verifiedToken]
+
+	counts counts
 }
 
 // sqlitePollEvery is how often an SQLite file is looked at for the changes of other
@@ -177,6 +185,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		log:              logger(cfg),
 		sessionTime:      cfg.sessionTime,
 		issuer:           cmp.Or(cfg.Issuer, defaultIssuer),
+
+		counts: newCounts(),
 
 		decisionRetention: cfg.AuditDecisionsRetention,
 		checkpointEvery:   cmp.Or(cfg.checkpointEvery, checkpointFileEvery),
@@ -217,7 +227,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.families, err = newHeard[familyID, accessFamily](mostHeard, cfg.MaxStaleness); err != nil {
 		return nil, err
 	}
-	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: mostHeard}); err != nil {
+	if e.verified, err = otter.New(&otter.Options[keyHash, verifiedToken]{MaximumSize: mostHeard, StatsRecorder: stats.NewCounter()}); err != nil {
 		return nil, err
 	}
 	if e.signing, err = newKeyring(UseSession, cfg.TokenAlgorithm, cfg.TokenSecret); err != nil {
@@ -227,8 +237,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	if e.store, err = sqlstore.Open(ctx, sqlstore.Config{
-		URL: cfg.Database, ListenURL: cfg.ListenDatabase, AutoMigrate: cfg.AutoMigrate,
-		Encryption: encryption, Replicas: cfg.Replicas, Logger: e.log,
+		URL: cfg.Database, ListenURL: cfg.ListenDatabase, AutoMigrate: cfg.AutoMigrate, Encryption: encryption,
+		Replicas: cfg.Replicas, Logger: e.log, TracerProvider: cfg.TracerProvider,
 	}); err != nil {
 		return nil, err
 	}
@@ -246,7 +256,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(err, e.store.Close())
 	}
 	e.signing.db, e.access.db = e.store, e.store
-	e.sequencer = &sequencer{store: e.store, now: e.sessionNow, lease: e.newLease(auditLease, auditTerm), file: cfg.AuditCheckpointFile}
+	e.sequencer = &sequencer{
+		store: e.store, now: e.sessionNow, lease: e.newLease(auditLease, auditTerm), begun: time.Now(), file: cfg.AuditCheckpointFile,
+	}
 	e.house = e.newLease(houseLease, houseTerm)
 	if err := e.readSigningKeys(ctx); err != nil {
 		e.live.Close()

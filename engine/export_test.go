@@ -60,7 +60,23 @@ func (l DecisionLog) Offer(user string) {
 }
 
 // Stats are those of an engine with this log.
-func (l DecisionLog) Stats() Stats { return l.log.stats() }
+func (l DecisionLog) Stats() LogStats {
+	var s Stats
+	l.log.tell(&s)
+	return LogStatsOf(s)
+}
+
+// LogStats is the decision log's part of Stats: logged, buffered, overflowed and unwritten.
+type LogStats struct {
+	DecisionsLogged                         uint64
+	DecisionsBuffered                       int
+	DecisionsOverflowed, DecisionsUnwritten uint64
+}
+
+// LogStatsOf returns the decision log's part.
+func LogStatsOf(s Stats) LogStats {
+	return LogStats{s.DecisionsLogged, s.DecisionsBuffered, s.DecisionsOverflowed, s.DecisionsUnwritten}
+}
 
 // SweepDecisions does now what is done every minute.
 func (e *Engine) SweepDecisions(ctx context.Context) error { return e.sweepDecisions(ctx) }

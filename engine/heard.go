@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
@@ -13,6 +14,8 @@ import (
 // again after heardFor. Memory is bounded.
 type heard[K comparable, V any] struct {
 	entries *otter.Cache[K, word[V]]
+	// asked counts what was known lately enough, and what was not.
+	asked *stats.Counter
 	// maxStaleness is how long a word stands while the database is away.
 	maxStaleness time.Duration
 }
@@ -39,7 +42,7 @@ func newHeard[K comparable, V any](most int, maxStaleness time.Duration) (*heard
 		MaximumSize:      most,
 		ExpiryCalculator: otter.ExpiryWriting[K, word[V]](max(heardFor, maxStaleness)),
 	})
-	return &heard[K, V]{entries: entries, maxStaleness: maxStaleness}, err
+	return &heard[K, V]{entries: entries, asked: stats.NewCounter(), maxStaleness: maxStaleness}, err
 }
 
 // ask returns what is known, or what read finds, and tells whether it knew already.
@@ -47,8 +50,10 @@ func newHeard[K comparable, V any](most int, maxStaleness time.Duration) (*heard
 func (h *heard[K, V]) ask(ctx context.Context, key K, read func(context.Context) (V, error)) (value V, known bool, err error) {
 	last, known := h.entries.GetIfPresent(key)
 	if known && time.Since(last.askedAt) < heardFor {
+		h.asked.RecordHits(1)
 		return last.value, true, nil
 	}
+	h.asked.RecordMisses(1)
 	asking := ctx
 	if known {
 		var cancel context.CancelFunc
@@ -72,3 +77,8 @@ func (h *heard[K, V]) ask(ctx context.Context, key K, read func(context.Context)
 }
 
 func (h *heard[K, V]) forget(key K) { h.entries.Invalidate(key) }
+
+func (h *heard[K, V]) stats() Cache {
+	asked := h.asked.Snapshot()
+	return Cache{Hits: asked.Hits, Misses: asked.Misses, Entries: h.entries.EstimatedSize()}
+}

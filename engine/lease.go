@@ -54,6 +54,13 @@ func (l *lease) take(ctx context.Context) (bool, error) {
 	return held, err
 }
 
+// lapse notes that a lease is no longer held that was not asked for again in time.
+func (l *lease) lapse() {
+	if l.held.Load() && !time.Now().Before(l.heldUntil) {
+		l.held.Store(false)
+	}
+}
+
 // end lets go of a lease that was held, so that another server need not wait. Where that
 // fails, it waits for the term.
 func (l *lease) end(ctx context.Context) {

@@ -86,6 +86,7 @@ func (t *Tenant) CreateSession(ctx context.Context, request authz.NewSession) (a
 	if err != nil {
 		return authz.IssuedSession{}, err
 	}
+	t.engine.counts.sessions.Add(1)
 	return authz.IssuedSession{Session: row.Session(), Token: token}, nil
 }
 
@@ -122,6 +123,12 @@ func (t *Tenant) keepTenant(ctx context.Context) error {
 // it is not taken; a session that the token has ended is over on every server before
 // anybody is told.
 func (t *Tenant) RotateSession(ctx context.Context, presented authz.PresentedSession) (authz.RotatedSession, error) {
+	rotated, err := t.rotateSession(ctx, presented)
+	t.engine.counts.presented(rotated.Outcome, err)
+	return rotated, err
+}
+
+func (t *Tenant) rotateSession(ctx context.Context, presented authz.PresentedSession) (authz.RotatedSession, error) {
 	p, err := t.present(ctx, presented)
 	if err != nil {
 		return authz.RotatedSession{}, err

@@ -79,6 +79,7 @@ func (p Principal) IssueTokens(ctx context.Context, request authz.TokenRequest) 
 	if err != nil {
 		return authz.Tokens{}, err
 	}
+	t.engine.counts.tokens.Add(issuedWord, 1)
 	return tokens, nil
 }
 
@@ -93,7 +94,7 @@ func (p Principal) RefreshTokens(ctx context.Context, refreshToken string, abili
 	}
 	presented, ok := token.ParseRefresh(refreshToken)
 	if !ok {
-		return authz.Tokens{}, errInvalidGrant()
+		return authz.Tokens{}, p.refuseRefresh()
 	}
 	// Whoever is too late for the family that they have read finds it refreshed or ended.
 	for range 2 {
@@ -114,12 +115,12 @@ func (p Principal) refresh(ctx context.Context, presented token.Refresh, abiliti
 		return authz.Tokens{}, false, err
 	}
 	if !found {
-		return authz.Tokens{}, false, errInvalidGrant()
+		return authz.Tokens{}, false, p.refuseRefresh()
 	}
 	now := t.engine.now()
 	switch family.Judge(presented, p.key.Hash, now) {
 	case token.Refused:
-		return authz.Tokens{}, false, errInvalidGrant()
+		return authz.Tokens{}, false, p.refuseRefresh()
 	case token.Reused:
 		event := tokenEvent(audit.TokenReused, audit.Refused, family, map[string]any{
 			"generation": family.Generation, "refreshed_at": family.RefreshedAt.Format(time.RFC3339Nano),
@@ -127,6 +128,7 @@ func (p Principal) refresh(ctx context.Context, presented token.Refresh, abiliti
 		if err := t.endFamily(ctx, family, now, authz.EndTokenReused, event); err != nil {
 			return authz.Tokens{}, false, err
 		}
+		t.engine.counts.tokens.Add(reusedWord, 1)
 		return authz.Tokens{}, false, errInvalidGrant()
 	}
 	granted := splitAbilities(family.Abilities)
@@ -147,7 +149,14 @@ func (p Principal) refresh(ctx context.Context, presented token.Refresh, abiliti
 	if err != nil || !taken {
 		return authz.Tokens{}, false, err
 	}
+	t.engine.counts.tokens.Add(refreshedWord, 1)
 	return tokens, true, nil
+}
+
+// refuseRefresh is the error of a refresh token that is not good, and counts it.
+func (p Principal) refuseRefresh() error {
+	p.Tenant.engine.counts.tokens.Add(refusedWord, 1)
+	return errInvalidGrant()
 }
 
 // RevokeToken ends the family of an access or refresh token of the tenant, good or not,

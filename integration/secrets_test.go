@@ -5,16 +5,21 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	_ "github.com/jackc/pgx/v5/stdlib"
@@ -139,7 +144,8 @@ func TestWantNone(t *testing.T) {
 // meanwhile in all that an installation leaves.
 func TestNoSecretIsKept(t *testing.T) {
 	onBoth(t, func(t *testing.T, i installation) {
-		i = i.With(plantedSettings...).With(shortWindows...).With("AUTH_ENABLE_ENCRYPTION=true", "AUTH_DEBUG_MODE=true")
+		spans := startCollector(t)
+		i = i.With(plantedSettings...).With(shortWindows...).With("AUTH_ENABLE_ENCRYPTION=true", "AUTH_DEBUG_MODE=true", "OTEL_EXPORTER_OTLP_ENDPOINT="+spans.url)
 		looked := newSecrets()
 		before := i.With("AUTH_ENCRYPTION_KEY=" + encryptionSecret)
 		during := i.With("AUTH_ENCRYPTION_KEY="+nextSecret, "AUTH_ENCRYPTION_PREVIOUS_KEYS="+encryptionSecret)
@@ -163,7 +169,41 @@ func TestNoSecretIsKept(t *testing.T) {
 		looked.stop(t, second)
 		looked.wantNoneStored(t, i)
 		before.Fails("its secret", "serve")
+		exported := spans.exported()
+		for _, want := range []string{"PUT /api/users/{user}", "POST /api/sessions/rotate"} {
+			if !bytes.Contains(exported, []byte(want)) {
+				t.Errorf("no span is called %q: the search is blind", want)
+			}
+		}
+		looked.wantNone(t, "the traces", exported)
 	})
+}
+
+// collector keeps the spans that servers export, as they are sent.
+type collector struct {
+	url   string
+	mu    sync.Mutex
+	spans bytes.Buffer // guarded by mu
+}
+
+func startCollector(t *testing.T) *collector {
+	t.Helper()
+	c := &collector{}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, _ = io.Copy(&c.spans, r.Body)
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	t.Cleanup(s.Close)
+	c.url = s.URL
+	return c
+}
+
+func (c *collector) exported() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return bytes.Clone(c.spans.Bytes())
 }
 
 // TestNothingPlainIsLeft fills a plain database, deletes part of it, seals it under a
@@ -208,8 +248,38 @@ func (s secrets) stop(t *testing.T, server *process) {
 		t.Fatal(err)
 	}
 	s.wantNone(t, "standard output", said)
+	wantLogLines(t, server.Stderr.Bytes())
 	// The log is to tell where a request came from.
 	s.wantNone(t, "the log", server.Stderr.Bytes(), "an address")
+}
+
+// wantLogLines checks that each line of a log is an object with a time, a level and a
+// message, and that those of requests have their request's id.
+func wantLogLines(t *testing.T, log []byte) {
+	t.Helper()
+	requests := 0
+	for line := range bytes.Lines(log) {
+		var entry struct {
+			Time      time.Time
+			Level     slog.Level
+			Msg       string
+			Request   string `json:"request_id"`
+			Trace     string `json:"trace_id"`
+			Operation string
+		}
+		if err := json.Unmarshal(line, &entry); err != nil || entry.Time.IsZero() || entry.Msg == "" {
+			t.Errorf("not a line of the log: %q: %v", line, err)
+		}
+		if entry.Msg == "request" || entry.Msg == "request failed" {
+			requests++
+			if entry.Request == "" || entry.Trace == "" && entry.Operation == "RotateSession" {
+				t.Errorf("a request without its id, or its trace: %s", line)
+			}
+		}
+	}
+	if requests == 0 {
+		t.Error("no request is logged in debug mode")
+	}
 }
 
 func (s secrets) wantNoneStored(t *testing.T, i installation) {

@@ -31,6 +31,7 @@ var rules = []struct {
 	{packages: "internal", own: []string{}, others: []string{}},
 	{packages: "authz", own: []string{}, others: []string{"cel.dev/cel-go/"}},
 	{packages: "internal/fault", own: []string{}, others: []string{}},
+	{packages: "internal/meter", own: []string{}, others: []string{}},
 	{packages: "internal/seal", own: []string{}, others: []string{}},
 	{packages: "internal/receipt", own: []string{}, others: []string{}},
 	{packages: "internal/audit", own: []string{}, others: []string{"golang.org/x/mod/sumdb/note", "golang.org/x/mod/sumdb/tlog"}},
@@ -43,12 +44,12 @@ var rules = []struct {
 	{packages: "internal/store", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/token"}, others: []string{}},
 	{
 		packages: "internal/store/sqlstore",
-		own:      []string{"authz", "internal/audit", "internal/fault", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
-		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "github.com/sony/gobreaker/v2", "golang.org/x/mod/sumdb/tlog"},
+		own:      []string{"authz", "internal/audit", "internal/fault", "internal/meter", "internal/seal", "internal/session", "internal/store", "internal/token", "gen/bridge", "gen/postgres", "gen/sqlite", "schema"},
+		others:   []string{"github.com/jackc/pgx/v5", "github.com/jackc/puddle/v2", "go.opentelemetry.io/otel/", "modernc.org/sqlite", "database/sql", "github.com/google/uuid", "github.com/pressly/goose/v3", "github.com/sony/gobreaker/v2", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "internal/store/storetest", own: []string{"authz", "internal/audit", "internal/fault", "internal/session", "internal/store", "internal/token"}, others: []string{}},
 	{
-		packages: "internal/live", own: []string{"authz", "internal/fault", "internal/store"},
+		packages: "internal/live", own: []string{"authz", "internal/fault", "internal/meter", "internal/store"},
 		others: []string{"github.com/maypok86/otter/v2", "golang.org/x/sync/"},
 	},
 	{packages: "internal/pgtest", own: []string{}, others: []string{"github.com/jackc/pgx/v5", "github.com/testcontainers/"}},
@@ -69,10 +70,10 @@ var rules = []struct {
 	{
 		packages: "engine",
 		own: []string{
-			"authz", "internal/audit", "internal/fault", "internal/live", "internal/receipt", "internal/session", "internal/signing", "internal/store",
+			"authz", "internal/audit", "internal/fault", "internal/live", "internal/meter", "internal/receipt", "internal/session", "internal/signing", "internal/store",
 			"internal/store/sqlstore", "internal/token",
 		},
-		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "golang.org/x/mod/sumdb/tlog"},
+		others: []string{"github.com/cenkalti/backoff/v5", "github.com/google/uuid", "github.com/maypok86/otter/v2", "go.opentelemetry.io/otel/trace", "golang.org/x/mod/sumdb/tlog"},
 	},
 	{packages: "server", own: []string{"", "authz", "engine", "gen/api", "internal/fault"}},
 	{packages: "server/extauthz", own: []string{}, others: []string{"github.com/envoyproxy/go-control-plane/envoy/", "google.golang.org/"}},

@@ -105,6 +105,12 @@ func (o *openStreams) enter(tenant string) error {
 	return nil
 }
 
+func (o *openStreams) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all
+}
+
 func (o *openStreams) leave(tenant string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,13 +144,14 @@ func (s *Server) streamChanges(w http.ResponseWriter, r *http.Request, after int
 		s.fail(w, r, err)
 		return
 	}
+	exchangeOf(ctx).streamed = true
 	stream, err := openStream(w, changes.Revision)
 	if err == nil {
 		err = s.follow(ctx, r, &feed, changes, stream)
 	}
 	// The caller sees only the end, and comes back.
 	if err != nil && ctx.Err() == nil {
-		s.log.Warn("stream ended", "request_id", exchangeOf(ctx).requestID, "error", err)
+		s.log.Warn("stream ended", exchangeOf(ctx).ids(), "error", err)
 	}
 }
 

@@ -4,15 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/server"
@@ -178,84 +173,4 @@ func TestDecisionsAreFoundByWhatTheyTell(t *testing.T) {
 	if got := s.caller(t).decisions(""); len(got) > 0 {
 		t.Errorf("another tenant: got %+v, want nothing", got)
 	}
-}
-
-func TestMetrics(t *testing.T) {
-	t.Parallel()
-	s := startService(t, func(cfg *engine.Config, serverCfg *server.Config) {
-		cfg.AuditDecisions, serverCfg.Version = engine.DecisionsDenied, "v1.2.3"
-	})
-	c := s.caller(t)
-	c.get("/api/has_permission/planted-user/read")
-	c.decisions("")
-	c.key = ""
-	a := c.get("/metrics")
-	if got := a.header.Get("Content-Type"); a.status != http.StatusOK || !strings.HasPrefix(got, "text/plain; version=0.0.4") {
-		t.Errorf("got %d and Content-Type %q, want 200 and the text format", a.status, got)
-	}
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(string(a.body)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := families["gatehouse_decisions_logged_total"].GetMetric()[0].GetCounter().GetValue(); got != 1 {
-		t.Errorf("decisions logged: got %v, want 1", got)
-	}
-	labels := map[string][]string{}
-	var own []string
-	for name, family := range families {
-		if strings.HasPrefix(name, "gatehouse_") {
-			own = append(own, name)
-			for _, metric := range family.GetMetric() {
-				for _, label := range metric.GetLabel() {
-					labels[name] = append(labels[name], label.GetName()+"="+label.GetValue())
-				}
-			}
-		}
-	}
-	for _, values := range labels {
-		slices.Sort(values)
-	}
-	build := labels["gatehouse_build_info"]
-	delete(labels, "gatehouse_build_info")
-	if len(build) != 2 || !strings.HasPrefix(build[0], "goversion=go") || build[1] != "version=v1.2.3" {
-		t.Errorf("build: got %v", build)
-	}
-	// Each reason in each class, of which decisions alone never wait for a place.
-	shed := strings.Fields(strings.Repeat("class=decision ", 2) + strings.Repeat("class=read ", 3) + strings.Repeat("class=write ", 3) +
-		strings.Repeat("reason=full ", 3) + strings.Repeat("reason=memory ", 3) + strings.Repeat("reason=waited ", 2))
-	if want := map[string][]string{
-		"gatehouse_decisions_dropped_total": {"reason=buffer_full", "reason=write_failed"},
-		"gatehouse_requests_in_flight":      {"class=decision", "class=read", "class=write"},
-		"gatehouse_requests_shed_total":     shed,
-	}; !reflect.DeepEqual(labels, want) {
-		t.Errorf("labels: got %v, want %v", labels, want)
-	}
-	for _, name := range []string{"go_goroutines", "process_open_fds"} {
-		if families[name] == nil {
-			t.Errorf("got no %s", name)
-		}
-	}
-	page, err := os.ReadFile("../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var documented []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `(gatehouse_[a-z_]+)").FindAllStringSubmatch(string(page), -1) {
-		documented = append(documented, row[1])
-	}
-	slices.Sort(own)
-	slices.Sort(documented)
-	if !slices.Equal(documented, own) {
-		t.Errorf("docs/configuration.md has %v, want %v", documented, own)
-	}
-	if strings.Contains(string(a.body), "planted-user") {
-		t.Error("the metrics name a user")
-	}
-}
-
-func TestMetricsElsewhere(t *testing.T) {
-	t.Parallel()
-	c := startService(t, func(_ *engine.Config, cfg *server.Config) { cfg.MetricsElsewhere = true }).caller(t)
-	c.wantError(c.get("/metrics"), 404, "no such path")
 }

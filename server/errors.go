@@ -68,7 +68,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, tooMuch := errors.AsType[*shed](err)
 	exchangeOf(r.Context()).shed = tooMuch
 	if answer.status >= http.StatusInternalServerError && !gone && !tooMuch {
-		s.log.Error("request failed", "request_id", exchangeOf(r.Context()).requestID, "error", err, "cause", errors.Unwrap(err))
+		s.log.Error("request failed", exchangeOf(r.Context()).ids(), "error", err, "cause", errors.Unwrap(err))
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Unknown {
 		w.Header().Set(outcomeHeader, "unknown")

@@ -28,6 +28,8 @@ type exchange struct {
 	requestID string
 	// status is 0 until the header is written.
 	status int
+	// streamed tells that the answer was a stream, whose duration says nothing.
+	streamed bool
 	// gone is set when the caller went away before the answer.
 	gone bool
 	// shed is set when the request was refused, for there were too many.
@@ -84,13 +86,15 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 			if v == http.ErrAbortHandler {
 				panic(v)
 			}
-			s.log.Error("panic", "request_id", x.requestID, "value", v, "stack", string(debug.Stack()))
+			s.log.Error("panic", x.ids(), "value", v, "stack", string(debug.Stack()))
 			if x.status != 0 {
 				panic(http.ErrAbortHandler) // half an answer must not look whole
 			}
 			s.fail(x, r, fault.New(fault.CodeInternal, "panic"))
 		}
-		s.logRequest(x, time.Since(start))
+		took := time.Since(start)
+		s.meters.count(x, took)
+		s.logRequest(x, took)
 	}()
 	s.handler.ServeHTTP(x, r)
 }
@@ -114,7 +118,7 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	s.log.LogAttrs(ctx, level, "request",
 		slog.String("method", x.request.Method), slog.String("operation", x.operation.id),
 		slog.Int("status", x.status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
-		slog.String("request_id", x.requestID), slog.String("ip", s.clientIP(x.request)),
+		x.ids(), slog.String("ip", s.clientIP(x.request)),
 		slog.String("key", x.principal.Fingerprint))
 }
 

@@ -131,6 +131,20 @@ func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error
 	if x.within {
 		return nil
 	}
+	if err := s.identify(ctx, r, x); err != nil {
+		s.meters.refused(err)
+		return err
+	}
+	if op.tokens {
+		if err := x.principal.RequireKey(ctx, op.id); err != nil {
+			return err
+		}
+	}
+	return x.principal.Require(ctx, op.ability, op.id)
+}
+
+// identify finds out who calls, and that they may call so often.
+func (s *Server) identify(ctx context.Context, r *http.Request, x *exchange) error {
 	token, err := bearer(r)
 	if err != nil {
 		return err
@@ -148,15 +162,7 @@ func (s *Server) admit(ctx context.Context, r *http.Request, op operation) error
 	if err != nil {
 		return err
 	}
-	if err := s.calls.take(x.principal.Fingerprint); err != nil {
-		return err
-	}
-	if op.tokens {
-		if err := x.principal.RequireKey(ctx, op.id); err != nil {
-			return err
-		}
-	}
-	return x.principal.Require(ctx, op.ability, op.id)
+	return s.calls.take(x.principal.Fingerprint)
 }
 
 // freshen lets the operation's reads see at least the revision that the caller

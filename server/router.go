@@ -18,6 +18,8 @@ import (
 // operation is what the guard needs to know of an operation of openapi.yaml.
 type operation struct {
 	id string
+	// meter counts its requests.
+	meter *meter
 	// ability is what the caller must have; empty means open to anybody.
 	ability engine.Ability
 	// class says what bounds it.

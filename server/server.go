@@ -17,13 +17,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gen/api"
@@ -93,6 +92,9 @@ type Config struct {
 	// Version names the program's build in the metrics.
 	Version string
 
+	// TracerProvider makes spans of requests; nil means none.
+	TracerProvider trace.TracerProvider
+
 	// MetricsElsewhere takes /metrics away from the API, for ServeMetrics.
 	MetricsElsewhere bool
 
@@ -119,7 +121,9 @@ type Server struct {
 	forwarded string
 	mux       *http.ServeMux
 	handler   http.Handler
-	tls       *tls.Config
+	// spans is exchange in a span; nil where there are none.
+	spans http.Handler
+	tls   *tls.Config
 
 	// operations are those of openapi.yaml, by pattern.
 	operations map[string]operation
@@ -137,6 +141,7 @@ type Server struct {
 	// replays are the answers that were given again.
 	replays atomic.Uint64
 
+	meters  *meters
 	metrics http.Handler
 	// metricsElsewhere is Config.MetricsElsewhere.
 	metricsElsewhere bool
@@ -161,7 +166,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	s := &Server{
 		engine: cfg.Engine, log: cfg.Logger, proxies: cfg.TrustedProxies, forwarded: cfg.ForwardTenant, mux: http.NewServeMux(),
 		tls: cfg.TLS, stopping: make(chan struct{}), leaving: make(chan struct{}), shutdownDelay: cfg.ShutdownDelay,
-		metricsElsewhere: cfg.MetricsElsewhere,
+		metricsElsewhere: cfg.MetricsElsewhere, meters: newMeters(),
 	}
 	s.stop = sync.OnceFunc(func() { close(s.stopping) })
 	s.leave = sync.OnceFunc(func() { close(s.leaving) })
@@ -181,15 +186,16 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.operations, err = readOperations(); err != nil {
 		return nil, fmt.Errorf("read the embedded API description: %w", err)
 	}
+	for pattern, op := range s.operations {
+		op.meter = s.meters.of(op.id, op.timedAs())
+		s.operations[pattern] = op
+	}
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
 	s.admission = newAdmission(cfg.MaxDecisions, cfg.Engine.Capacity(), s.log)
 	s.connections.most = int64(cmp.Or(cfg.MaxConnections, defaultConnections))
-	replays := prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "gatehouse_idempotent_replays_total", Help: "Changes that were asked for again, and answered as the first time.",
-	}, func() float64 { return float64(s.replays.Load()) })
-	if s.metrics, err = newMetrics(cfg, s.log, slices.Concat(s.admission.collectors(), s.connections.collectors(), []prometheus.Collector{replays})...); err != nil {
+	if s.metrics, err = s.newMetrics(cfg.Version); err != nil {
 		return nil, fmt.Errorf("register the metrics: %w", err)
 	}
 	operations := api.NewStrictHandlerWithOptions(handlers{s}, nil, api.StrictHTTPServerOptions{
@@ -225,11 +231,20 @@ func newServer(cfg Config, short bool) (*Server, error) {
 			MaxAge:         600,
 		}).Handler(s.handler)
 	}
+	if cfg.TracerProvider != nil {
+		s.spans = s.traced(cfg.TracerProvider)
+	}
 	return s, nil
 }
 
 // ServeHTTP implements http.Handler.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.exchange(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.spans != nil {
+		s.spans.ServeHTTP(w, r)
+		return
+	}
+	s.exchange(w, r)
+}
 
 // Serve answers connections of l, over TLS where Config.TLS is set, until ctx is done
 // and Config.ShutdownDelay is over, then lets the requests that it has accepted end. It

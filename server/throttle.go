@@ -31,6 +31,12 @@ type quota struct {
 	within time.Duration
 }
 
+// The names of the quotas.
+const (
+	keyQuota     = "key"
+	failureQuota = "auth-failures"
+)
+
 func (q quota) perSecond() float64 { return float64(q.most) / q.within.Seconds() }
 
 // exceeded is the quota that a request was refused for, and when there is room again.
@@ -90,7 +96,7 @@ func newCalls(perSecond int, now func() time.Time) (*calls, error) {
 	if perSecond <= 0 {
 		return nil, nil
 	}
-	b, err := newBuckets[string](quota{name: "key", most: perSecond, within: time.Second}, now)
+	b, err := newBuckets[string](quota{name: keyQuota, most: perSecond, within: time.Second}, now)
 	return &calls{b}, err
 }
 
@@ -120,7 +126,7 @@ func newFailures(perMinute int, now func() time.Time) (*failures, error) {
 	if perMinute <= 0 {
 		return nil, nil
 	}
-	b, errBuckets := newBuckets[netip.Prefix](quota{name: "auth-failures", most: perMinute, within: time.Minute}, now)
+	b, errBuckets := newBuckets[netip.Prefix](quota{name: failureQuota, most: perMinute, within: time.Minute}, now)
 	known, errKnown := otter.New(&otter.Options[uint64, struct{}]{MaximumSize: maxThrottled})
 	return &failures{b, known, maphash.MakeSeed()}, errors.Join(errBuckets, errKnown)
 }

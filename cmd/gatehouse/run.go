@@ -165,6 +165,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		TokenAlgorithm:   s.JWTAlgorithm,
 		TokenSecret:      []byte(s.JWTSecretKey),
 		Logger:           logger,
+		TracerProvider:   s.tracerProvider,
 
 		AuditCheckpointFile:     s.checkpointFile,
 		AuditDecisions:          s.AuditDecisions,

@@ -55,6 +55,12 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	for _, line := range s.warnings() {
 		logger.Warn(line)
 	}
+	spans, err := startSpans(ctx, p.environ, logger)
+	if err != nil {
+		return err
+	}
+	s.tracerProvider = spans.TracerProvider
+	defer spans.close(ctx, logger)
 	e, err := openEngine(ctx, s, logger)
 	if err != nil {
 		return err
@@ -79,6 +85,7 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 		ForwardTenant:       string(s.ForwardTenant),
 		TLS:                 tlsConfig,
 		Version:             buildVersion(),
+		TracerProvider:      s.tracerProvider,
 		MetricsElsewhere:    s.MetricsAddress != "",
 		ShutdownDelay:       s.ShutdownDelay,
 	})

@@ -252,6 +252,15 @@ func TestServeShowsMetricsWhereTold(t *testing.T) {
 	if got := get(t, elsewhere.url+"/metrics"); !strings.Contains(got, `"code":404`) {
 		t.Errorf("/metrics beside the API: %q, want a 404", got)
 	}
+	// Profiles are for this machine, and never on the API's address.
+	if got := get(t, "http://"+address+"/debug/pprof/goroutine?debug=1"); !strings.HasPrefix(got, "goroutine profile: ") {
+		t.Errorf("/debug/pprof/ beside the metrics: %q, want a profile", got)
+	}
+	for _, url := range []string{here.url, elsewhere.url} {
+		if got := get(t, url+"/debug/pprof/"); !strings.Contains(got, `"code":404`) {
+			t.Errorf("/debug/pprof/ beside the API: %q, want a 404", got)
+		}
+	}
 	if got := get(t, "http://"+address+"/ping"); got != "404 page not found" {
 		t.Errorf("/ping beside the metrics: %q, want a 404", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
 )
@@ -48,7 +50,7 @@ type settings struct {
 	CORSOrigins           origins       `env:"AUTH_CORS_ORIGINS" envDefault:"*" form:"* or comma-separated origins such as https://app.example.com" help:"Whose pages may call the API."`
 	TrustedProxies        proxies       `env:"AUTH_TRUSTED_PROXIES" form:"comma-separated addresses and CIDR ranges such as 10.0.0.0/8" help:"Proxies whose X-Forwarded-For is believed."`
 	ExtAuthzAddress       address       `env:"AUTH_EXT_AUTHZ_ADDRESS" form:"HOST:PORT, such as 127.0.0.1:9001 or [::1]:9001" help:"Where to answer Envoy's ext_authz, over gRPC; port 0 takes any free one and prints the address; not set: nowhere."`
-	MetricsAddress        address       `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, over plain HTTP, and nowhere else; port 0 takes any free one and prints the address."`
+	MetricsAddress        address       `env:"AUTH_METRICS_ADDRESS" default:"the address of the API" form:"HOST:PORT, such as 127.0.0.1:9002 or [::1]:9002" help:"Where to answer Prometheus at /metrics, and nowhere else, and callers on this machine at /debug/pprof/, over plain HTTP; not for the public. Port 0 takes any free one and prints the address."`
 	ForwardTenant         tenantID      `env:"AUTH_FORWARD_TENANT" form:"a tenant's id, as 'gatehouse client list' shows it" help:"The one tenant whose sessions /auth/forward and ext_authz take; not set: any tenant's, unless the proxy names one."`
 	TLSCertFile           filePath      `env:"AUTH_TLS_CERT_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate chain, in PEM; the server then speaks TLS. Another one in the files is taken up without a restart."`
 	TLSKeyFile            filePath      `env:"AUTH_TLS_KEY_FILE" form:"a file's path; ~/ is the home directory" help:"The certificate's private key, in PEM."`
@@ -89,6 +91,9 @@ type settings struct {
 
 	// checkpointFile is the path of AuditCheckpointFile; empty without one.
 	checkpointFile string
+
+	// tracerProvider makes spans; nil for none. It is none of the AUTH_ variables'.
+	tracerProvider trace.TracerProvider
 
 	// present holds the names of the variables that are set.
 	present map[string]bool
@@ -238,6 +243,9 @@ func (s settings) warnings() []string {
 	}
 	if s.TLSTerminatedUpstream && len(s.TrustedProxies) == 0 {
 		lines = append(lines, "AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate")
+	}
+	if s.MetricsAddress != "" && !s.MetricsAddress.host().isLoopback() {
+		lines = append(lines, "AUTH_METRICS_ADDRESS is beyond loopback: whoever reaches it can read the metrics, so keep the public away")
 	}
 	if s.openRegistration() && !s.ServerHost.isLoopback() {
 		lines = append(lines, "AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant")

@@ -334,9 +334,11 @@ func TestWarnings(t *testing.T) {
 		"AUTH_TRUSTED_PROXIES is not set: all callers have the address of the proxy in front, and are limited together where one of them fails to authenticate": {
 			"AUTH_TLS_TERMINATED_UPSTREAM=true",
 		},
-		"AUTH_POSTGRESQL_REPLICA_URLS is not used: the database is an SQLite file":       {"AUTH_POSTGRESQL_REPLICA_URLS=postgres://h/db"},
-		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":      {"AUTH_POSTGRESQL_URL=postgres://h/db"},
-		"AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant": {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::"},
+		"AUTH_POSTGRESQL_REPLICA_URLS is not used: the database is an SQLite file":                                  {"AUTH_POSTGRESQL_REPLICA_URLS=postgres://h/db"},
+		"AUTH_POSTGRESQL_LISTEN_URL is not used: the database is an SQLite file":                                    {"AUTH_POSTGRESQL_LISTEN_URL=postgres://h/db"},
+		"AUTH_POSTGRESQL_URL is not used: the database is that of AUTH_SQLITE_PATH":                                 {"AUTH_POSTGRESQL_URL=postgres://h/db"},
+		"AUTH_CLIENT_REGISTRATION is open: whoever reaches the server can open a tenant":                            {"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::"},
+		"AUTH_METRICS_ADDRESS is beyond loopback: whoever reaches it can read the metrics, so keep the public away": {"AUTH_METRICS_ADDRESS=0.0.0.0:9002"},
 		"AUTH_FORWARD_TENANT is not set: a proxy that names no tenant lets in the users of whichever tenant, those that anybody can open too": {
 			"AUTH_CLIENT_REGISTRATION=open", "AUTH_SERVER_HOST=::",
 		},

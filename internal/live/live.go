@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/maypok86/otter/v2/stats"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -94,13 +95,15 @@ type Live struct {
 	hints chan struct{}
 	stop  context.CancelFunc
 	done  sync.WaitGroup
+
+	counts counts
 }
 
 // New starts a Live on a source. Close ends it.
 func New(source Source, cfg Config) (*Live, error) {
 	l := &Live{
 		source: source, maxStaleness: cfg.MaxStaleness, pollEvery: cfg.PollEvery, log: cfg.Logger,
-		hints: make(chan struct{}, 1),
+		hints: make(chan struct{}, 1), counts: newCounts(),
 	}
 	if l.pollEvery <= 0 {
 		l.pollEvery = defaultPollEvery
@@ -119,10 +122,10 @@ func New(source Source, cfg Config) (*Live, error) {
 		MaximumWeight: cfg.CacheBytes / 4, Weigher: tenantWeigher(cfg.CacheBytes/4, cfg.MaxTenants),
 	})
 	l.subjects, errSubjects = otter.New(&otter.Options[subjectKey, *authz.Subject]{
-		MaximumWeight: cfg.CacheBytes / 2, Weigher: weighSubject,
+		MaximumWeight: cfg.CacheBytes / 2, Weigher: weighSubject, StatsRecorder: stats.NewCounter(),
 	})
 	l.nodes, errNodes = otter.New(&otter.Options[nodeKey, *store.NodeRecord]{
-		MaximumWeight: cfg.CacheBytes / 4, Weigher: weighNode,
+		MaximumWeight: cfg.CacheBytes / 4, Weigher: weighNode, StatsRecorder: stats.NewCounter(),
 	})
 	if err := errors.Join(err, errSubjects, errNodes); err != nil {
 		return nil, err
@@ -243,6 +246,7 @@ func (l *Live) Wrote(ctx context.Context, id string, revision int64, changes []a
 
 // Hint makes the next poll happen now. It never blocks.
 func (l *Live) Hint() {
+	l.counts.hints.Add(1)
 	select {
 	case l.hints <- struct{}{}:
 	default:
@@ -286,8 +290,10 @@ func (l *Live) pollOnce(ctx context.Context) {
 	case errors.Is(err, store.ErrSealed):
 		l.sealed.Store(&err)
 	}
+	l.counts.polled(err)
 	var behind errgroup.Group
 	behind.SetLimit(maxCatchUps)
+	var most int64
 	for i, t := range loaded {
 		switch revision := revisions[t.id]; {
 		case err != nil:
@@ -296,6 +302,7 @@ func (l *Live) pollOnce(ctx context.Context) {
 		case applied[i] <= revision && revision <= t.applied.Load():
 			t.confirm(began)
 		default:
+			most = max(most, revision-applied[i])
 			behind.Go(func() error {
 				_ = t.catchUp(ctx) // it says itself that the database is away
 				return nil
@@ -303,6 +310,9 @@ func (l *Live) pollOnce(ctx context.Context) {
 		}
 	}
 	_ = behind.Wait()
+	if err == nil {
+		l.counts.behind.Store(most)
+	}
 	if err != nil && ctx.Err() == nil {
 		l.log.WarnContext(ctx, "the database cannot be polled", "error", err)
 	}

@@ -195,6 +195,9 @@ func (t *tenant) sync(ctx context.Context, get func(store.Reader) error) (int64,
 	if err != nil {
 		return 0, err
 	}
+	if t.loaded.Load() && revision > applied {
+		t.live.counts.revisions.Add(uint64(revision - applied))
+	}
 	t.apply(applied, revision, changes)
 	t.confirm(began)
 	return revision, nil
@@ -267,11 +270,12 @@ var errMoved = errors.New("it changes faster than it can be read")
 // read fills in one thing from a snapshot, for all who ask for it at once. get
 // reads it; put keeps it, unless it has changed since, by what changedAt says.
 func (t *tenant) read(ctx context.Context, what string, get func(context.Context, store.Reader) error, changedAt func() int64, put func()) error {
+	kind, _, _ := strings.Cut(what, " ") // behind it is a name, which is none of the log's
 	return t.fly(ctx, what, func(ctx context.Context) error {
+		defer t.live.counts.filling(kind, time.Now())
 		for range maxReadings {
 			revision, err := t.sync(ctx, func(r store.Reader) error { return get(ctx, r) })
 			if err != nil {
-				kind, _, _ := strings.Cut(what, " ") // behind it is a name, which is none of the log's
 				return fmt.Errorf("read the %s: %w", kind, err)
 			}
 			if t.keep(revision, changedAt, put) {

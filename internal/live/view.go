@@ -64,11 +64,13 @@ func (v *View) Policy() (*authz.Policy, error) {
 	}
 	t := v.tenant
 	if policy := t.policy.Load(); policy != nil {
+		t.live.counts.policies.RecordHits(1)
 		return policy, nil
 	}
+	t.live.counts.policies.RecordMisses(1)
 	var specs []authz.RoleSpec
 	var policy *authz.Policy
-	err := t.read(v.ctx, "the policy", func(ctx context.Context, r store.Reader) (err error) {
+	err := t.read(v.ctx, "policy", func(ctx context.Context, r store.Reader) (err error) {
 		specs, policy, err = readPolicy(ctx, r, t.former.Load())
 		return err
 	}, func() int64 { return t.policyAt }, func() {

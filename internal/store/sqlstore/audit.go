@@ -25,17 +25,21 @@ func (s *Store) AppendEvent(ctx context.Context, tenant string, event audit.Even
 		return err
 	}
 	const doing = "append an audit event"
-	if !s.vault.opens() {
-		_, err := s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return 1, q.CreateAuditEvent(ctx, row) })
-		return err
+	if s.vault.opens() {
+		err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
+			tx, err := s.vault.hold(ctx, tx, tenant)
+			if err != nil {
+				return false, err
+			}
+			return true, classify(ctx, tx.CreateAuditEvent(ctx, row), doing)
+		})
+	} else {
+		_, err = s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return 1, q.CreateAuditEvent(ctx, row) })
 	}
-	return s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
-		tx, err := s.vault.hold(ctx, tx, tenant)
-		if err != nil {
-			return false, err
-		}
-		return true, classify(ctx, tx.CreateAuditEvent(ctx, row), doing)
-	})
+	if err == nil {
+		s.counts.events.Add(1)
+	}
+	return err
 }
 
 func (w *writer) AppendEvent(_ context.Context, event audit.Event) error {

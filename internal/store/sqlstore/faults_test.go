@@ -81,7 +81,7 @@ func TestEndedConnectionsAreReplaced(t *testing.T) {
 			t.Errorf("round %d: after all connections were ended: %v", round, err)
 		}
 	}
-	if got := s.Stats()[0]; got.Breaker != 0 || got.Opened != 0 {
+	if got := s.Databases()[0]; got.Breaker != 0 || got.Opened != 0 {
 		t.Errorf("got %+v, want a breaker that never opened", got)
 	}
 }
@@ -131,7 +131,7 @@ func TestDatabaseGoesAwayAndComesBack(t *testing.T) {
 			}
 
 			fail(line)
-			for s.Stats()[0].Breaker != 2 {
+			for s.Databases()[0].Breaker != 2 {
 				bounded, cancel := context.WithTimeout(ctx, 3*time.Second)
 				for name, operation := range operations {
 					if err := operation(bounded, s, 100); fault.CodeOf(err) != fault.CodeUnavailable {
@@ -179,7 +179,7 @@ func TestExhaustedPoolIsNoOutage(t *testing.T) {
 			t.Fatalf("got %v, want that all connections are in use", err)
 		}
 	}
-	if got := s.Stats()[0]; got.Opened != 0 {
+	if got := s.Databases()[0]; got.Opened != 0 {
 		t.Errorf("got %+v, want a breaker that never opened", got)
 	}
 	if err := s.Ping(ctx); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/sony/gobreaker/v2"
@@ -40,10 +41,14 @@ type guardedPool struct {
 	resetAt atomic.Int64
 }
 
-func openPool(ctx context.Context, config *pgxpool.Config) (*guardedPool, error) {
+// openPool has what its connections run seen by spans, too, unless that is nil.
+func openPool(ctx context.Context, config *pgxpool.Config, spans pgx.QueryTracer) (*guardedPool, error) {
 	p := &guardedPool{config: config}
 	p.breaker = newBreaker(p.replace, p.abandon)
 	config.ConnConfig.Tracer = p.breaker
+	if spans != nil {
+		config.ConnConfig.Tracer = multitracer.New(p.breaker, spans)
+	}
 	config.BeforeConnect = func(ctx context.Context, _ *pgx.ConnConfig) error {
 		reach(ctx)
 		return nil
@@ -257,8 +262,8 @@ func markLost(err error) error {
 	return err
 }
 
-// Stats are facts about the connections to one database.
-type Stats struct {
+// DatabaseStats are facts about the connections to one database.
+type DatabaseStats struct {
 	// Database is "primary".
 	Database string
 	// Breaker is 0 while it is closed, 1 half open, 2 open; Opened is how often it has
@@ -273,18 +278,18 @@ type Stats struct {
 	WaitTime time.Duration
 }
 
-// Stats returns facts about the connections to each database; none for SQLite.
-func (s *Store) Stats() []Stats {
+// Databases returns facts about the connections to each database; none for SQLite.
+func (s *Store) Databases() []DatabaseStats {
 	db, ok := s.db.(*postgresDB)
 	if !ok {
 		return nil
 	}
-	return []Stats{db.pool.stats("primary")}
+	return []DatabaseStats{db.pool.stats("primary")}
 }
 
-func (p *guardedPool) stats(name string) Stats {
+func (p *guardedPool) stats(name string) DatabaseStats {
 	now := p.current.Load().Stat()
-	return Stats{
+	return DatabaseStats{
 		Database: name,
 		Breaker:  breakerStates[p.breaker.cb.State()], Opened: p.breaker.opened.Load(),
 		Idle: now.IdleConns(), InUse: now.AcquiredConns(), MaxConnections: now.MaxConns(),

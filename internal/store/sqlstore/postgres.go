@@ -55,25 +55,24 @@ type postgresDB struct {
 
 var _ database = (*postgresDB)(nil)
 
-// openPostgres opens the database of a URL; listenURL, where it is not empty, is another
-// way to it, for LISTEN alone.
-func openPostgres(ctx context.Context, url, listenURL string, autoMigrate bool) (*postgresDB, error) {
+// openPostgres opens the database of a URL.
+func openPostgres(ctx context.Context, url string, how Config) (*postgresDB, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
 	}
 	listening := config.ConnConfig.Copy()
-	if listenURL != "" {
-		direct, err := postgresConfig(listenURL)
+	if how.ListenURL != "" {
+		direct, err := postgresConfig(how.ListenURL)
 		if err != nil {
 			return nil, fmt.Errorf("for LISTEN: %w", err)
 		}
 		listening = direct.ConnConfig
 	}
-	if err := preparePostgres(ctx, config.ConnConfig.Copy(), autoMigrate); err != nil {
+	if err := preparePostgres(ctx, config.ConnConfig.Copy(), how.AutoMigrate); err != nil {
 		return nil, err
 	}
-	pool, err := openPool(ctx, config)
+	pool, err := openPool(ctx, config, how.tracer())
 	if err != nil {
 		return nil, classify(ctx, err, "open the pool")
 	}

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,15 +98,16 @@ type uptime struct {
 	end context.CancelFunc
 }
 
-func openReplicas(db database, urls []string, log *slog.Logger) (*replicas, error) {
+func openReplicas(db database, how Config) (*replicas, error) {
 	primary, ok := db.(*postgresDB)
 	if !ok {
 		return nil, fault.Invalid("replicas: an SQLite database has none")
 	}
+	log := cmp.Or(how.Logger, slog.Default())
 	ctx, stop := context.WithCancel(context.Background())
 	rs := &replicas{primary: guarded{pool: primary.pool, reading: true}, log: log, stop: stop}
-	for i, url := range urls {
-		r, err := openReplica(ctx, fmt.Sprintf("replica-%d", i+1), url)
+	for i, url := range how.Replicas {
+		r, err := openReplica(ctx, fmt.Sprintf("replica-%d", i+1), url, how.tracer())
 		if err != nil {
 			rs.close()
 			return nil, fmt.Errorf("%s: %w", r.name, err)
@@ -119,17 +121,19 @@ func openReplicas(db database, urls []string, log *slog.Logger) (*replicas, erro
 }
 
 // openReplica connects in the background.
-func openReplica(ctx context.Context, name, url string) (*replica, error) {
+func openReplica(ctx context.Context, name, url string, spans pgx.QueryTracer) (*replica, error) {
 	r := &replica{name: name}
 	config, err := postgresConfig(url)
 	if err != nil {
 		return r, err
 	}
 	config.MinIdleConns = 1
+	config.ConnConfig.Tracer = spans
 	if r.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return r, classify(ctx, err, "open the pool")
 	}
 	config = config.Copy()
+	config.ConnConfig.Tracer = nil
 	config.MinIdleConns, config.MinConns, config.MaxConns = 0, 0, 1
 	if r.probes, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		r.pool.Close()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/seal"
@@ -32,6 +33,8 @@ type sealed struct {
 	tenant string
 	seals  *seal.Tenant
 	sealing
+	// broken is the vault's.
+	broken *atomic.Uint64
 }
 
 var errSealedName = errors.New("a name is asked for in its sealed form")
@@ -40,6 +43,12 @@ var errSealedName = errors.New("a name is asked for in its sealed form")
 // itself tells nothing.
 func damaged(table string, err error) error {
 	return fmt.Errorf("open a row of %s: %w", table, err)
+}
+
+// damaged counts the row as well.
+func (q *sealed) damaged(table string, err error) error {
+	q.broken.Add(1)
+	return damaged(table, err)
 }
 
 // name seals a name for a column as it is written.
@@ -127,13 +136,13 @@ func byName[R any](q *sealed, column seal.Column, name string, find func(form st
 func (q *sealed) openName(column seal.Column, value, rowSeal string) (string, error) {
 	if rowSeal == "" {
 		if !slices.Contains(q.live(), seal.Plain) {
-			return "", damaged(column.Table, seal.ErrDamaged)
+			return "", q.damaged(column.Table, seal.ErrDamaged)
 		}
 		return value, nil
 	}
 	name, err := q.seals.OpenName(column, value)
 	if err != nil {
-		return "", damaged(column.Table, err)
+		return "", q.damaged(column.Table, err)
 	}
 	return name, nil
 }
@@ -157,13 +166,13 @@ func (q *sealed) rowSeal(table string, identity []string, content any) (string, 
 func (q *sealed) openRow(table string, identity []string, rowSeal string, content any) error {
 	if rowSeal == "" {
 		if !slices.Contains(q.live(), seal.Plain) {
-			return damaged(table, seal.ErrDamaged)
+			return q.damaged(table, seal.ErrDamaged)
 		}
 		return nil
 	}
 	text, err := q.seals.OpenRow(table, identity, rowSeal)
 	if err != nil {
-		return damaged(table, err)
+		return q.damaged(table, err)
 	}
 	if err := json.Unmarshal(text, content); err != nil {
 		return fmt.Errorf("decode a row of %s: %w", table, err)
@@ -197,6 +206,7 @@ func (v *vault) inState(ctx context.Context, tx transaction, tenant string, stat
 			return nil, classify(ctx, err, "find out how the database is sealed")
 		}
 		if err := state.within(sealingOf(row.SealedWith, row.SealedAlso)); err != nil {
+			v.broken.Add(1)
 			return nil, err
 		}
 	}
@@ -251,6 +261,7 @@ func (v *vault) reading(ctx context.Context, q postgres.Querier, tenant string) 
 	}
 	state := sealingOf(row.SealedWith, row.SealedAlso)
 	if err := state.within(sealingOf(row.InstallationWith, row.InstallationAlso)); err != nil {
+		v.broken.Add(1)
 		return nil, err
 	}
 	return v.queries(ctx, q, tenant, state)

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gatehouse/gatehouse/authz"
@@ -145,7 +146,7 @@ func TestSealedTables(t *testing.T) {
 // testRows seals rows of a table and opens them, changed and unchanged.
 func testRows[R comparable](t *testing.T, ring *seal.Ring, open, write func(*sealed, R) (R, error), rows ...R) {
 	queries := func(tenant, with string, also ...string) *sealed {
-		return &sealed{tenant: tenant, seals: ring.Tenant(tenant), sealing: sealing{with: with, also: also}}
+		return &sealed{tenant: tenant, seals: ring.Tenant(tenant), sealing: sealing{with: with, also: also}, broken: new(atomic.Uint64)}
 	}
 	for _, row := range rows {
 		plain, err := write(queries("t", seal.Plain), row)

@@ -48,7 +48,7 @@ func (q *sealed) openAuditEvent(row postgres.AuditEvent) (postgres.AuditEvent, e
 	}
 	content := auditContent{Details: row.Details, IP: row.Ip, UserAgent: row.UserAgent, Salt: row.Salt}
 	if row.Seal != "" && content != (auditContent{}) {
-		return postgres.AuditEvent{}, damaged(auditSubject.Table, seal.ErrDamaged)
+		return postgres.AuditEvent{}, q.damaged(auditSubject.Table, seal.ErrDamaged)
 	}
 	if err := q.openRow(auditSubject.Table, auditIdentity(row), row.Seal, &content); err != nil {
 		return postgres.AuditEvent{}, err

@@ -32,6 +32,7 @@ func (s *Store) ExpireSessions(ctx context.Context, before time.Time, limit int,
 // expireOnce handles up to limit sessions that are due.
 func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, made func(session.Row) audit.Event) (due, expired int, err error) {
 	const doing = "expire sessions"
+	var events []postgres.CreateAuditEventParams
 	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
 		rows, err := tx.DueSessions(ctx, postgres.DueSessionsParams{Before: micros(before), MaxRows: maxRows(limit)})
 		due, expired = len(rows), 0
@@ -39,7 +40,7 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 			return false, classify(ctx, err, doing)
 		}
 		held := map[string]transaction{}
-		events := make([]postgres.CreateAuditEventParams, 0, len(rows))
+		events = make([]postgres.CreateAuditEventParams, 0, len(rows))
 		for i := range rows {
 			row := &rows[i]
 			if row.IdleExpiresAt >= micros(before) {
@@ -62,6 +63,8 @@ func (s *Store) expireOnce(ctx context.Context, before time.Time, limit int, mad
 	if err != nil {
 		return 0, 0, err
 	}
+	s.counts.ended.Add(string(authz.EndExpired), uint64(expired))
+	s.counts.events.Add(uint64(len(events)))
 	return due, expired, nil
 }
 

@@ -21,12 +21,13 @@ func (s *Store) UpdateSessions(ctx context.Context, tenant string, fn func(store
 
 // updateUnrevised runs fn in a transaction that has no revision.
 func (s *Store) updateUnrevised(ctx context.Context, tenant, begin string, fn func(*sessionWriter) error) error {
-	return s.inTransaction(ctx, begin, func(tx transaction) (bool, error) {
+	var w *sessionWriter
+	err := s.inTransaction(ctx, begin, func(tx transaction) (bool, error) {
 		tx, err := s.vault.hold(ctx, tx, tenant)
 		if err != nil {
 			return false, err
 		}
-		w := &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}, ids: &s.events}}
+		w = &sessionWriter{writer: writer{reader: reader{queries: tx, tenant: tenant}, ids: &s.events}}
 		if err := fn(w); err != nil {
 			return false, err
 		}
@@ -35,6 +36,10 @@ func (s *Store) updateUnrevised(ctx context.Context, tenant, begin string, fn fu
 		}
 		return true, w.appendLog(ctx, tx)
 	})
+	if err == nil {
+		s.counts.committed(&w.writer)
+	}
+	return err
 }
 
 // inTransaction runs fn in a write transaction, again after a conflict, and commits
@@ -139,6 +144,7 @@ func (w *sessionWriter) EndOldest(ctx context.Context, user string, keep int, at
 		EndedAt:   endedMicros(at),
 		EndReason: string(reason),
 	})
+	w.end(reason, len(rows))
 	return w.ended(ctx, rows, err)
 }
 
@@ -188,6 +194,7 @@ func (w *sessionWriter) EndSession(ctx context.Context, id string, at time.Time,
 		EndedAt:   endedMicros(at),
 		EndReason: string(reason),
 	})
+	w.end(reason, int(rows))
 	return w.wrote(ctx, rows, err, "end a session")
 }
 
@@ -220,13 +227,15 @@ func (w *writer) EndUserSessions(ctx context.Context, user string, at time.Time,
 }
 
 func (w *writer) endSessions(ctx context.Context, user, except string, at time.Time, reason authz.SessionEnd) ([]postgres.Session, error) {
-	return w.queries.EndSessionsOfUser(ctx, postgres.EndSessionsOfUserParams{
+	rows, err := w.queries.EndSessionsOfUser(ctx, postgres.EndSessionsOfUserParams{
 		Tenant:    w.tenant,
 		Subject:   user,
 		ExceptID:  except,
 		EndedAt:   endedMicros(at),
 		EndReason: string(reason),
 	})
+	w.end(reason, len(rows))
+	return rows, err
 }
 
 // needLock keeps a caller that has not asked what a user is from deciding on it.

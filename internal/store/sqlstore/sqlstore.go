@@ -8,12 +8,13 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gatehouse/gatehouse/gen/postgres"
 	"github.com/gatehouse/gatehouse/internal/fault"
@@ -44,6 +45,8 @@ type Config struct {
 	Replicas []string
 	// Logger is told of replicas that are of no use; nil means slog.Default().
 	Logger *slog.Logger
+	// TracerProvider makes spans of PostgreSQL's statements; nil means none.
+	TracerProvider trace.TracerProvider
 }
 
 // Store is a store.Store in a SQL database.
@@ -61,6 +64,7 @@ type Store struct {
 	decisions atomic.Uint32
 	// events makes rows of audit events.
 	events eventRows
+	counts counts
 }
 
 var _ store.Store = (*Store)(nil)
@@ -112,11 +116,11 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission}
+	s := &Store{dialect: target.dialect, vault: newVault(config.Encryption), grace: 3 * admission, counts: newCounts()}
 	if target.dialect == dialectSQLite {
 		s.db, err = openSQLite(ctx, target.location, config.Encryption.Unfit)
 	} else {
-		s.db, err = openPostgres(ctx, target.location, config.ListenURL, config.AutoMigrate)
+		s.db, err = openPostgres(ctx, target.location, config)
 	}
 	if err != nil {
 		return nil, err
@@ -127,7 +131,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		}
 	}
 	if len(config.Replicas) > 0 {
-		if s.replicas, err = openReplicas(s.db, config.Replicas, cmp.Or(config.Logger, slog.Default())); err != nil {
+		if s.replicas, err = openReplicas(s.db, config); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 	}

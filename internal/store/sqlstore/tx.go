@@ -26,6 +26,8 @@ type writer struct {
 	events  []postgres.CreateAuditEventParams
 	// ids are the store's.
 	ids *eventRows
+	// endedFor counts the sessions that were ended, by reason.
+	endedFor map[authz.SessionEnd]uint64
 }
 
 var _ store.Tx = (*writer)(nil)

@@ -87,6 +87,7 @@ func (s *Store) updateOnce(ctx context.Context, tenant string, fn func(store.Tx)
 	if err != nil {
 		return 0, err
 	}
+	s.counts.committed(w)
 	return revision, nil
 }
 

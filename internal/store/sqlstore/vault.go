@@ -42,6 +42,9 @@ type vault struct {
 	iterations int
 	ring       atomic.Pointer[seal.Ring]
 
+	// broken counts the rows that did not open.
+	broken atomic.Uint64
+
 	// admitted is when a process without secrets last found that nothing is sealed, since
 	// started.
 	started  time.Time
@@ -195,7 +198,7 @@ func (v *vault) sealed(ctx context.Context, q postgres.Querier, tenant string, s
 	if err != nil {
 		return nil, err
 	}
-	return &sealed{Querier: q, tenant: tenant, seals: ring.Tenant(tenant), sealing: state}, nil
+	return &sealed{Querier: q, tenant: tenant, seals: ring.Tenant(tenant), sealing: state, broken: &v.broken}, nil
 }
 
 // ringWith returns a ring that has the keys of some ids.
