@@ -61,7 +61,10 @@ func TestEveryOperationHasItsClass(t *testing.T) {
 // bounded is a server that has places for one decision, and answers it with next alone.
 func bounded(next http.HandlerFunc) *Server {
 	quiet := slog.New(slog.DiscardHandler)
-	s := &Server{log: quiet, admission: newAdmission(1, engine.Capacity{Reads: 1, Writes: 1}, quiet)}
+	s := &Server{
+		log: quiet, meters: newMeters(), admission: newAdmission(1, engine.Capacity{Reads: 1, Writes: 1}, quiet),
+		stop: func() {}, leave: func() {},
+	}
 	s.handler = s.guard(operation{class: classDecision}, next)
 	return s
 }

@@ -110,7 +110,7 @@ func (e exposition) hold(t *testing.T, where, expression string) (metrics []stri
 
 func expose(t *testing.T) exposition {
 	t.Helper()
-	c := startService(t).caller(t)
+	c := startService(t, onPostgreSQL(t)).caller(t)
 	c.get("/api/roles")
 	return c.metrics()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/authz"
 	"github.com/gatehouse/gatehouse/engine"
+	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/server"
 )
 
@@ -55,6 +56,12 @@ func documented(t *testing.T) map[string]metric {
 		t.Errorf("%s has %d rows of metrics, and %d of them could be read", metricsPath, rows, len(list))
 	}
 	return list
+}
+
+// onPostgreSQL has a service keep its data in PostgreSQL, without which there are no
+// metrics of connections to it.
+func onPostgreSQL(t *testing.T) func(*engine.Config, *server.Config) {
+	return func(cfg *engine.Config, _ *server.Config) { cfg.Database, cfg.AutoMigrate = pgtest.URL(t), true }
 }
 
 // metrics reads /metrics.
@@ -104,7 +111,7 @@ func value(t *testing.T, families map[string]*dto.MetricFamily, name string, lab
 
 func TestMetricsAreThoseOfTheDocumentation(t *testing.T) {
 	t.Parallel()
-	c := startService(t).caller(t)
+	c := startService(t, onPostgreSQL(t)).caller(t)
 	families := c.metrics()
 	for _, name := range []string{"go_goroutines", "process_open_fds"} {
 		if families[name] == nil {
