@@ -69,3 +69,22 @@ func (s *Store) ProbeReplicas(ctx context.Context) (err error) {
 
 // SetGrace replaces what EnableEncryption waits for processes without secrets.
 func (s *Store) SetGrace(grace time.Duration) { s.grace = grace }
+
+// Hold holds a tenant as what writes to it does, and has fn called once it has found out how
+// the tenant is sealed.
+func (s *Store) Hold(ctx context.Context, tenant string, fn func()) error {
+	return s.inTransaction(ctx, "hold a tenant", func(tx transaction) (bool, error) {
+		_, err := s.vault.hold(ctx, interrupted{tx, fn}, tenant)
+		return false, err
+	})
+}
+
+type interrupted struct {
+	transaction
+	held func()
+}
+
+func (t interrupted) HoldTenantSealing(ctx context.Context, tenant postgres.HoldTenantSealingParams) (postgres.HoldTenantSealingRow, error) {
+	defer t.held()
+	return t.transaction.HoldTenantSealing(ctx, tenant)
+}

@@ -201,12 +201,10 @@ func (t sealedTx) rollback(ctx context.Context) { t.tx.rollback(ctx) }
 // inState returns tx as what seals a tenant's values.
 func (v *vault) inState(ctx context.Context, tx transaction, tenant string, state sealing) (transaction, error) {
 	if v.opens() && slices.Contains(state.live(), seal.Plain) {
-		row, err := tx.Encryption(ctx)
-		if err != nil {
-			return nil, classify(ctx, err, "find out how the database is sealed")
-		}
-		if err := state.within(sealingOf(row.SealedWith, row.SealedAlso)); err != nil {
-			v.broken.Add(1)
+		// Who only holds the tenant does not keep its former keys, and the installation's, from
+		// being dropped. So both are read anew, at one time.
+		var err error
+		if state, err = v.state(ctx, tx, tenant); err != nil {
 			return nil, err
 		}
 	}
@@ -255,14 +253,24 @@ func (v *vault) reading(ctx context.Context, q postgres.Querier, tenant string) 
 	if !v.opens() {
 		return q, v.admit(ctx, q)
 	}
+	state, err := v.state(ctx, q, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return v.queries(ctx, q, tenant, state)
+}
+
+// state reads how a tenant's values are sealed, and fails where the installation's may not
+// be.
+func (v *vault) state(ctx context.Context, q postgres.Querier, tenant string) (sealing, error) {
 	row, err := q.TenantSealing(ctx, postgres.TenantSealingParams{Tenant: tenant})
 	if err != nil {
-		return nil, classify(ctx, err, "find out how a tenant is sealed")
+		return sealing{}, classify(ctx, err, "find out how a tenant is sealed")
 	}
 	state := sealingOf(row.SealedWith, row.SealedAlso)
 	if err := state.within(sealingOf(row.InstallationWith, row.InstallationAlso)); err != nil {
 		v.broken.Add(1)
-		return nil, err
+		return sealing{}, err
 	}
-	return v.queries(ctx, q, tenant, state)
+	return state, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gatehouse/gatehouse/internal/audit"
 	"github.com/gatehouse/gatehouse/internal/fault"
+	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/seal"
 	"github.com/gatehouse/gatehouse/internal/session"
 	"github.com/gatehouse/gatehouse/internal/store"
@@ -83,6 +84,38 @@ func changeKeys(t *testing.T, url string) {
 			}
 		}
 	})
+}
+
+// A tenant that is held is found to be sealed as it may be when its former key is dropped
+// at this moment. On SQLite, who drops it waits.
+func TestAFormerKeyIsDroppedWhileATenantIsHeld(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := openUnfit(t, pgtest.URL(t), sealedWith(firstSecret))
+	write(t, s, "tenant")
+	var (
+		holding       sync.WaitGroup
+		begin         sync.Once
+		held, dropped = make(chan struct{}), make(chan struct{})
+		err           error
+	)
+	_, enabled := s.EnableEncryption(ctx, func(done, _ int64) {
+		if done == 0 {
+			return
+		}
+		begin.Do(func() {
+			holding.Go(func() { err = s.Hold(ctx, "tenant", func() { close(held); <-dropped }) })
+			<-held
+		})
+	})
+	close(dropped)
+	holding.Wait()
+	if enabled != nil || err != nil {
+		t.Errorf("got %v for who changes the key and %v for who holds the tenant, want no error", enabled, err)
+	}
+	if broken := s.Stats().Unopened; broken != 0 {
+		t.Errorf("got %d rows that do not open, want none", broken)
+	}
 }
 
 // TestFit opens databases with settings that fit them and settings that do not.
