@@ -201,6 +201,7 @@ func (s *Store) SignCheckpoint(ctx context.Context, tenant string, at time.Time,
 // PruneEvents implements store.Audit.
 func (s *Store) PruneEvents(ctx context.Context, tenant string, before time.Time, made func(size int64) audit.Event) (pruned int64, err error) {
 	const doing = "prune the audit log"
+	var appended uint64
 	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
 		tx, head, err := s.holdHead(ctx, tx, tenant)
 		if err != nil {
@@ -213,7 +214,7 @@ func (s *Store) PruneEvents(ctx context.Context, tenant string, before time.Time
 		if place < 0 {
 			place = head.Size
 		}
-		pruned = max(place, head.Pruned)
+		pruned, appended = max(place, head.Pruned), 0
 		if place <= head.Pruned {
 			return false, nil
 		}
@@ -231,8 +232,12 @@ func (s *Store) PruneEvents(ctx context.Context, tenant string, before time.Time
 		if err := extend(ctx, tx, head, []audit.Record{recordOf(kept)}); err != nil {
 			return false, err
 		}
+		appended = 1
 		return true, classify(ctx, tx.SetAuditPruned(ctx, postgres.SetAuditPrunedParams{Tenant: tenant, Pruned: place}), doing)
 	})
+	if err == nil {
+		s.counts.events.Add(appended)
+	}
 	return pruned, err
 }
 

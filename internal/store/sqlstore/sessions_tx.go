@@ -36,7 +36,7 @@ func (s *Store) updateUnrevised(ctx context.Context, tenant, begin string, fn fu
 		}
 		return true, w.appendLog(ctx, tx)
 	})
-	if err == nil {
+	if err == nil && w.changed {
 		s.counts.committed(&w.writer)
 	}
 	return err
