@@ -202,7 +202,8 @@ func (l *decisionLog) writeAll(ctx context.Context) {
 	}
 }
 
-// writeBatch tries again for a while where the database is away.
+// writeBatch tries again for a while where the database is away. It does so as well where a
+// try may have been committed: the store has given the decisions of batch their ids by then.
 func (l *decisionLog) writeBatch(ctx context.Context, batch []store.TenantDecision) error {
 	ctx, cancel := context.WithTimeout(ctx, decisionPatience)
 	defer cancel()

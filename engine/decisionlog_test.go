@@ -304,6 +304,43 @@ func TestDecisionLogTriesAgainForAWhile(t *testing.T) {
 	}
 }
 
+// A batch whose COMMIT was not confirmed is written again under the ids that it has, so that
+// a store that knows them keeps each decision once.
+func TestDecisionLogWritesTheSameAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kept := map[string]string{}
+		tries := 0
+		l := engine.NewDecisionLog(func(_ context.Context, batch []store.TenantDecision) error {
+			for i := range batch {
+				d := &batch[i]
+				if d.ID == "" {
+					d.ID = fmt.Sprint(tries, "-", i)
+				}
+				kept[d.ID] = d.User
+			}
+			if tries++; tries < 3 {
+				return &fault.Error{Code: fault.CodeUnavailable, Unknown: true}
+			}
+			return nil
+		})
+		stop := l.Run()
+		l.Offer("alice")
+		l.Offer("bob")
+		time.Sleep(5 * time.Second)
+		l.Offer("carol")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if want := map[string]string{"0-0": "alice", "0-1": "bob", "3-0": "carol"}; !reflect.DeepEqual(kept, want) {
+			t.Errorf("got %v, want %v", kept, want)
+		}
+		if got, want := l.Stats(), (engine.LogStats{DecisionsLogged: 3}); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		stop()
+	})
+}
+
 func TestDecisionLogEndsInTime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
