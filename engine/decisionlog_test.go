@@ -20,13 +20,6 @@ import (
 	"github.com/gatehouse/gatehouse/internal/store"
 )
 
-// decisionStats are the counters of decisions alone.
-func decisionStats(e *engine.Engine) engine.Stats {
-	stats := e.Stats()
-	stats.Databases = nil
-	return stats
-}
-
 // mayRead lets alice read, and nobody anything else.
 func mayRead(t *testing.T, tenant *engine.Tenant) {
 	t.Helper()
