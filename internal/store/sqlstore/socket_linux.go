@@ -38,9 +38,10 @@ func isStirred(conn net.Conn) bool {
 		return true
 	}
 	var peeked error
-	err = socket.Read(func(fd uintptr) bool {
+	// Read would wait for a reader, and the driver may have left one behind: it begins one
+	// when a write takes long, which goes on until the server says something.
+	err = socket.Control(func(fd uintptr) {
 		_, _, peeked = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		return true
 	})
 	return err != nil || peeked != syscall.EAGAIN
 }
