@@ -214,6 +214,19 @@ func TestPrunedLogIsVerifiable(t *testing.T) {
 	})
 }
 
+// The present is no future, though events' times are in microseconds.
+func TestPruneUpToNow(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, time.November, 21, 12, 0, 0, 999, time.UTC)
+	e := openEngine(t, engine.Config{Database: filepath.Join(t.TempDir(), "gatehouse.sqlite3"), Now: func() time.Time { return now }})
+	if _, err := e.Tenant("tenant").PruneAudit(t.Context(), now, func() {}); err != nil {
+		t.Errorf("now: %v", err)
+	}
+	if _, err := e.Tenant("tenant").PruneAudit(t.Context(), now.Add(time.Microsecond), func() {}); !errors.Is(err, engine.ErrInvalid) {
+		t.Errorf("a microsecond later: got %v, want %v", err, engine.ErrInvalid)
+	}
+}
+
 func TestExportIsVerifiable(t *testing.T) {
 	t.Parallel()
 	onEachDatabase(t, func(t *testing.T, database string) {
