@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"go.yaml.in/yaml/v3"
 )
@@ -85,7 +85,7 @@ func (e exposition) hold(t *testing.T, where, expression string) (metrics []stri
 		metrics = append(metrics, selector.Name)
 		maps.Copy(known, there)
 		for _, matcher := range selector.LabelMatchers {
-			if matcher.Name == labels.MetricName || slices.Contains(scrapeLabels, matcher.Name) {
+			if matcher.Name == model.MetricNameLabel || slices.Contains(scrapeLabels, matcher.Name) {
 				continue
 			}
 			values, has := there[matcher.Name]
