@@ -33,6 +33,7 @@ const (
 
 	classConnection   = "08"
 	classResources    = "53" // no connection, memory or disk is left
+	classSystem       = "58" // a disk that fails, a file that is gone
 	classConstraint   = "23"
 	classIntervention = "57P" // the server is starting, stopping or has crashed
 )
@@ -142,11 +143,16 @@ func isRetryable(err error) bool {
 }
 
 func isConnectionFailure(err error) bool {
+	var connect *pgconn.ConnectError
 	switch code := sqlState(err); {
 	case isReadOnly(err), isOutage(err), code == idleInTransaction, code == queryCanceled:
 		return true
+	case errors.As(err, &connect):
+		// Be it that the server lets this process in no more: a password that was changed, or
+		// a standby whose rules differ.
+		return true
 	case code != "":
-		return strings.HasPrefix(code, classResources)
+		return strings.HasPrefix(code, classResources) || strings.HasPrefix(code, classSystem)
 	}
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/gatehouse/gatehouse/internal/fault"
 	"github.com/gatehouse/gatehouse/internal/store"
@@ -39,6 +40,7 @@ func TestClassify(t *testing.T) {
 		{name: "server shuts down", err: state("57P01"), code: fault.CodeUnavailable, unknown: true},
 		{name: "server starts", err: state("57P03"), code: fault.CodeUnavailable, unknown: true},
 		{name: "too many connections", err: state("53300"), code: fault.CodeUnavailable, unknown: true},
+		{name: "disk fails", err: state("58030"), code: fault.CodeUnavailable, unknown: true},
 		{name: "connection failure", err: state("08006"), code: fault.CodeUnavailable, unknown: true},
 		{name: "server became a replica", err: state("25006"), code: fault.CodeUnavailable, unknown: true},
 		{name: "end of stream", err: io.ErrUnexpectedEOF, code: fault.CodeUnavailable, unknown: true},
@@ -147,5 +149,35 @@ func TestClassifySQLite(t *testing.T) {
 		if isUniqueViolation(c.err) != c.unique {
 			t.Errorf("%s: got unique violation %v, want %v", c.name, !c.unique, c.unique)
 		}
+	}
+}
+
+// A server that lets this process in no more, as with a password that was changed, is one
+// that does not answer.
+func TestRefusedLoginIsUnavailable(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		server := pgproto3.NewBackend(conn, conn)
+		if _, err := server.ReceiveStartupMessage(); err == nil {
+			server.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01"})
+			_ = server.Flush()
+		}
+	}()
+	_, err = pgconn.Connect(t.Context(), "postgres://user@"+l.Addr().String()+"/db?sslmode=disable")
+	if sqlState(err) != "28P01" {
+		t.Fatalf("got %v, want the server's refusal", err)
+	}
+	if got := classify(t.Context(), err, "test"); fault.CodeOf(got) != fault.CodeUnavailable || errors.Is(got, errLost) {
+		t.Errorf("got %v, want that the database does not answer", got)
 	}
 }
