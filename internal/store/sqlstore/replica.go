@@ -98,6 +98,24 @@ type uptime struct {
 	end context.CancelFunc
 }
 
+// take gives a connection up at the end of the uptime, unless release, which releases it,
+// is called before.
+func (u *uptime) take(conn *pgxpool.Conn) (release func()) {
+	wire := conn.Conn().PgConn().Conn()
+	stop := context.AfterFunc(u.ctx, func() {
+		// The queries on it have contexts of their own. One that is under way fails, and so
+		// does the next one where none is.
+		_ = wire.SetDeadline(time.Unix(1, 0))
+	})
+	return func() {
+		if !stop() {
+			// Nobody is to get a connection that is about to fail.
+			_ = conn.Conn().Close(u.ctx)
+		}
+		conn.Release()
+	}
+}
+
 func openReplicas(db database, how Config) (*replicas, error) {
 	primary, ok := db.(*postgresDB)
 	if !ok {
@@ -259,12 +277,7 @@ func (r *replica) view(ctx context.Context, up *uptime, tenant string, primary s
 	if err != nil {
 		return err
 	}
-	defer conn.Release()
-	defer context.AfterFunc(up.ctx, func() {
-		// fn's queries have contexts of their own. One that is under way fails, and so does
-		// the next one where none is: then the connection is given up.
-		_ = conn.Conn().PgConn().Conn().SetDeadline(time.Unix(1, 0))
-	})()
+	defer up.take(conn)()
 	// A replica goes forward only, so this snapshot has what was there before it.
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
