@@ -61,6 +61,10 @@ func openPostgres(ctx context.Context, url string, how Config) (*postgresDB, err
 	if err != nil {
 		return nil, err
 	}
+	if config.ConnConfig.ValidateConnect == nil {
+		// A standby answers, too, and what it says may be of long ago.
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
 	listening := config.ConnConfig.Copy()
 	if how.ListenURL != "" {
 		direct, err := postgresConfig(how.ListenURL)

@@ -182,6 +182,23 @@ func TestPromotedReplica(t *testing.T) {
 	r.expect(promoted, "tenant", store.WantAll, "first", byReplica)
 }
 
+func TestStandbyIsNotTakenForThePrimary(t *testing.T) {
+	t.Parallel()
+	r := openReplicated(t, sqlstore.Encryption{})
+	standby := r.standby.URL(r.database)
+	s, err := sqlstore.Open(t.Context(), sqlstore.Config{URL: standby})
+	if fault.CodeOf(err) != fault.CodeUnavailable {
+		t.Errorf("of a standby alone: got %v, want that the database does not answer", err)
+	}
+	if err == nil {
+		r.must(s.Close())
+	}
+	both := strings.Replace(standby, r.standby.Address(), r.standby.Address()+","+r.primary.Address(), 1)
+	r.must(r.standby.PauseReplay(t.Context()))
+	r.write("tenant", "second")
+	r.expect(r.open(both, sqlstore.Encryption{}), "tenant", store.WantAll, "first second", sqlstore.ReplicaReads{})
+}
+
 func TestServerOfAnotherDatabaseDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	r := openReplicated(t, sqlstore.Encryption{})
