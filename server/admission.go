@@ -90,8 +90,9 @@ type admission struct {
 	// seats are the places of the other classes.
 	seats [classes]*places
 
-	// bodies and answers are the bytes that large ones may still take.
-	bodies, answers budget
+	// bodies and answers are the bytes that large ones may still take. The bodies of
+	// decisions have their own, which slow writes cannot use up.
+	bodies, decisionBodies, answers budget
 
 	refused [classes]map[string]*atomic.Uint64
 	// logged is when the log last told of refusals, in microseconds.
@@ -106,6 +107,7 @@ func newAdmission(decisions int, capacity engine.Capacity, log *slog.Logger) *ad
 	a.seats[classRead] = newPlaces(capacity.Reads, max(minWaiting, waitingPerPlace*capacity.Reads), longestWait)
 	a.seats[classWrite] = newPlaces(capacity.Writes, max(minWaiting, waitingPerPlace*capacity.Writes), longestWait)
 	a.bodies.left.Store(maxBodies)
+	a.decisionBodies.left.Store(maxDecisionBodies)
 	a.answers.left.Store(maxAnswers)
 	for c := classDecision; c < classes; c++ {
 		a.refused[c] = map[string]*atomic.Uint64{shedFull: {}, shedMemory: {}}
@@ -135,6 +137,14 @@ func (p *place) leave() {
 		return
 	}
 	a.seats[p.of].leave(p.line)
+}
+
+// bodiesOf is what the large bodies of a class are taken off.
+func (a *admission) bodiesOf(c class) *budget {
+	if c == classDecision {
+		return &a.decisionBodies
+	}
+	return &a.bodies
 }
 
 // lineOf is the line that a request stands in.

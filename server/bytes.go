@@ -18,9 +18,10 @@ const (
 	// smallBody is up to how many bytes a body is counted nowhere: as much as the
 	// connection that it comes on takes anyhow.
 	smallBody = 16 << 10
-	// maxBodies bounds the bytes of all larger ones. To decode one can take ten times as
-	// much, but is done in a place.
-	maxBodies = 32 << 20
+	// maxBodies bounds the bytes of all larger ones, and maxDecisionBodies those of
+	// decisions. To decode one can take ten times as much, but is done in a place.
+	maxBodies         = 32 << 20
+	maxDecisionBodies = 8 << 20
 	// bodyGrace and bodyRate, in bytes per second, are how fast a large body must come.
 	bodyGrace = 5 * time.Second
 	bodyRate  = 64 << 10
@@ -82,7 +83,7 @@ func (s *Server) receiveLarge(w http.ResponseWriter, r *http.Request, x *exchang
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	if !s.admission.bodies.take(size) {
+	if !s.admission.bodiesOf(x.operation.class).take(size) {
 		return nil, s.admission.refuse(&shed{x.operation.class, shedMemory})
 	}
 	x.bodyBytes = size

@@ -45,7 +45,7 @@ func (s *Server) guard(op operation, next http.HandlerFunc) http.Handler {
 		if op.ability != "" || op.sessions {
 			w.Header().Set("Cache-Control", "no-store")
 		}
-		defer x.release(&s.admission.bodies)
+		defer x.release(s.admission.bodiesOf(op.class))
 		if op.class == classDecision {
 			// No line that a tenant stands in: not even who it is need be asked.
 			if err := s.admission.check(x); err != nil {
