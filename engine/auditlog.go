@@ -80,6 +80,7 @@ func (t *Tenant) AuditInclusion(ctx context.Context, event AuditPlace, size int6
 	}
 	var proof InclusionProof
 	err := t.engine.store.View(ctx, t.id, func(r store.Reader) error {
+		size := size // which another run is to choose anew
 		head, newest, err := auditState(ctx, r)
 		if err != nil {
 			return err
