@@ -27,7 +27,7 @@ import (
 // more often than these say.
 const (
 	writers, writeEvery   = 5, 25 * time.Millisecond
-	batchers              = 1
+	batchers              = 2
 	readers, readEvery    = 5, 15 * time.Millisecond
 	listers, listEvery    = 1, 30 * time.Millisecond
 	visitors, visitEvery  = 3, 25 * time.Millisecond
@@ -191,12 +191,16 @@ func add(names ...string) sdk.Mutation {
 // start starts the workers, which end with the test at the latest.
 func (l *load) start() {
 	l.t.Cleanup(l.stop)
-	for w, units := range l.writable {
-		next := make([]bool, len(units))
-		for i := range next {
-			next[i] = true
+	for n, units := range l.writable {
+		w := writer{load: l, clients: l.once, named: n%2 == 1}
+		if n < 2 {
+			w.clients = l.patient // which does not try again what may have been done, unless it is named
 		}
-		l.work(writeEvery, func(n int) { l.write(w, units[n%len(units)], &next[n%len(units)]) })
+		plans := make([]plan, len(units))
+		for i, u := range units {
+			plans[i] = plan{unit: u, granted: true}
+		}
+		l.work(writeEvery, func(n int) { w.step(&plans[n%len(plans)]) })
 	}
 	for r := range readers {
 		clients := l.once
@@ -209,7 +213,7 @@ func (l *load) start() {
 		l.work(listEvery, func(n int) { l.list(n) })
 	}
 	for n := range visitors {
-		v := &visitor{load: l, signsOut: n > 0}
+		v := &visitor{load: l, signsOut: n > 0, named: n != 1}
 		l.work(visitEvery, func(int) { v.step() })
 	}
 }
@@ -277,41 +281,93 @@ func isDialError(err error) bool {
 	return ok && op.Op == "dial"
 }
 
-// write makes a unit what it is to be next.
-func (l *load) write(writer int, u unit, next *bool) {
-	clients := l.once
-	if writer == 0 {
-		clients = l.patient // which does not try again what may have been done
-	}
-	at, name := l.anySite(), "SetMembership"
+// writer makes units what they are planned to be.
+type writer struct {
+	load    *load
+	clients []*sdk.Client
+	// named tells that writes have a key, under which they are asked for until they are
+	// answered.
+	named bool
+}
+
+// plan is what comes next for a unit.
+type plan struct {
+	unit    unit
+	granted bool
+	key     idempotencyKey
+}
+
+// step asks for what is planned.
+func (w writer) step(p *plan) {
+	l, at, name := w.load, w.load.anySite(), "SetMembership"
 	switch {
-	case len(u) > 1:
+	case len(p.unit) > 1:
 		name = "Batch"
-	case u[0].grants:
+	case p.unit[0].grants:
 		name = "SetGrant"
 	}
-	w := history.Write{Registers: u.names(), Granted: *next}
-	w.Request = l.ask(at, name, func(ctx context.Context) error {
-		if len(u) == 1 {
-			written, err := u[0].set(ctx, clients[at], *next)
-			w.Revision = written.Revision
+	if w.named {
+		p.key.choose()
+	}
+	done := history.Write{Registers: p.unit.names(), Granted: p.granted, Key: p.key.value}
+	done.Request = l.ask(at, name, func(ctx context.Context) error {
+		ctx = p.key.put(ctx)
+		if len(p.unit) == 1 {
+			written, err := p.unit[0].set(ctx, w.clients[at], p.granted)
+			done.Revision = written.Revision
 			return err
 		}
-		mutations := make([]sdk.Mutation, len(u))
-		for i, r := range u {
-			mutations[i] = r.mutation(*next)
+		mutations := make([]sdk.Mutation, len(p.unit))
+		for i, r := range p.unit {
+			mutations[i] = r.mutation(p.granted)
 		}
-		result, err := clients[at].Batch(ctx, mutations)
-		w.Revision = result.Revision
+		result, err := w.clients[at].Batch(ctx, mutations)
+		done.Revision = result.Revision
 		return err
 	})
-	l.recorder.Write(w)
-	if w.Outcome == history.Done {
-		l.raiseWritten(w.Revision)
+	l.recorder.Write(done)
+	if done.Outcome == history.Done {
+		l.raiseWritten(done.Revision)
 	}
-	if w.Outcome != history.Refused {
-		*next = !*next
+	if w.named && p.key.settled(done.Outcome) || !w.named && done.Outcome != history.Refused {
+		p.granted = !p.granted
 	}
+}
+
+// idempotencyKey is what a change is called in each of its tries.
+type idempotencyKey struct {
+	value string
+	// again tells that it was answered, and is asked for once more.
+	again bool
+}
+
+// choose names the next change, unless the last has yet to be settled.
+func (k *idempotencyKey) choose() {
+	if k.value == "" {
+		k.value = uuid.NewString()
+	}
+}
+
+// put sends the key along, if there is one.
+func (k *idempotencyKey) put(ctx context.Context) context.Context {
+	if k.value == "" {
+		return ctx
+	}
+	return sdk.WithIdempotencyKey(ctx, k.value)
+}
+
+// settled tells whether the change needs no other try after one with that outcome. Now
+// and then one that was answered gets another, which must have no effect.
+func (k *idempotencyKey) settled(outcome history.Outcome) bool {
+	if outcome != history.Done {
+		return false
+	}
+	if !k.again && rand.IntN(4) == 0 {
+		k.again = true
+		return false
+	}
+	*k = idempotencyKey{}
+	return true
 }
 
 // raiseWritten notes a revision unless a later one is known.
@@ -474,6 +530,10 @@ type visitor struct {
 	load *load
 	// signsOut tells that sessions are ended; else they are left.
 	signsOut bool
+	// named tells that signing in has a key, under which it is asked for until it is
+	// answered.
+	named bool
+	key   idempotencyKey
 
 	user, id, token string
 	steps           int
@@ -487,14 +547,22 @@ func (v *visitor) step() {
 	switch {
 	case v.id == "":
 		// Each user signs in once, so that no session comes from another request.
-		v.user = fmt.Sprint("visitor-", l.visits.Add(1))
+		if v.key.value == "" {
+			v.user = fmt.Sprint("visitor-", l.visits.Add(1))
+		}
+		if v.named {
+			v.key.choose()
+		}
 		s.Act, s.User = history.CreateSession, v.user
+		var token string
 		s.Request = l.ask(at, "CreateSession", func(ctx context.Context) error {
-			issued, err := c.CreateSession(ctx, authz.NewSession{User: v.user, IP: visitorAddress, UserAgent: agent})
-			v.id, v.token, v.steps = issued.Session.ID, issued.Token, 0
+			issued, err := c.CreateSession(v.key.put(ctx), authz.NewSession{User: v.user, IP: visitorAddress, UserAgent: agent})
+			s.ID, token = issued.Session.ID, issued.Token
 			return err
 		})
-		s.ID = v.id
+		if !v.named || v.key.settled(s.Outcome) {
+			v.id, v.token, v.steps = s.ID, token, 0
+		}
 	case v.steps < 2*rotations && v.steps%2 == 0:
 		s.Act = history.RotateSession
 		s.Request = l.ask(at, "RotateSession", func(ctx context.Context) error {

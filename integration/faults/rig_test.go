@@ -258,6 +258,9 @@ func (r *rig) finish() history.Verdict {
 	if verdict.Acknowledged == 0 {
 		r.t.Error("no write was acknowledged, so nothing was checked")
 	}
+	if verdict.Replayed == 0 {
+		r.t.Error("no answer was given again, so nothing was checked of keys")
+	}
 	if recovery > maxRecovery {
 		r.t.Errorf("full service after %v, want at most %v", recovery, maxRecovery)
 	}
@@ -338,6 +341,7 @@ func answerOf(rsp *http.Response, err error) history.Answer {
 	return history.Answer{
 		Status:     rsp.StatusCode,
 		RetryAfter: rsp.Header.Get("Retry-After") != "",
+		Replayed:   rsp.Header.Get("Idempotent-Replayed") != "",
 		Unknown: rsp.Header.Get("Gatehouse-Outcome") == "unknown" ||
 			rsp.StatusCode >= http.StatusInternalServerError && rsp.StatusCode != http.StatusServiceUnavailable,
 	}

@@ -86,6 +86,10 @@ type Verdict struct {
 	// Unavailable are the answers 503, Unanswered the tries that were sent and got none, and
 	// Stale the readings that said that they were.
 	Unavailable, Unanswered, Stale int
+	// Settled are the writes under a key that a later try has settled, after one whose
+	// outcome was unknown; they are not among the Unknown. Replayed are the answers that
+	// were given again.
+	Settled, Replayed int
 	// Slowest is how long a request took at most.
 	Slowest time.Duration
 	// Found are what broke a rule.
@@ -96,6 +100,7 @@ type Verdict struct {
 // most bound before its request began.
 func Check(h History, kept Kept, actions Actions, bound time.Duration) Verdict {
 	c := checker{history: h, kept: kept, actions: actions, bound: bound, verdict: Verdict{Found: map[Rule][]string{}}}
+	c.joinTries()
 	c.readFeed()
 	c.orderRevisions()
 	c.findOwners()
@@ -116,8 +121,8 @@ func Check(h History, kept Kept, actions Actions, bound time.Duration) Verdict {
 // String is one line of figures.
 func (v Verdict) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d requests, %d writes acknowledged, %d unknown (%d kept), %d answers 503, %d unanswered, %d stale, slowest %.1f s",
-		v.Requests, v.Acknowledged, v.Unknown, v.UnknownKept, v.Unavailable, v.Unanswered, v.Stale, v.Slowest.Seconds())
+	fmt.Fprintf(&b, "%d requests, %d writes acknowledged, %d unknown (%d kept), %d answers 503, %d unanswered, %d settled by asking again, %d replayed, %d stale, slowest %.1f s",
+		v.Requests, v.Acknowledged, v.Unknown, v.UnknownKept, v.Unavailable, v.Unanswered, v.Settled, v.Replayed, v.Stale, v.Slowest.Seconds())
 	for _, rule := range Rules {
 		fmt.Fprintf(&b, ", %s %d", rule, len(v.Found[rule]))
 	}
@@ -137,6 +142,8 @@ func (h *History) Recovery(since time.Duration) time.Duration {
 
 type checker struct {
 	history History
+	// writes are the history's, the tries of each being one.
+	writes  []*Write
 	kept    Kept
 	actions Actions
 	bound   time.Duration
@@ -166,6 +173,38 @@ type revisionSeen struct {
 
 func (c *checker) found(rule Rule, format string, args ...any) {
 	c.verdict.Found[rule] = append(c.verdict.Found[rule], fmt.Sprintf(format, args...))
+}
+
+// joinTries makes one write of the tries under one key. Those that are answered after the
+// first must have got its answer.
+func (c *checker) joinTries() {
+	named := map[string]*Write{}
+	for i := range c.history.Writes {
+		try := &c.history.Writes[i]
+		w := named[try.Key]
+		if try.Key == "" || w == nil {
+			joined := *try
+			w = &joined
+			c.writes = append(c.writes, w)
+			if try.Key != "" {
+				named[try.Key] = w
+			}
+			continue
+		}
+		switch {
+		case try.Outcome != Done:
+			if w.Outcome == Refused {
+				w.Outcome = try.Outcome
+			}
+		case w.Outcome != Done:
+			if w.Outcome == Unknown {
+				c.verdict.Settled++
+			}
+			w.Outcome, w.End, w.Revision = Done, try.End, try.Revision
+		case try.Revision != w.Revision || !try.Answers[len(try.Answers)-1].Replayed:
+			c.found(Duplicated, "%s, and again %s", w, try)
+		}
+	}
 }
 
 // readFeed reads the change feed, and holds the audit log against it.
@@ -220,8 +259,8 @@ func (c *checker) orderRevisions() {
 			c.answered = append(c.answered, revisionSeen{revision, q.End})
 		}
 	}
-	for i := range c.history.Writes {
-		see(&c.history.Writes[i].Request, c.history.Writes[i].Revision)
+	for _, w := range c.writes {
+		see(&w.Request, w.Revision)
 	}
 	for i := range c.history.Readings {
 		see(&c.history.Readings[i].Request, c.history.Readings[i].Revision)
@@ -246,8 +285,7 @@ func (c *checker) seenBy(revision int64) time.Duration {
 // findOwners finds for each record the one write that asked for it.
 func (c *checker) findOwners() {
 	writes := map[string][]*Write{}
-	for i := range c.history.Writes {
-		w := &c.history.Writes[i]
+	for _, w := range c.writes {
 		for _, register := range w.Registers {
 			writes[register] = append(writes[register], w)
 		}
@@ -271,8 +309,7 @@ func (c *checker) findOwners() {
 		c.ownAcknowledged(register, writes, own)
 		c.ownUnknown(register, writes, own)
 	}
-	for i := range c.history.Writes {
-		w := &c.history.Writes[i]
+	for _, w := range c.writes {
 		revisions := owned[w]
 		if len(revisions) > 0 && w.Outcome == Unknown {
 			c.verdict.UnknownKept++
@@ -404,6 +441,9 @@ func (c *checker) checkAnswers(q *Request, tokenRefused bool) {
 	c.verdict.Requests++
 	c.verdict.Slowest = max(c.verdict.Slowest, q.End-q.Start)
 	for _, a := range q.Answers {
+		if a.Replayed {
+			c.verdict.Replayed++
+		}
 		switch {
 		case a.Status == 0 && a.Unknown:
 			c.verdict.Unanswered++

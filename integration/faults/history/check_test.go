@@ -16,6 +16,7 @@ const (
 	bound  = 3 * second
 	alice  = "membership/alice/editor"
 	bob    = "membership/bob/editor"
+	carol  = "membership/carol/editor"
 	visit  = "session/s1"
 )
 
@@ -41,6 +42,12 @@ func read(start, end int, register string, granted bool, revision int64) history
 func step(start, end int, act history.SessionAct, s history.SessionStep) history.SessionStep {
 	s.Request, s.Act, s.User, s.ID = request(start, end, history.Done), act, "carol", "s1"
 	return s
+}
+
+// try is a write under a key. It is replayed where the answer says so.
+func try(w history.Write, key string, replayed bool) history.Write {
+	w.Key, w.Answers[0].Replayed = key, replayed
+	return w
 }
 
 // story is a history, and what was kept of it.
@@ -71,6 +78,11 @@ func good() *story {
 		write(46, 47, history.Done, true, 6, alice),
 		write(50, 51, history.Done, true, 7, bob),
 		write(60, 61, history.Refused, false, 0, bob),
+		try(write(62, 63, history.Unknown, true, 0, carol), "k1", false), // kept
+		try(write(63, 64, history.Refused, true, 0, carol), "k1", false),
+		try(write(64, 65, history.Done, true, 8, carol), "k1", true),
+		try(write(66, 67, history.Done, true, 8, carol), "k1", true),
+		try(write(68, 69, history.Unknown, true, 0, carol), "k1", false),
 	}
 	s.keep(1, "ROLE_CREATED", "role/editor")
 	s.keep(2, "ADDED", alice)
@@ -79,6 +91,7 @@ func good() *story {
 	s.keep(5, "REMOVED", alice)
 	s.keep(6, "ADDED", alice)
 	s.keep(7, "ADDED", bob)
+	s.keep(8, "ADDED", carol)
 	s.Readings = []history.Reading{
 		read(9, 10, alice, false, 1),
 		read(10, 11, alice, true, 2), // before the write is answered
@@ -87,10 +100,11 @@ func good() *story {
 		read(30, 32, alice, false, 3), // not yet
 		read(30, 31, alice, true, 4),  // before anybody knows
 		read(44, 45, alice, true, 6),
-		read(70, 71, bob, true, 7),
+		read(70, 71, bob, true, 8),
 	}
 	s.Steps = []history.SessionStep{
 		step(0, 1, history.CreateSession, history.SessionStep{}), // refused, and tried again
+		step(1, 2, history.CreateSession, history.SessionStep{}), // not answered, and tried again
 		step(1, 2, history.CreateSession, history.SessionStep{}),
 		step(3, 4, history.RotateSession, history.SessionStep{Generation: 2, Rotated: true}),
 		step(4, 5, history.RotateSession, history.SessionStep{Generation: 3}), // replayed: its answer was lost
@@ -100,7 +114,8 @@ func good() *story {
 		step(10, 11, history.RotateSession, history.SessionStep{Refusal: "session_ended"}),
 	}
 	s.Steps[0].ID, s.Steps[0].Outcome = "", history.Refused
-	s.Steps[7].Answers = []history.Answer{{Status: 401}}
+	s.Steps[1].ID, s.Steps[1].Outcome = "", history.Unknown
+	s.Steps[8].Answers = []history.Answer{{Status: 401}}
 	s.Kept.Sessions = []history.Session{{ID: "s1", User: "carol"}}
 	s.Events = append(s.Events, history.Event{Action: history.SessionCreated, Resource: visit})
 	return s
@@ -114,7 +129,7 @@ func TestCheckAcceptsWhatCanBe(t *testing.T) {
 	if len(got.Found) != 0 {
 		t.Errorf("found %v", got.Found)
 	}
-	if got.Requests != 26 || got.Acknowledged != 6 || got.Unknown != 3 || got.UnknownKept != 1 {
+	if got.Requests != 32 || got.Acknowledged != 7 || got.Unknown != 3 || got.UnknownKept != 1 || got.Settled != 1 || got.Replayed != 2 {
 		t.Errorf("got %v", got)
 	}
 }
@@ -128,26 +143,26 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		"an acknowledged grant that was not kept": {
 			func(s *story) {
-				s.Writes = append(s.Writes, write(80, 81, history.Done, true, 8, "membership/dave/editor"))
+				s.Writes = append(s.Writes, write(80, 81, history.Done, true, 9, "membership/dave/editor"))
 			}, history.Lost,
 		},
 		"an acknowledged revocation that was not kept": {
-			func(s *story) { s.Writes = append(s.Writes, write(80, 81, history.Done, false, 7, bob)) }, history.Lost,
+			func(s *story) { s.Writes = append(s.Writes, write(80, 81, history.Done, false, 8, bob)) }, history.Lost,
 		},
 		"two writes that were told one revision": {
 			func(s *story) {
-				s.keep(8, "REMOVED", bob)
-				s.Writes = append(s.Writes, write(80, 81, history.Done, false, 8, bob), write(82, 83, history.Done, false, 8, bob))
+				s.keep(9, "REMOVED", bob)
+				s.Writes = append(s.Writes, write(80, 81, history.Done, false, 9, bob), write(82, 83, history.Done, false, 9, bob))
 			}, history.Lost,
 		},
 		"a revision that was given again": {
 			func(s *story) { s.Writes = append(s.Writes, write(80, 81, history.Done, true, 5, bob)) }, history.Lost,
 		},
 		"a gap in the change feed": {
-			func(s *story) { s.keep(9, "ROLE_CREATED", "role/other") }, history.Lost,
+			func(s *story) { s.keep(10, "ROLE_CREATED", "role/other") }, history.Lost,
 		},
 		"a change without its event": {
-			func(s *story) { s.Changes = append(s.Changes, history.Change{Revision: 8, Register: "role/other"}) }, history.Lost,
+			func(s *story) { s.Changes = append(s.Changes, history.Change{Revision: 9, Register: "role/other"}) }, history.Lost,
 		},
 		"an event without its change": {
 			func(s *story) {
@@ -159,37 +174,57 @@ func TestCheckRefuses(t *testing.T) {
 		},
 		"a change that nobody asked for": {
 			func(s *story) {
-				s.keep(8, "ADDED", "membership/alice/owner")
+				s.keep(9, "ADDED", "membership/alice/owner")
 				s.Writes[9].Registers = []string{"membership/alice/owner"}
 			}, history.Duplicated,
 		},
 		"a refused write that was kept": {
-			func(s *story) { s.keep(8, "REMOVED", bob) }, history.Duplicated,
+			func(s *story) { s.keep(9, "REMOVED", bob) }, history.Duplicated,
 		},
 		"an unknown write that was kept twice": {
 			func(s *story) {
-				s.Writes = append(s.Writes, write(80, 81, history.Unknown, false, 0, bob), write(82, 83, history.Done, true, 9, bob))
-				s.keep(8, "REMOVED", bob)
-				s.keep(9, "ADDED", bob)
-				s.keep(10, "REMOVED", bob)
+				s.Writes = append(s.Writes, write(80, 81, history.Unknown, false, 0, bob), write(82, 83, history.Done, true, 10, bob))
+				s.keep(9, "REMOVED", bob)
+				s.keep(10, "ADDED", bob)
+				s.keep(11, "REMOVED", bob)
 			}, history.Duplicated,
 		},
 		"an unknown write that was kept before it began": {
 			func(s *story) {
-				s.keep(8, "REMOVED", bob)
-				s.Readings = append(s.Readings, read(80, 81, bob, false, 8))
+				s.keep(9, "REMOVED", bob)
+				s.Readings = append(s.Readings, read(80, 81, bob, false, 9))
 				s.Writes = append(s.Writes, write(82, 83, history.Unknown, false, 0, bob))
 			}, history.Duplicated,
 		},
 		"a change that changes nothing": {
 			func(s *story) {
-				s.keep(8, "ADDED", bob)
-				s.Writes = append(s.Writes, write(80, 81, history.Done, true, 8, bob))
+				s.keep(9, "ADDED", bob)
+				s.Writes = append(s.Writes, write(80, 81, history.Done, true, 9, bob))
 			}, history.Duplicated,
+		},
+		"a change that was made by each of two tries": {
+			func(s *story) {
+				s.keep(9, "REMOVED", carol)
+				s.keep(10, "ADDED", carol)
+				s.Writes = append(s.Writes, write(80, 81, history.Done, false, 9, carol))
+			}, history.Duplicated,
+		},
+		"another answer to a second try": {
+			func(s *story) { s.Writes[13].Revision = 9 }, history.Duplicated,
+		},
+		"an answer to a second try that is not the first's": {
+			func(s *story) { s.Writes[13].Answers[0].Replayed = false }, history.Duplicated,
+		},
+		"a write that was lost between its tries": {
+			func(s *story) {
+				s.Writes = append(s.Writes,
+					try(write(80, 81, history.Unknown, false, 0, carol), "k2", false),
+					try(write(82, 83, history.Done, false, 8, carol), "k2", false))
+			}, history.Lost,
 		},
 		"half a batch": {
 			func(s *story) {
-				s.keep(8, "ADDED", "membership/eve/left")
+				s.keep(9, "ADDED", "membership/eve/left")
 				s.Writes = append(s.Writes, write(80, 81, history.Unknown, true, 0, "membership/eve/left", "membership/eve/right"))
 			}, history.Torn,
 		},
@@ -237,28 +272,28 @@ func TestCheckRefuses(t *testing.T) {
 			}, history.Duplicated,
 		},
 		"a generation that was made twice": {
-			func(s *story) { s.Steps[3].Generation, s.Steps[3].Rotated = 2, true }, history.Forked,
+			func(s *story) { s.Steps[4].Generation, s.Steps[4].Rotated = 2, true }, history.Forked,
 		},
 		"a generation from before the last": {
-			func(s *story) { s.Steps[3].Generation = 1 }, history.Forked,
+			func(s *story) { s.Steps[4].Generation = 1 }, history.Forked,
 		},
 		"a token of an honest owner that was refused": {
 			func(s *story) {
-				s.Steps[2].Refusal, s.Steps[2].Answers = "token_reused", []history.Answer{{Status: 401}}
+				s.Steps[3].Refusal, s.Steps[3].Answers = "token_reused", []history.Answer{{Status: 401}}
 			}, history.SessionLost,
 		},
 		"an honest session that is not active": {
-			func(s *story) { s.Steps[4].Active = false }, history.SessionLost,
+			func(s *story) { s.Steps[5].Active = false }, history.SessionLost,
 		},
 		"an honest session that has ended in the end": {
-			func(s *story) { s.Steps = s.Steps[:5] }, history.SessionLost,
+			func(s *story) { s.Steps = s.Steps[:6] }, history.SessionLost,
 		},
 		"a session that is active after its end": {
-			func(s *story) { s.Steps[6].Active = true }, history.WrongAllow,
+			func(s *story) { s.Steps[7].Active = true }, history.WrongAllow,
 		},
 		"a session that is taken after its end": {
 			func(s *story) {
-				s.Steps[7] = step(10, 11, history.RotateSession, history.SessionStep{Generation: 4, Rotated: true})
+				s.Steps[8] = step(10, 11, history.RotateSession, history.SessionStep{Generation: 4, Rotated: true})
 			}, history.WrongAllow,
 		},
 		"a session that lives on after its end": {

@@ -50,11 +50,17 @@ type Answer struct {
 	// Unknown tells whether the change may have been made: the server said so, or said
 	// nothing though it was asked.
 	Unknown bool
+	// Replayed tells that the server says it has given this answer before.
+	Replayed bool
 }
 
 // Write gives or takes registers, all in one.
 type Write struct {
 	Request
+	// Key is what the client calls the write, the same in each of its tries, which have
+	// their effect once. They come one after the other, with nothing else of the same
+	// registers between. Without a key there is one try.
+	Key string
 	// Registers are the changes that it makes, as the change feed and the audit log name
 	// them, such as "membership/alice/editor".
 	Registers []string
