@@ -3,8 +3,10 @@ package faults_test
 import (
 	"context"
 	"net/url"
+	"strings"
 	"testing"
 
+	"github.com/gatehouse/gatehouse/integration/faults/wire"
 	"github.com/gatehouse/gatehouse/internal/pgtest"
 	"github.com/gatehouse/gatehouse/internal/servertest"
 )
@@ -21,7 +23,7 @@ func TestReplicaPromoted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	i := servertest.Install(t, eitherURL(t, name, primary, standby))
+	i := servertest.Install(t, eitherURL(t, primary.URL(name), primary, standby))
 	r := startRig(t, i, i)
 	primary.Kill()
 	r.after(200)
@@ -32,16 +34,37 @@ func TestReplicaPromoted(t *testing.T) {
 	r.finish()
 }
 
-// eitherURL is that of a database on whichever of the nodes takes writes.
-func eitherURL(t *testing.T, database string, nodes ...*pgtest.Node) string {
-	t.Helper()
-	u, err := url.Parse(nodes[0].URL(database))
+func TestFirstHostSilent(t *testing.T) {
+	node, name := startPrimary(t, pgtest.NodeConfig{})
+	first, err := wire.Start(node.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range nodes[1:] {
-		u.Host += "," + n.Address()
+	t.Cleanup(first.Close)
+	first.Silence()
+	i := servertest.Install(t, eitherURL(t, node.URL(name), first, node))
+	r := startRig(t, i, i)
+	node.Kill()
+	startAgain(t, node)
+	r.isHealed()
+	r.finish()
+}
+
+// addressed is a node, or a wire to one.
+type addressed interface{ Address() string }
+
+// eitherURL is that of a database on whichever of the hosts takes writes.
+func eitherURL(t *testing.T, database string, hosts ...addressed) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
 	}
+	addresses := make([]string, len(hosts))
+	for n, h := range hosts {
+		addresses[n] = h.Address()
+	}
+	u.Host = strings.Join(addresses, ",")
 	query := u.Query()
 	query.Set("target_session_attrs", "read-write")
 	u.RawQuery = query.Encode()

@@ -47,15 +47,15 @@ func Migrate(ctx context.Context, url string) (from, to int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	db := stdlib.OpenDB(*config.ConnConfig)
+	db := stdlib.OpenDB(*config.ConnConfig, stdlib.OptionBeforeConnect(new(hosts).beforeConnect))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	return migratePostgres(ctx, db)
 }
 
 // preparePostgres checks the schema's version on a connection of its own, and
 // migrates if that is allowed.
-func preparePostgres(ctx context.Context, config *pgx.ConnConfig, autoMigrate bool) error {
-	db := stdlib.OpenDB(*config)
+func preparePostgres(ctx context.Context, config *pgx.ConnConfig, at *hosts, autoMigrate bool) error {
+	db := stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(at.beforeConnect))
 	defer func() { _ = db.Close() }()
 	if autoMigrate {
 		_, _, err := migratePostgres(ctx, db)

@@ -42,15 +42,16 @@ type guardedPool struct {
 }
 
 // openPool has what its connections run seen by spans, too, unless that is nil.
-func openPool(ctx context.Context, config *pgxpool.Config, spans pgx.QueryTracer) (*guardedPool, error) {
+func openPool(ctx context.Context, config *pgxpool.Config, at *hosts, spans pgx.QueryTracer) (*guardedPool, error) {
 	p := &guardedPool{config: config}
 	p.breaker = newBreaker(p.replace, p.abandon)
 	config.ConnConfig.Tracer = p.breaker
 	if spans != nil {
 		config.ConnConfig.Tracer = multitracer.New(p.breaker, spans)
 	}
-	config.BeforeConnect = func(ctx context.Context, _ *pgx.ConnConfig) error {
+	config.BeforeConnect = func(ctx context.Context, connecting *pgx.ConnConfig) error {
 		reach(ctx)
+		at.order(connecting)
 		return nil
 	}
 	config.ShouldPing = func(ctx context.Context, of pgxpool.ShouldPingParams) bool {

@@ -47,8 +47,9 @@ var transactionBounds = []struct{ parameter, bound string }{
 type postgresDB struct {
 	pool     *guardedPool
 	notifier *notifier
-	// listening is how watch connects.
-	listening *pgx.ConnConfig
+	// listening is how watch connects, and listeningHosts where to.
+	listening      *pgx.ConnConfig
+	listeningHosts *hosts
 	// bounds are the statements that set transactionBounds.
 	bounds string
 }
@@ -65,22 +66,23 @@ func openPostgres(ctx context.Context, url string, how Config) (*postgresDB, err
 		// A standby answers, too, and what it says may be of long ago.
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
-	listening := config.ConnConfig.Copy()
+	at := &hosts{}
+	listening, listeningAt := config.ConnConfig.Copy(), at
 	if how.ListenURL != "" {
 		direct, err := postgresConfig(how.ListenURL)
 		if err != nil {
 			return nil, fmt.Errorf("for LISTEN: %w", err)
 		}
-		listening = direct.ConnConfig
+		listening, listeningAt = direct.ConnConfig, &hosts{}
 	}
-	if err := preparePostgres(ctx, config.ConnConfig.Copy(), how.AutoMigrate); err != nil {
+	if err := preparePostgres(ctx, config.ConnConfig.Copy(), at, how.AutoMigrate); err != nil {
 		return nil, err
 	}
-	pool, err := openPool(ctx, config, how.tracer())
+	pool, err := openPool(ctx, config, at, how.tracer())
 	if err != nil {
 		return nil, classify(ctx, err, "open the pool")
 	}
-	db := &postgresDB{pool: pool, listening: listening, bounds: boundsBeside(config.ConnConfig.RuntimeParams)}
+	db := &postgresDB{pool: pool, listening: listening, listeningHosts: listeningAt, bounds: boundsBeside(config.ConnConfig.RuntimeParams)}
 	db.notifier = startNotifier(guarded{pool: pool})
 	return db, nil
 }

@@ -54,7 +54,9 @@ func (db *postgresDB) watch(ctx context.Context, changed func()) error {
 // It reports whether it got to listen. Why it ended is of no interest: without it
 // the poll finds the same changes, and says so where the database is away.
 func (db *postgresDB) listen(ctx context.Context, changed func()) bool {
-	conn, err := pgx.ConnectConfig(ctx, db.listening.Copy())
+	config := db.listening.Copy()
+	db.listeningHosts.order(config)
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return false
 	}
