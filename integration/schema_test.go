@@ -19,10 +19,10 @@ func TestServerRefusesAPostgreSQLThatIsNotMigrated(t *testing.T) {
 	i := servertest.Install(t, pgtest.URL(t))
 	i.Fails("run `gatehouse migrate`", "serve")
 	i.Fails("run `gatehouse migrate`", "client", "create")
-	if got, want := i.Must("migrate"), "schema version 0 -> 7\n"; got != want {
+	if got, want := i.Must("migrate"), "schema version 0 -> 8\n"; got != want {
 		t.Errorf("migrate: got %q, want %q", got, want)
 	}
-	if got, want := i.Must("migrate"), "schema version 7: nothing to do\n"; got != want {
+	if got, want := i.Must("migrate"), "schema version 8: nothing to do\n"; got != want {
 		t.Errorf("migrate again: got %q, want %q", got, want)
 	}
 	wantServing(t, i.Serve())
@@ -57,7 +57,7 @@ func TestTwoServersMigrateAtOnce(t *testing.T) {
 			server.Ready()
 			wantServing(t, server)
 		}
-		if got, want := i.Must("migrate"), "schema version 7: nothing to do\n"; got != want {
+		if got, want := i.Must("migrate"), "schema version 8: nothing to do\n"; got != want {
 			t.Errorf("%s: migrate: got %q, want %q", name, got, want)
 		}
 	}
