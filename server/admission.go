@@ -57,7 +57,7 @@ const (
 	waitingPerPlace = 16
 	minWaiting      = 128
 	// longestWait bounds how long they do.
-	longestWait = 400 * time.Millisecond
+	longestWait = 5 * time.Second
 	// shedLogEvery is how often the log tells of requests that were refused.
 	shedLogEvery = 10 * time.Second
 )
