@@ -10,20 +10,28 @@ import (
 
 const defaultConnections = 10_000
 
-// connections bounds how many connections are open.
+// connections bounds how many connections of each listener are open, and counts those of
+// all.
 type connections struct {
 	most    int64
 	open    atomic.Int64
 	refused atomic.Uint64
 }
 
+// Bound bounds the connections of a listener that Serve is not given, such as ext_authz's,
+// by Config.MaxConnections of its own, and counts them in the metrics.
+func (s *Server) Bound(l net.Listener) net.Listener { return s.connections.bound(l) }
+
 // bound closes at once what of a listener is too much: who is told so can go elsewhere,
 // and who is left to hang cannot.
-func (c *connections) bound(l net.Listener) net.Listener { return &boundListener{l, c} }
+func (c *connections) bound(l net.Listener) net.Listener {
+	return &boundListener{Listener: l, connections: c}
+}
 
 type boundListener struct {
 	net.Listener
 	connections *connections
+	open        atomic.Int64
 }
 
 // Accept implements net.Listener.
@@ -34,10 +42,11 @@ func (l *boundListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c.open.Add(1) <= c.most {
-			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { c.open.Add(-1) })}, nil
+		if l.open.Add(1) <= c.most {
+			c.open.Add(1)
+			return &countedConn{Conn: conn, closed: sync.OnceFunc(func() { l.open.Add(-1); c.open.Add(-1) })}, nil
 		}
-		c.open.Add(-1)
+		l.open.Add(-1)
 		c.refused.Add(1)
 		_ = conn.Close()
 	}

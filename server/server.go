@@ -71,8 +71,8 @@ type Config struct {
 	// writes have bounds that follow the database's connections.
 	MaxDecisions int
 
-	// MaxConnections bounds the open connections of Serve's listener: one more is closed
-	// at once. 0 means 10,000.
+	// MaxConnections bounds the open connections of Serve's listener, and of each that
+	// Bound is given: one more is closed at once. 0 means 10,000.
 	MaxConnections int
 
 	// AuthFailureLimit bounds the failed authentications of each client address, or /64

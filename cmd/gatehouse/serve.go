@@ -108,7 +108,7 @@ func (serveCommand) Run(ctx context.Context, p *program) (err error) {
 	defer cancel()
 	if extAuthz != nil {
 		p.announceOther("ext_authz", s.ExtAuthzAddress, extAuthz.Addr(), logger)
-		serving.Go(func() error { return extauthz.Serve(later, extAuthz, h, tlsConfig) })
+		serving.Go(func() error { return extauthz.Serve(later, h.Bound(extAuthz), h, tlsConfig) })
 	}
 	if metrics != nil {
 		p.announceOther("metrics", s.MetricsAddress, metrics.Addr(), logger)

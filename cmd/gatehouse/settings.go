@@ -60,7 +60,7 @@ type settings struct {
 	RateLimit             int    `env:"AUTH_RATE_LIMIT" envDefault:"0" min:"0" max:"1000000" help:"Requests per second and client key, on each server; 0: no limit."`
 	AuthFailureLimit      int    `env:"AUTH_AUTH_FAILURE_LIMIT" envDefault:"60" min:"0" max:"1000000" help:"Failed authentications per minute and address (of IPv6: /64), on each server; 0: no limit. A key that was good from there before is let in all the same."`
 	MaxConcurrentRequests int    `env:"AUTH_MAX_CONCURRENT_REQUESTS" envDefault:"1024" min:"1" max:"1000000" help:"Decisions at work at once, on each server; what is beyond is a 503. Lists and writes follow the database's pool."`
-	MaxConnections        int    `env:"AUTH_MAX_CONNECTIONS" envDefault:"10000" min:"1" max:"1000000" help:"Open connections of the API's address, on each server; one more is closed at once."`
+	MaxConnections        int    `env:"AUTH_MAX_CONNECTIONS" envDefault:"10000" min:"1" max:"1000000" help:"Open connections of the API's address, and as many of AUTH_EXT_AUTHZ_ADDRESS, on each server; one more is closed at once."`
 	AuthZENSubjectTypes   list   `env:"AUTH_AUTHZEN_SUBJECT_TYPES" envDefault:"user" form:"comma-separated names" help:"The AuthZEN subject types that mean a user."`
 
 	JWTSecretKey                string `group:"Tokens" env:"AUTH_JWT_SECRET_KEY" default:"made and kept by the server" min:"32" secret:"true" help:"The HMAC key that signs tokens; for HS256 alone. Another one makes the tokens of before invalid."`
