@@ -79,6 +79,10 @@ type Config struct {
 	// users, nodes, policies, client keys and tokens; in MiB, 0 means 256.
 	CacheSizeMB int
 
+	// MaxWaiting bounds how many decisions wait for the database at once, for what is not
+	// in memory: one more fails with ErrBusy. 0 means no bound.
+	MaxWaiting int
+
 	// Sessions says how sessions live.
 	Sessions SessionConfig
 
@@ -130,6 +134,7 @@ type Config struct {
 // many goroutines.
 type Engine struct {
 	store            *sqlstore.Store
+	connections      sqlstore.Connections // the store's
 	live             *live.Live
 	stop             context.CancelFunc
 	running          sync.WaitGroup // ends after stop
@@ -246,11 +251,13 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.store.RotationDue() {
 		e.log.Warn("the database is sealed with a previous secret: run `gatehouse encryption rotate`")
 	}
+	e.connections = e.store.Connections()
 	if cfg.pollEvery == 0 && e.store.Dialect() == "sqlite" {
 		cfg.pollEvery = sqlitePollEvery
 	}
 	e.live, err = live.New(e.store, live.Config{
 		MaxStaleness: cfg.MaxStaleness, CacheBytes: uint64(cacheBytes / 8 * 7), PollEvery: cfg.pollEvery, Logger: e.log,
+		MaxWaiting: cfg.MaxWaiting, MaxReading: max(1, e.connections.Readers*3/4),
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.store.Close())

@@ -63,11 +63,13 @@ const (
 )
 
 // Why a request was refused: the places and the line before them were full, it has
-// waited for too long, or too much memory is taken by large bodies.
+// waited for too long, too much memory is taken by large bodies, or what is not in memory
+// is waited for by too many.
 const (
-	shedFull   = "full"
-	shedWaited = "waited"
-	shedMemory = "memory"
+	shedFull     = "full"
+	shedWaited   = "waited"
+	shedMemory   = "memory"
+	shedDatabase = "database"
 )
 
 // shed is why a request was refused that would have been too much.
@@ -87,6 +89,9 @@ type admission struct {
 	// line would cost as much. mostDecisions bounds them.
 	decisions     atomic.Int64
 	mostDecisions int64
+	// waiting are those of the decisions that are never made from memory alone. They have
+	// half of the places, so that a database that hangs keeps the others waiting for none.
+	waiting atomic.Int64
 	// seats are the places of the other classes.
 	seats [classes]*places
 
@@ -99,18 +104,21 @@ type admission struct {
 	logged atomic.Int64
 }
 
-func newAdmission(decisions int, capacity engine.Capacity, log *slog.Logger) *admission {
+func newAdmission(decisions int, capacity func(ahead int) engine.Capacity, log *slog.Logger) *admission {
 	if decisions == 0 {
 		decisions = defaultDecisions
 	}
 	a := &admission{log: log, mostDecisions: int64(decisions)}
-	a.seats[classRead] = newPlaces(capacity.Reads, max(minWaiting, waitingPerPlace*capacity.Reads), longestWait)
-	a.seats[classWrite] = newPlaces(capacity.Writes, max(minWaiting, waitingPerPlace*capacity.Writes), longestWait)
+	// Decisions that wait for the database go first.
+	now := func() engine.Capacity { return capacity(int(a.waiting.Load())) }
+	most := now()
+	a.seats[classRead] = newPlaces(func() int { return now().Reads }, max(minWaiting, waitingPerPlace*most.Reads), longestWait)
+	a.seats[classWrite] = newPlaces(func() int { return now().Writes }, max(minWaiting, waitingPerPlace*most.Writes), longestWait)
 	a.bodies.left.Store(maxBodies)
 	a.decisionBodies.left.Store(maxDecisionBodies)
 	a.answers.left.Store(maxAnswers)
 	for c := classDecision; c < classes; c++ {
-		a.refused[c] = map[string]*atomic.Uint64{shedFull: {}, shedMemory: {}}
+		a.refused[c] = map[string]*atomic.Uint64{shedFull: {}, shedMemory: {}, shedDatabase: {}}
 		if a.seats[c] != nil {
 			a.refused[c][shedWaited] = &atomic.Uint64{}
 		}
@@ -120,9 +128,10 @@ func newAdmission(decisions int, capacity engine.Capacity, log *slog.Logger) *ad
 
 // place is one that a request has taken. The zero value is none.
 type place struct {
-	in   *admission
-	of   class
-	line lineKey
+	in    *admission
+	of    class
+	waits bool
+	line  lineKey
 }
 
 // leave gives the place back, once.
@@ -134,6 +143,9 @@ func (p *place) leave() {
 	p.in = nil
 	if p.of == classDecision {
 		a.decisions.Add(-1)
+		if p.waits {
+			a.waiting.Add(-1)
+		}
 		return
 	}
 	a.seats[p.of].leave(p.line)
@@ -186,7 +198,11 @@ func (a *admission) enter(ctx context.Context, x *exchange) error {
 			a.decisions.Add(-1)
 			return a.refuse(&shed{c, shedFull})
 		}
-		x.place = place{in: a, of: c}
+		x.place = place{in: a, of: c, waits: x.operation.waits}
+		if x.operation.waits && a.waiting.Add(1) > max(1, a.mostDecisions/2) {
+			x.place.leave()
+			return a.refuse(&shed{c, shedDatabase})
+		}
 		return nil
 	}
 	line := x.lineOf()
@@ -209,8 +225,11 @@ func (a *admission) refuse(why *shed) error {
 		a.log.Warn("more is asked of the server than it can do at once, and what is too much is refused", "class", why.class.String(), "reason", why.reason)
 	}
 	detail := "the server has as much to do as it can: try again later"
-	if why.reason == shedMemory {
+	switch why.reason {
+	case shedMemory:
 		detail = "the server holds as many large bodies as it can: try again later"
+	case shedDatabase:
+		detail = "as many requests wait for the database as may: try again later"
 	}
 	return fault.Unavailable(why, "%s", detail)
 }

@@ -62,7 +62,7 @@ func TestEveryOperationHasItsClass(t *testing.T) {
 func bounded(next http.HandlerFunc) *Server {
 	quiet := slog.New(slog.DiscardHandler)
 	s := &Server{
-		log: quiet, meters: newMeters(), admission: newAdmission(1, engine.Capacity{Reads: 1, Writes: 1}, quiet),
+		log: quiet, meters: newMeters(), admission: newAdmission(1, func(int) engine.Capacity { return engine.Capacity{Reads: 1, Writes: 1} }, quiet),
 		stop: func() {}, leave: func() {},
 	}
 	s.handler = s.guard(operation{class: classDecision}, next)

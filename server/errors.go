@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gatehouse/gatehouse/authz"
+	"github.com/gatehouse/gatehouse/engine"
 	"github.com/gatehouse/gatehouse/gen/api"
 	"github.com/gatehouse/gatehouse/internal/fault"
 )
@@ -50,6 +51,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	} else if x.gone {
 		return // in the middle of an answer
+	}
+	if errors.Is(err, engine.ErrBusy) {
+		err = s.admission.refuse(&shed{exchangeOf(r.Context()).operation.class, shedDatabase})
 	}
 	code := fault.CodeOf(err)
 	gone := r.Context().Err() != nil && errors.Is(err, context.Canceled)

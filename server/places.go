@@ -12,10 +12,11 @@ import (
 // of its kind, and the lines take turns: however many requests one tenant sends, those
 // of another wait for one of its own and not for all.
 type places struct {
-	// most bounds the requests at work, maxWaiting those that wait, and longest how long
-	// one of them does.
-	most, maxWaiting int
-	longest          time.Duration
+	// most says how many requests may be at work now, one at least; maxWaiting bounds
+	// those that wait, and longest how long one of them does.
+	most       func() int
+	maxWaiting int
+	longest    time.Duration
 
 	mu              sync.Mutex
 	atWork, waiting int
@@ -50,7 +51,7 @@ type waiter struct {
 // connection each to wait for it.
 const maxPolicyChanges = 2
 
-func newPlaces(most, maxWaiting int, longest time.Duration) *places {
+func newPlaces(most func() int, maxWaiting int, longest time.Duration) *places {
 	return &places{most: most, maxWaiting: maxWaiting, longest: longest, lines: map[lineKey]*line{}}
 }
 
@@ -87,8 +88,9 @@ func (p *places) crowded(key lineKey) bool {
 func (p *places) join(key lineKey) (*waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.seat() // there may be more places than when somebody last left
 	l := p.lines[key]
-	if p.atWork < p.most && l.admits() {
+	if p.atWork < p.most() && l.admits() {
 		if l == nil {
 			l = p.open(key)
 		}
@@ -155,7 +157,7 @@ func (p *places) leave(key lineKey) {
 
 // seat gives the free places to those whose turn it is. p.mu is held.
 func (p *places) seat() {
-	for i := 0; i < len(p.turns) && p.atWork < p.most; {
+	for i := 0; i < len(p.turns) && p.atWork < p.most(); {
 		l := p.turns[i]
 		if !l.admits() {
 			i++

@@ -42,10 +42,57 @@ func wantEmpty(t *testing.T, p *places) {
 	}
 }
 
+// always are so many places.
+func always(n int) func() int { return func() int { return n } }
+
+func TestPlacesFollowWhatGoesFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		most := 2
+		p := newPlaces(func() int { return most }, 10, time.Minute)
+		for range 2 {
+			if err := p.enter(t.Context(), ours); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 3 {
+			go func() {
+				if err := p.enter(t.Context(), ours); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		want := func(atWork, waiting int) {
+			t.Helper()
+			synctest.Wait()
+			if p.atWork != atWork || p.waiting != waiting {
+				t.Errorf("got %d at work and %d waiting, want %d and %d", p.atWork, p.waiting, atWork, waiting)
+			}
+		}
+		want(2, 3)
+		most = 1
+		p.leave(ours)
+		want(1, 3)
+		most = 2
+		p.leave(ours)
+		want(2, 1)
+		most = 4
+		if err := p.enter(t.Context(), theirs); err != nil {
+			t.Error(err)
+		}
+		want(4, 0) // whoever waited has gone first
+		for range 3 {
+			p.leave(ours)
+		}
+		p.leave(theirs)
+		wantEmpty(t, p)
+	})
+}
+
 func TestPlacesGoToTheTenantsInTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(1, 10, time.Minute)
+		p := newPlaces(always(1), 10, time.Minute)
 		if err := p.enter(t.Context(), ours); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +125,7 @@ func TestPlacesGoToTheTenantsInTurn(t *testing.T) {
 func TestFullLineMakesRoomForAnotherTenant(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(1, 3, time.Minute)
+		p := newPlaces(always(1), 3, time.Minute)
 		if err := p.enter(t.Context(), ours); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +158,7 @@ func TestFullLineMakesRoomForAnotherTenant(t *testing.T) {
 func TestChangesOfOnePolicyWaitForEachOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(6, 10, time.Minute)
+		p := newPlaces(always(6), 10, time.Minute)
 		policy := lineKey{tenant: "ours", policy: true}
 		for range maxPolicyChanges {
 			if err := p.enter(t.Context(), policy); err != nil {
@@ -139,7 +186,7 @@ func TestChangesOfOnePolicyWaitForEachOther(t *testing.T) {
 func TestWhoeverWaitsTooLongIsRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(1, 10, time.Second)
+		p := newPlaces(always(1), 10, time.Second)
 		if err := p.enter(t.Context(), ours); err != nil {
 			t.Fatal(err)
 		}

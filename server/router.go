@@ -30,6 +30,8 @@ type operation struct {
 	form bool
 	// plain is what a plain question may hold; nil where there is no shortcut for it.
 	plain []member
+	// waits tells that the operation is a decision that takes the database.
+	waits bool
 	// reads tells that the operation changes nothing.
 	reads bool
 	// once tells that the operation takes an Idempotency-Key.
@@ -69,7 +71,7 @@ func readOperations() (map[string]operation, error) {
 			}
 			o.ability = engine.Ability(ability)
 			o.reads = method == http.MethodGet || o.ability == engine.AbilityCheck || o.ability == engine.AbilityRead
-			o.class = o.classify()
+			o.class, o.waits = o.classify(), urgent[o.id]
 			if op.RequestBody != nil {
 				o.body = op.RequestBody.Value.Content.Get(jsonType).Schema.Value
 				_, o.form = op.RequestBody.Value.Content[formType]

@@ -193,7 +193,7 @@ func newServer(cfg Config, short bool) (*Server, error) {
 	if s.authzen, err = newAuthZEN(cfg, s.operations); err != nil {
 		return nil, err
 	}
-	s.admission = newAdmission(cfg.MaxDecisions, cfg.Engine.Capacity(), s.log)
+	s.admission = newAdmission(cfg.MaxDecisions, cfg.Engine.Capacity, s.log)
 	s.connections.most = int64(cmp.Or(cfg.MaxConnections, defaultConnections))
 	if s.metrics, err = s.newMetrics(cfg.Version); err != nil {
 		return nil, fmt.Errorf("register the metrics: %w", err)

@@ -45,7 +45,7 @@ func TestHeldWritesAreShedWhileDecisionsGoOn(t *testing.T) {
 	var mu sync.Mutex
 	var shed int
 	var waiting sync.WaitGroup
-	atWork := s.engine.Capacity().Writes
+	atWork := s.engine.Capacity(0).Writes
 	others := make(chan struct{})
 	for n := range writes {
 		waiting.Go(func() {
@@ -107,7 +107,7 @@ func TestWaitingForARevisionHoldsNoPlace(t *testing.T) {
 	next++
 	// As many as there are places for lists wait for a revision that is not there yet.
 	var waiting sync.WaitGroup
-	for range s.engine.Capacity().Reads + 1 {
+	for range s.engine.Capacity(0).Reads + 1 {
 		waiting.Go(func() { c.data(c.do(http.MethodGet, "/api/roles", "", "Gatehouse-Min-Revision", fmt.Sprint(next))) })
 	}
 	for range 20 {

@@ -159,6 +159,7 @@ func openEngine(ctx context.Context, s settings, logger *slog.Logger) (*engine.E
 		DisableAudit:     !s.EnableAuditLogging,
 		MaxStaleness:     s.MaxStaleness,
 		CacheSizeMB:      s.CacheSizeMB,
+		MaxWaiting:       max(1, s.MaxConcurrentRequests/4),
 		Sessions:         s.sessions(),
 		Tokens:           s.tokens(),
 		Issuer:           string(s.PublicURL),

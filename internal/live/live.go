@@ -16,9 +16,11 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +53,12 @@ type Config struct {
 	// MaxTenants is how many tenants may be in use at once; default 10,000, or fewer where
 	// their policies are large.
 	MaxTenants int
+	// MaxWaiting is how many questions may wait for the database at once; 0: as many as
+	// there are.
+	MaxWaiting int
+	// MaxReading is how many reads of the database questions may have under way at once;
+	// default 8. The polls come on top.
+	MaxReading int
 	// PollEvery is the time between polls; default 1 s.
 	PollEvery time.Duration
 	// Logger takes what goes wrong in the background; default slog.Default().
@@ -60,12 +68,16 @@ type Config struct {
 const (
 	defaultCacheBytes = 256 << 20
 	defaultMaxTenants = 10_000
+	defaultMaxReading = 8
 	defaultPollEvery  = time.Second
 
 	// fillTimeout bounds one read of the database.
 	fillTimeout = 5 * time.Second
 	// minPollTimeout is the least that one poll of the database may take.
 	minPollTimeout = 500 * time.Millisecond
+	// turnTimeout bounds how long a question waits until it may read the database: as long
+	// as the pool lets it wait for a connection.
+	turnTimeout = 2 * time.Second
 	// leastTimeout bounds how long a question waits for a revision.
 	leastTimeout = 10 * time.Second
 	// maxGatherings is how often an answer is gathered from memory while changes keep
@@ -89,6 +101,12 @@ type Live struct {
 	subjects *otter.Cache[subjectKey, *authz.Subject]
 	nodes    *otter.Cache[nodeKey, *store.NodeRecord]
 
+	// waiting is how many questions wait for the database, and reading has an element for
+	// each that reads it.
+	waiting    atomic.Int64
+	maxWaiting int64
+	reading    chan struct{}
+
 	// sealed is why the database's values cannot be read; nil where they can.
 	sealed atomic.Pointer[error]
 
@@ -103,6 +121,7 @@ type Live struct {
 func New(source Source, cfg Config) (*Live, error) {
 	l := &Live{
 		source: source, maxStaleness: cfg.MaxStaleness, pollEvery: cfg.PollEvery, log: cfg.Logger,
+		maxWaiting: int64(cmp.Or(cfg.MaxWaiting, math.MaxInt)), reading: make(chan struct{}, cmp.Or(cfg.MaxReading, defaultMaxReading)),
 		hints: make(chan struct{}, 1), counts: newCounts(),
 	}
 	if l.pollEvery <= 0 {
@@ -154,7 +173,8 @@ type Basis struct {
 // which is least or later. It may call ask again, so ask must begin anew each time.
 // Where least is not reached within 10 s, or the database has been away for longer
 // than MaxStaleness, the error is fault.CodeUnavailable; at once where the database is
-// sealed against this process, which is also store.ErrSealed.
+// sealed against this process, which is also store.ErrSealed, or where too many others
+// wait for it, which is also ErrBusy.
 func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) error) (Basis, error) {
 	if sealed := l.sealed.Load(); sealed != nil {
 		return Basis{}, *sealed
@@ -164,7 +184,7 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 		return Basis{}, err
 	}
 	if least > t.applied.Load() {
-		if err := t.await(ctx, least); err != nil {
+		if err := l.wait(func() error { return t.await(ctx, least) }); err != nil {
 			return Basis{}, err
 		}
 	}
@@ -178,6 +198,9 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 		if errors.Is(err, errMoved) {
 			break
 		}
+		if errors.Is(err, ErrBusy) {
+			return Basis{}, err
+		}
 		if t.applied.Load() == view.revision {
 			return Basis{Revision: view.revision, Stale: stale}, err
 		}
@@ -185,7 +208,14 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 			return Basis{}, ctx.Err()
 		}
 	}
-	return t.askThrough(ctx, least, ask)
+	var basis Basis
+	err = l.wait(func() error {
+		return l.inTurn(ctx, func() (err error) {
+			basis, err = t.askThrough(ctx, least, ask)
+			return err
+		})
+	})
+	return basis, err
 }
 
 // AwaitBeyond waits until a tenant is beyond a revision, as far as is known here. While
@@ -221,8 +251,41 @@ func (l *Live) tenant(ctx context.Context, id string) (*tenant, error) {
 	if t.loaded.Load() {
 		return t, nil
 	}
-	return t, t.catchUp(ctx)
+	return t, l.wait(func() error { return t.load(ctx) })
 }
+
+// wait runs what waits for the database, unless too many do so already: whoever can be
+// answered from memory must find that the server has room for them.
+func (l *Live) wait(work func() error) error {
+	defer l.waiting.Add(-1)
+	if l.waiting.Add(1) > l.maxWaiting {
+		return errBusy()
+	}
+	return work()
+}
+
+func errBusy() error {
+	return fault.Unavailable(ErrBusy, "too many questions wait for the database: try again later")
+}
+
+// inTurn runs what reads the database for a question, when few enough others do: else
+// they would take all connections to it, and what must not wait would wait behind them.
+func (l *Live) inTurn(ctx context.Context, read func() error) error {
+	late := time.NewTimer(turnTimeout)
+	defer late.Stop()
+	select {
+	case l.reading <- struct{}{}:
+	case <-late.C:
+		return errBusy()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-l.reading }()
+	return read()
+}
+
+// Reading is how many questions read the database now.
+func (l *Live) Reading() int { return len(l.reading) }
 
 // Wrote applies a change that this process has made, before it returns.
 func (l *Live) Wrote(ctx context.Context, id string, revision int64, changes []authz.Change) {
@@ -317,6 +380,10 @@ func (l *Live) pollOnce(ctx context.Context) {
 		l.log.WarnContext(ctx, "the database cannot be polled", "error", err)
 	}
 }
+
+// ErrBusy is in the error of a question that would be one too many to wait for the
+// database, or has waited for its turn for too long; see Config.MaxWaiting.
+var ErrBusy = errors.New("too many questions wait for the database")
 
 var errAway = errors.New("the database has been away for too long")
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -304,6 +305,95 @@ func TestAnswersFromMemoryDoNotWaitForADatabaseThatHangs(t *testing.T) {
 				t.Fatalf("got %+v, %v after %s, want a stale answer at once", got, err, time.Since(began))
 			}
 			time.Sleep(time.Second)
+		}
+	})
+}
+
+func TestQuestionsBeyondThoseThatMayWaitFailAtOnce(t *testing.T) {
+	bubble(t, live.Config{MaxWaiting: 2}, func(t *testing.T, s *source, l *live.Live) {
+		wantRoles(t, l, "alice", 0, 0)
+		mended := make(chan struct{})
+		s.set(func(s *source) { s.hanging = mended })
+		var waiting sync.WaitGroup
+		for _, user := range []string{"bob", "carol"} {
+			waiting.Go(func() {
+				if _, err := rolesOf(l, user); err != nil {
+					t.Errorf("%s: %v", user, err)
+				}
+			})
+		}
+		synctest.Wait()
+		for name, ask := range map[string]func() error{
+			"a user that is not in memory": func() error { _, err := rolesOf(l, "dave"); return err },
+			"a tenant that is not in memory": func() error {
+				_, err := l.Ask(t.Context(), "another", 0, func(*live.View) error { return nil })
+				return err
+			},
+			"a later revision": func() error {
+				_, err := l.Ask(t.Context(), tenant, 100, func(*live.View) error { return nil })
+				return err
+			},
+		} {
+			if err := ask(); !errors.Is(err, live.ErrBusy) || fault.CodeOf(err) != fault.CodeUnavailable {
+				t.Errorf("%s: got %v, want ErrBusy", name, err)
+			}
+		}
+		wantRoles(t, l, "alice", 0, 0)
+		close(mended)
+		waiting.Wait()
+		wantRoles(t, l, "dave", 0, 0)
+	})
+}
+
+func TestQuestionsReadTheDatabaseInTurn(t *testing.T) {
+	bubble(t, live.Config{MaxReading: 2, PollEvery: time.Hour}, func(t *testing.T, s *source, l *live.Live) {
+		wantRoles(t, l, "alice", 0, 0)
+		before, hanging := s.count("views"), make(chan struct{})
+		s.set(func(s *source) { s.inView = func() { <-hanging } })
+		began := time.Now()
+		var waiting sync.WaitGroup
+		var busy atomic.Int64
+		for n := range 5 {
+			waiting.Go(func() {
+				if _, err := rolesOf(l, numbered("user", n)); errors.Is(err, live.ErrBusy) {
+					busy.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if got := s.count("views") - before; got != 2 {
+			t.Errorf("got %d readings at once, want 2", got)
+		}
+		time.Sleep(3 * time.Second) // of the bubble, which is longer than a turn is waited for
+		close(hanging)
+		waiting.Wait()
+		if got := busy.Load(); got != 3 {
+			t.Errorf("got %d questions that were told to come later, want 3, after %s", got, time.Since(began))
+		}
+		s.set(func(s *source) { s.inView = nil })
+		wantRoles(t, l, numbered("user", 4), 0, 0)
+	})
+}
+
+func TestACrowdAtATenantReadsItOnce(t *testing.T) {
+	bubble(t, live.Config{MaxReading: 2}, func(t *testing.T, s *source, l *live.Live) {
+		hanging := make(chan struct{})
+		s.set(func(s *source) { s.inView = func() { <-hanging } })
+		var waiting sync.WaitGroup
+		for range 20 {
+			waiting.Go(func() {
+				if _, err := l.Ask(t.Context(), tenant, 0, func(*live.View) error { return nil }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(hanging)
+		waiting.Wait()
+		if got := s.count("views"); got != 1 {
+			t.Errorf("got %d readings, want 1", got)
 		}
 	})
 }

@@ -99,7 +99,7 @@ func (t *tenant) fresh(ctx context.Context) (time.Duration, error) {
 	case !away && age < min(5*t.live.pollEvery, max(t.live.maxStaleness, 2*t.live.pollEvery+minPollTimeout)):
 		return 0, nil
 	}
-	err := t.catchUp(ctx)
+	err := t.live.wait(func() error { return t.catchUp(ctx) })
 	if err == nil {
 		return 0, nil
 	}
@@ -151,6 +151,13 @@ func (t *tenant) catchUp(ctx context.Context) error {
 	})
 }
 
+// load finds the revision to begin at, in turn with the other questions.
+func (t *tenant) load(ctx context.Context) error {
+	return t.fly(ctx, "load", func(ctx context.Context) error {
+		return t.live.inTurn(ctx, func() error { return t.catchUp(ctx) })
+	})
+}
+
 // fly does something once for all who ask for it at the same time. It goes on for
 // the others where one of them gives up.
 func (t *tenant) fly(ctx context.Context, what string, do func(context.Context) error) error {
@@ -161,7 +168,7 @@ func (t *tenant) fly(ctx context.Context, what string, do func(context.Context) 
 		if err != nil && ctx.Err() != nil {
 			err = unavailable(err)
 		}
-		if fault.CodeOf(err) == fault.CodeUnavailable {
+		if fault.CodeOf(err) == fault.CodeUnavailable && !errors.Is(err, ErrBusy) {
 			t.away.Store(true)
 		}
 		return nil, err
@@ -271,7 +278,7 @@ var errMoved = errors.New("it changes faster than it can be read")
 // reads it; put keeps it, unless it has changed since, by what changedAt says.
 func (t *tenant) read(ctx context.Context, what string, get func(context.Context, store.Reader) error, changedAt func() int64, put func()) error {
 	kind, _, _ := strings.Cut(what, " ") // behind it is a name, which is none of the log's
-	return t.fly(ctx, what, func(ctx context.Context) error {
+	once := func(ctx context.Context) error {
 		defer t.live.counts.filling(kind, time.Now())
 		for range maxReadings {
 			revision, err := t.sync(ctx, func(r store.Reader) error { return get(ctx, r) })
@@ -283,6 +290,11 @@ func (t *tenant) read(ctx context.Context, what string, get func(context.Context
 			}
 		}
 		return errMoved
+	}
+	return t.live.wait(func() error {
+		return t.fly(ctx, what, func(ctx context.Context) error {
+			return t.live.inTurn(ctx, func() error { return once(ctx) })
+		})
 	})
 }
 
