@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -162,13 +163,72 @@ func TestSilentDatabase(t *testing.T) {
 	}
 }
 
-// wire passes connections on to a database until it is cut, or takes away what is sent.
+// Whoever is answered from memory is answered, however many others wait for a database
+// that says nothing.
+func TestSilentDatabaseStopsNothingThatIsInMemory(t *testing.T) {
+	t.Parallel()
+	wire := newWire(t, pgtest.URL(t))
+	i := servertest.Install(t, wire.url, "AUTH_MAX_CONCURRENT_REQUESTS=16")
+	i.Must("migrate")
+	server := i.Serve()
+	server.Outage = true
+	c := newClient(t, server)
+	ctx := t.Context()
+	if _, err := c.AddRole(ctx, "editor", authz.RoleOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddPermission(ctx, "editor", "edit"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddMembership(ctx, "alice", "editor", authz.Window{}); err != nil {
+		t.Fatal(err)
+	}
+	session, err := c.CreateSession(ctx, authz.NewSession{User: "alice", IP: "192.0.2.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := c.UserHasPermission(ctx, "alice", "edit"); err != nil || !d.Allowed {
+		t.Fatalf("before: got %+v, %v, want allowed", d, err)
+	}
+
+	wire.silence()
+	var waiting sync.WaitGroup
+	for n := range 40 {
+		waiting.Go(func() {
+			if _, err := c.UserHasPermission(ctx, fmt.Sprint("stranger-", n), "edit"); !errors.Is(err, sdk.ErrUnavailable) {
+				t.Errorf("a stranger: got %v, want a 503", err)
+			}
+		})
+		waiting.Go(func() {
+			if _, err := c.VerifySession(ctx, authz.PresentedSession{Token: session.Token, IP: "192.0.2.1"}); !errors.Is(err, sdk.ErrUnavailable) {
+				t.Errorf("a session: got %v, want a 503", err)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { waiting.Wait(); close(done) }()
+	for asked := 0; ; asked++ {
+		if d, err := c.UserHasPermission(ctx, "alice", "edit"); err != nil || !d.Allowed {
+			t.Fatalf("question %d from memory: got %+v, %v, want allowed", asked, d, err)
+		}
+		select {
+		case <-done:
+			t.Logf("%d questions answered from memory meanwhile", asked)
+			return
+		default:
+		}
+	}
+}
+
+// wire passes connections on to a database until it is cut, or takes away what is sent, or
+// has it take longer.
 type wire struct {
 	url    string
 	target string
 
 	mu              sync.Mutex
 	isCut, isSilent bool
+	delayed         time.Duration
 	ends            []net.Conn
 }
 
@@ -250,10 +310,17 @@ func (w *wire) silence() {
 	w.isSilent = true
 }
 
+// delay has what is sent take so much longer, each way.
+func (w *wire) delay(by time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.delayed = by
+}
+
 func (w *wire) mend() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.isCut, w.isSilent = false, false
+	w.isCut, w.isSilent, w.delayed = false, false, 0
 }
 
 // audible is what comes from a connection while its wire is not silent.
@@ -267,8 +334,9 @@ func (a audible) Read(into []byte) (int, error) {
 	for {
 		n, err := a.Conn.Read(into)
 		a.wire.mu.Lock()
-		lost := a.wire.isSilent
+		lost, delayed := a.wire.isSilent, a.wire.delayed
 		a.wire.mu.Unlock()
+		time.Sleep(delayed)
 		if err != nil || !lost {
 			return n, err
 		}
