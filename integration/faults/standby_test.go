@@ -50,6 +50,21 @@ func TestFirstHostSilent(t *testing.T) {
 	r.finish()
 }
 
+// The host that the servers are connected to falls silent, and another one serves.
+func TestServingHostFallsSilent(t *testing.T) {
+	node, name := startPrimary(t, pgtest.NodeConfig{})
+	first, err := wire.Start(node.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(first.Close)
+	i := servertest.Install(t, eitherURL(t, node.URL(name), first, node))
+	r := startRig(t, i, i)
+	first.Silence()
+	r.isHealed()
+	r.finish()
+}
+
 // addressed is a node, or a wire to one.
 type addressed interface{ Address() string }
 

@@ -34,7 +34,9 @@ type breaker struct {
 	// answered is when the database answered last, and doubted when it last did not: a
 	// connection that has not been used since is asked first.
 	answered, doubted atomic.Int64
-	opened            atomic.Uint64
+	// silent tells that the last outage was an answer that did not come.
+	silent atomic.Bool
+	opened atomic.Uint64
 	// demoted is called where the server turns out to be a standby.
 	demoted func()
 }
@@ -49,7 +51,7 @@ var errNoVerdict = errors.New("it says nothing of the database")
 
 // newBreaker calls opening when an outage begins, which must not ask it anything, and
 // demoted.
-func newBreaker(opening, demoted func()) *breaker {
+func newBreaker(opening func(isSilent bool), demoted func()) *breaker {
 	b := &breaker{since: time.Now(), demoted: demoted}
 	b.cb = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout:     breakFor,
@@ -62,7 +64,7 @@ func newBreaker(opening, demoted func()) *breaker {
 			// Not after each try: a connection that is being made past a host that is
 			// silent takes longer than the try, and serves the next one.
 			if from == gobreaker.StateClosed {
-				opening()
+				opening(b.silent.Load())
 			}
 		},
 	})
@@ -86,6 +88,7 @@ func (b *breaker) judge(ctx context.Context, began time.Time, err error) error {
 		return errNoVerdict
 	}
 	b.doubted.Store(int64(now.Sub(b.since)))
+	b.silent.Store(errors.Is(err, context.DeadlineExceeded))
 	if now.Sub(b.since)-time.Duration(b.answered.Load()) < silence {
 		return errNoVerdict
 	}

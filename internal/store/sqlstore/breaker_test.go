@@ -85,7 +85,7 @@ func TestBreaker(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBreaker(func() {}, func() {})
+				b := newBreaker(func(bool) {}, func() {})
 				time.Sleep(time.Minute)
 				for range 2 * breakAfter {
 					ctx := t.Context()
@@ -105,7 +105,7 @@ func TestBreaker(t *testing.T) {
 func TestBreakerForgivesABurst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newBreaker(func() {}, func() {})
+		b := newBreaker(func(bool) {}, func() {})
 		time.Sleep(time.Minute)
 		statement(t.Context(), b, 0, nil)
 		time.Sleep(silence / 2)
@@ -129,7 +129,7 @@ func TestBreakerTriesOnceASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		opened, demoted := 0, 0
-		b := newBreaker(func() { opened++ }, func() { demoted++ })
+		b := newBreaker(func(bool) { opened++ }, func() { demoted++ })
 		time.Sleep(time.Minute)
 		for range breakAfter {
 			statement(t.Context(), b, 0, io.EOF)

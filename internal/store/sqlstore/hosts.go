@@ -1,9 +1,11 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -14,8 +16,16 @@ import (
 // names several and says which kind it wants. In the URL's order every connection would
 // wait first for one that has gone silent.
 type hosts struct {
-	// last is nil before the first connection.
-	last atomic.Pointer[host]
+	// last is nil before the first connection, and where it is not to be trusted.
+	last, silent atomic.Pointer[host]
+}
+
+// distrust has the next connection begin with another host than the last one did, which
+// has gone silent.
+func (h *hosts) distrust() {
+	if last := h.last.Swap(nil); last != nil {
+		h.silent.Store(last)
+	}
 }
 
 type host struct {
@@ -36,8 +46,8 @@ func (h *hosts) order(config *pgx.ConnConfig) {
 		return
 	}
 	tries := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
-	if last := h.last.Load(); last != nil {
-		tries = beginningWith(*last, tries)
+	if last, silent := h.last.Load(), h.silent.Load(); last != nil || silent != nil {
+		tries = moved(tries, *cmp.Or(last, silent), last != nil)
 		config.Host, config.Port, config.TLSConfig = tries[0].Host, tries[0].Port, tries[0].TLSConfig
 		config.Fallbacks = tries[1:]
 	}
@@ -68,17 +78,20 @@ func (h *hosts) order(config *pgx.ConnConfig) {
 	}
 }
 
-// beginningWith moves the tries of one host to the front.
-func beginningWith(first host, tries []*pgconn.FallbackConfig) []*pgconn.FallbackConfig {
-	ordered := make([]*pgconn.FallbackConfig, 0, len(tries))
-	for _, wanted := range []bool{true, false} {
-		for _, t := range tries {
-			if (host{t.Host, t.Port} == first) == wanted {
-				ordered = append(ordered, t)
-			}
+// moved puts the tries of one host at the front or at the end.
+func moved(tries []*pgconn.FallbackConfig, of host, toFront bool) []*pgconn.FallbackConfig {
+	isOf := func(t *pgconn.FallbackConfig) bool { return host{t.Host, t.Port} == of }
+	slices.SortStableFunc(tries, func(a, b *pgconn.FallbackConfig) int {
+		switch {
+		case isOf(a) == isOf(b):
+			return 0
+		case isOf(a) == toFront:
+			return -1
+		default:
+			return 1
 		}
-	}
-	return ordered
+	})
+	return tries
 }
 
 // isAt tells whether a host, looked up, is at the address that was dialed.

@@ -51,15 +51,22 @@ func TestHostsBeginWithTheLastThatTookAConnection(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			dialed = nil
-			next := config.ConnConfig.Copy()
-			h.order(next)
-			if _, err := pgx.ConnectConfig(t.Context(), next); !errors.Is(err, errRefused) {
-				t.Fatalf("got %v, want %v", err, errRefused)
+			wantOrder := func(want []string) {
+				t.Helper()
+				dialed = nil
+				next := config.ConnConfig.Copy()
+				h.order(next)
+				if _, err := pgx.ConnectConfig(t.Context(), next); !errors.Is(err, errRefused) {
+					t.Fatalf("got %v, want %v", err, errRefused)
+				}
+				if !slices.Equal(dialed, want) {
+					t.Errorf("dialed %v, want %v", dialed, want)
+				}
 			}
-			if !slices.Equal(dialed, c.want) {
-				t.Errorf("dialed %v, want %v", dialed, c.want)
-			}
+			wantOrder(c.want)
+			h.distrust()
+			h.distrust() // of nobody else
+			wantOrder([]string{"10.0.0.1:5432", "10.0.0.2:5432"})
 		})
 	}
 }

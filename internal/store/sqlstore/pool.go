@@ -21,16 +21,22 @@ import (
 // database out of reach.
 const acquireTimeout = 2 * time.Second
 
+// answerGrace is how long what is under way when an outage begins may still get its answer.
+// Then its connection is given up: a host that has gone silent would keep it waiting, and
+// those that wait for it, for as long as the caller has.
+const answerGrace = 5 * time.Second
+
 // trustFor is how long a connection may be idle and is given out without being asked.
 const trustFor = time.Second
 
 // guardedPool gives out a pool's connections, unless the database does not answer.
 type guardedPool struct {
 	config  *pgxpool.Config
+	hosts   *hosts
 	breaker *breaker
 	// current is replaced when the breaker opens: what waits for an answer that will not
 	// come keeps its connection, and no other waiting, once there are answers again.
-	current atomic.Pointer[pgxpool.Pool]
+	current atomic.Pointer[generation]
 	closing sync.WaitGroup // former pools
 	// mu guards closed, after which there are no more pools.
 	mu     sync.Mutex
@@ -41,9 +47,53 @@ type guardedPool struct {
 	resetAt atomic.Int64
 }
 
+// generation is the pool of the time between two outages.
+type generation struct {
+	*pgxpool.Pool
+	mu    sync.Mutex
+	conns map[*pgx.Conn]struct{}
+}
+
+// newGeneration begins with an empty pool.
+func newGeneration(ctx context.Context, config *pgxpool.Config) (*generation, error) {
+	g := &generation{conns: map[*pgx.Conn]struct{}{}}
+	config = config.Copy()
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.conns[conn] = struct{}{}
+		return nil
+	}
+	config.BeforeClose = func(conn *pgx.Conn) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		delete(g.conns, conn)
+	}
+	var err error
+	g.Pool, err = pgxpool.NewWithConfig(ctx, config)
+	return g, err
+}
+
+// retire closes the pool, when all its connections have been given back. Those that have
+// not been by then are cut after answerGrace.
+func (g *generation) retire() {
+	late := time.AfterFunc(answerGrace, func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for conn := range g.conns {
+			cut(conn)
+		}
+	})
+	defer late.Stop()
+	g.Close()
+}
+
+// cut has what runs on a connection fail now, and all that comes after it.
+func cut(conn *pgx.Conn) { _ = conn.PgConn().Conn().SetDeadline(time.Unix(1, 0)) }
+
 // openPool has what its connections run seen by spans, too, unless that is nil.
 func openPool(ctx context.Context, config *pgxpool.Config, at *hosts, spans pgx.QueryTracer) (*guardedPool, error) {
-	p := &guardedPool{config: config}
+	p := &guardedPool{config: config, hosts: at}
 	p.breaker = newBreaker(p.replace, p.abandon)
 	config.ConnConfig.Tracer = p.breaker
 	if spans != nil {
@@ -61,19 +111,23 @@ func openPool(ctx context.Context, config *pgxpool.Config, at *hosts, spans pgx.
 		}
 		return ask
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	pool, err := newGeneration(ctx, config)
 	p.current.Store(pool)
 	return p, err
 }
 
-// replace begins with an empty pool. Who has a connection of the former keeps it.
-func (p *guardedPool) replace() {
+// replace begins with an empty pool. Who has a connection of the former keeps it, for
+// answerGrace at most.
+func (p *guardedPool) replace(isSilent bool) {
+	if isSilent {
+		p.hosts.distrust()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	pool, err := pgxpool.NewWithConfig(context.Background(), p.config)
+	pool, err := newGeneration(context.Background(), p.config)
 	if err != nil {
 		return // the same configuration was good before
 	}
@@ -81,7 +135,7 @@ func (p *guardedPool) replace() {
 	stat := former.Stat()
 	p.waits.Add(stat.EmptyAcquireCount())
 	p.waitTime.Add(int64(stat.EmptyAcquireWaitTime()))
-	p.closing.Go(former.Close)
+	p.closing.Go(former.retire)
 }
 
 // close waits until every connection has been given back.

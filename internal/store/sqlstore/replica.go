@@ -101,12 +101,9 @@ type uptime struct {
 // take gives a connection up at the end of the uptime, unless release, which releases it,
 // is called before.
 func (u *uptime) take(conn *pgxpool.Conn) (release func()) {
-	wire := conn.Conn().PgConn().Conn()
-	stop := context.AfterFunc(u.ctx, func() {
-		// The queries on it have contexts of their own. One that is under way fails, and so
-		// does the next one where none is.
-		_ = wire.SetDeadline(time.Unix(1, 0))
-	})
+	// The queries on it have contexts of their own.
+	of := conn.Conn()
+	stop := context.AfterFunc(u.ctx, func() { cut(of) })
 	return func() {
 		if !stop() {
 			// Nobody is to get a connection that is about to fail.
