@@ -270,7 +270,7 @@ func wantLogLines(t *testing.T, log []byte) {
 		if err := json.Unmarshal(line, &entry); err != nil || entry.Time.IsZero() || entry.Msg == "" {
 			t.Errorf("not a line of the log: %q: %v", line, err)
 		}
-		if entry.Msg == "request" || entry.Msg == "request failed" {
+		if entry.Msg == "request" {
 			requests++
 			if entry.Request == "" || entry.Trace == "" && entry.Operation == "RotateSession" {
 				t.Errorf("a request without its id, or its trace: %s", line)

@@ -43,8 +43,8 @@ const retryAfter = "1"
 const outcomeHeader = "Gatehouse-Outcome"
 
 // fail answers a request with an error: the only way out for errors, those of the
-// generated code and of the router included. An error without a code is logged in
-// full and shown to nobody. That of a request within another is left to that.
+// generated code and of the router included. One without a code is shown to nobody; the
+// log has it in full, as that of every failure of the server's. That of a request within another is left to that.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x := exchangeOf(r.Context()); x.within {
 		x.failed = err
@@ -72,7 +72,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, tooMuch := errors.AsType[*shed](err)
 	exchangeOf(r.Context()).shed = tooMuch
 	if answer.status >= http.StatusInternalServerError && !gone && !tooMuch {
-		s.log.Error("request failed", exchangeOf(r.Context()).ids(), "error", err, "cause", errors.Unwrap(err))
+		exchangeOf(r.Context()).failure = err
 	}
 	if e, ok := errors.AsType[*fault.Error](err); ok && e.Unknown {
 		w.Header().Set(outcomeHeader, "unknown")

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -50,6 +51,8 @@ type exchange struct {
 	// in failed, for that one to answer with.
 	within bool
 	failed error
+	// failure is why the server could not do what it should have done, for the log.
+	failure error
 }
 
 type exchangeKey struct{}
@@ -106,6 +109,8 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
 	case x.gone, x.shed:
+	case x.status == http.StatusServiceUnavailable && x.operation.class == classNone:
+		level = slog.LevelWarn // a probe was told what there is to be told
 	case x.status >= 500:
 		level = slog.LevelError
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusTooManyRequests:
@@ -115,11 +120,16 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	if !s.log.Enabled(ctx, level) {
 		return
 	}
-	s.log.LogAttrs(ctx, level, "request",
+	attrs := []slog.Attr{
 		slog.String("method", x.request.Method), slog.String("operation", x.operation.id),
 		slog.Int("status", x.status), slog.Float64("took_ms", float64(took.Microseconds())/1000),
 		x.ids(), slog.String("ip", s.clientIP(x.request)),
-		slog.String("key", x.principal.Fingerprint))
+		slog.String("key", x.principal.Fingerprint),
+	}
+	if x.failure != nil {
+		attrs = append(attrs, slog.Any("error", x.failure), slog.Any("cause", errors.Unwrap(x.failure)))
+	}
+	s.log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // requestID echoes the caller's id where it is fit for logs and headers: 1 to 128

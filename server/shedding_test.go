@@ -90,7 +90,7 @@ func TestHeldWritesAreShedWhileDecisionsGoOn(t *testing.T) {
 	if got := c.metric(`gatehouse_requests_in_flight{class="write"}`); got != "0" {
 		t.Errorf("writes at work at the end: got %s, want 0", got)
 	}
-	if strings.Contains(s.log.String(), "request failed") {
+	if strings.Contains(s.log.String(), `"level":"ERROR"`) {
 		t.Errorf("each refusal is logged, want the metrics to count them: %s", s.log)
 	}
 }
