@@ -22,7 +22,7 @@ func (e *Engine) Capacity(ahead int) Capacity {
 }
 
 // capacity leaves a quarter of a pool of three connections or more free. What goes first
-// may need three quarters, and the rest is always for lists and writes.
+// may need three quarters; an eighth each is always for lists and for writes.
 func capacity(c sqlstore.Connections, needed int) Capacity {
 	left := c.Readers - min(needed, c.Readers*3/4)
 	if c.Writers == 0 {

@@ -80,7 +80,8 @@ type Config struct {
 	CacheSizeMB int
 
 	// MaxWaiting bounds how many decisions wait for the database at once, for what is not
-	// in memory: one more fails with ErrBusy. 0 means no bound.
+	// in memory, and those of one tenant by three quarters of it: one more fails with
+	// ErrBusy. 0 means no bound.
 	MaxWaiting int
 
 	// Sessions says how sessions live.
@@ -257,7 +258,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.live, err = live.New(e.store, live.Config{
 		MaxStaleness: cfg.MaxStaleness, CacheBytes: uint64(cacheBytes / 8 * 7), PollEvery: cfg.pollEvery, Logger: e.log,
-		MaxWaiting: cfg.MaxWaiting, MaxReading: max(1, e.connections.Readers*3/4),
+		MaxWaiting: cfg.MaxWaiting, MaxReading: max(1, e.connections.Readers*5/8),
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.store.Close())

@@ -168,7 +168,7 @@ func TestSilentDatabase(t *testing.T) {
 func TestSilentDatabaseStopsNothingThatIsInMemory(t *testing.T) {
 	t.Parallel()
 	wire := newWire(t, pgtest.URL(t))
-	i := servertest.Install(t, wire.url, "AUTH_MAX_CONCURRENT_REQUESTS=16")
+	i := servertest.Install(t, wire.url, "AUTH_MAX_CONCURRENT_REQUESTS=256")
 	i.Must("migrate")
 	server := i.Serve()
 	server.Outage = true
@@ -193,12 +193,15 @@ func TestSilentDatabaseStopsNothingThatIsInMemory(t *testing.T) {
 
 	wire.silence()
 	var waiting sync.WaitGroup
-	for n := range 40 {
+	// Of each kind more than may wait.
+	for n := range 80 {
 		waiting.Go(func() {
 			if _, err := c.UserHasPermission(ctx, fmt.Sprint("stranger-", n), "edit"); !errors.Is(err, sdk.ErrUnavailable) {
 				t.Errorf("a stranger: got %v, want a 503", err)
 			}
 		})
+	}
+	for range 150 {
 		waiting.Go(func() {
 			if _, err := c.VerifySession(ctx, authz.PresentedSession{Token: session.Token, IP: "192.0.2.1"}); !errors.Is(err, sdk.ErrUnavailable) {
 				t.Errorf("a session: got %v, want a 503", err)

@@ -30,15 +30,17 @@ const (
 func (c class) String() string { return [...]string{"none", "decision", "read", "write"}[c] }
 
 // urgent are the operations beside those with the ability check that somebody waits for
-// in front of an application that would let them in: as urgent as decisions.
+// in front of an application that would let them in: as urgent as decisions. The value
+// says whether they are never answered from memory alone.
 var urgent = map[string]bool{
-	"AuthorizeForward": true, "RotateSession": true, "VerifySession": true, "RefreshToken": true, "IntrospectToken": true,
+	"AuthorizeForward": true, "RotateSession": true, "VerifySession": true, "RefreshToken": true, "IntrospectToken": false,
 }
 
 // classify says which class an operation is of.
 func (o operation) classify() class {
+	_, isUrgent := urgent[o.id]
 	switch {
-	case o.ability == engine.AbilityCheck, urgent[o.id]:
+	case o.ability == engine.AbilityCheck, isUrgent:
 		return classDecision
 	case o.ability == "":
 		return classNone
@@ -117,7 +119,7 @@ func newAdmission(decisions int, capacity func(ahead int) engine.Capacity, log *
 	a.bodies.left.Store(maxBodies)
 	a.decisionBodies.left.Store(maxDecisionBodies)
 	a.answers.left.Store(maxAnswers)
-	for c := classDecision; c < classes; c++ {
+	for c := range classes {
 		a.refused[c] = map[string]*atomic.Uint64{shedFull: {}, shedMemory: {}, shedDatabase: {}}
 		if a.seats[c] != nil {
 			a.refused[c][shedWaited] = &atomic.Uint64{}

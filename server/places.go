@@ -51,6 +51,9 @@ type waiter struct {
 // connection each to wait for it.
 const maxPolicyChanges = 2
 
+// seatEvery is how often those who wait look whether there are more places than before.
+const seatEvery = 100 * time.Millisecond
+
 func newPlaces(most func() int, maxWaiting int, longest time.Duration) *places {
 	return &places{most: most, maxWaiting: maxWaiting, longest: longest, lines: map[lineKey]*line{}}
 }
@@ -61,15 +64,22 @@ func (p *places) enter(ctx context.Context, key lineKey) error {
 	if w == nil {
 		return err
 	}
-	tired := time.NewTimer(p.longest)
+	tired, again := time.NewTimer(p.longest), time.NewTicker(seatEvery)
 	defer tired.Stop()
-	select {
-	case err := <-w.turn:
-		return err
-	case <-tired.C:
-		err = &shed{reason: shedWaited}
-	case <-ctx.Done():
-		err = ctx.Err()
+	defer again.Stop()
+	for err == nil {
+		select {
+		case err := <-w.turn:
+			return err
+		case <-again.C:
+			p.mu.Lock()
+			p.seat()
+			p.mu.Unlock()
+		case <-tired.C:
+			err = &shed{reason: shedWaited}
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	if !p.quit(w) {
 		return <-w.turn
@@ -81,6 +91,7 @@ func (p *places) enter(ctx context.Context, key lineKey) error {
 func (p *places) crowded(key lineKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.seat()
 	return p.waiting >= p.maxWaiting && p.displaced(p.lines[key]) == nil
 }
 
@@ -88,7 +99,7 @@ func (p *places) crowded(key lineKey) bool {
 func (p *places) join(key lineKey) (*waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seat() // there may be more places than when somebody last left
+	p.seat()
 	l := p.lines[key]
 	if p.atWork < p.most() && l.admits() {
 		if l == nil {

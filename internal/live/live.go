@@ -53,11 +53,11 @@ type Config struct {
 	// MaxTenants is how many tenants may be in use at once; default 10,000, or fewer where
 	// their policies are large.
 	MaxTenants int
-	// MaxWaiting is how many questions may wait for the database at once; 0: as many as
-	// there are.
+	// MaxWaiting is how many questions may wait for the database at once, and three
+	// quarters of them of one tenant; 0: as many as there are.
 	MaxWaiting int
-	// MaxReading is how many reads of the database questions may have under way at once;
-	// default 8. The polls come on top.
+	// MaxReading is how many reads of what is not in memory may be under way at once, and
+	// three quarters of them for one tenant; default 8. To look for changes comes on top.
 	MaxReading int
 	// PollEvery is the time between polls; default 1 s.
 	PollEvery time.Duration
@@ -75,9 +75,6 @@ const (
 	fillTimeout = 5 * time.Second
 	// minPollTimeout is the least that one poll of the database may take.
 	minPollTimeout = 500 * time.Millisecond
-	// turnTimeout bounds how long a question waits until it may read the database: as long
-	// as the pool lets it wait for a connection.
-	turnTimeout = 2 * time.Second
 	// leastTimeout bounds how long a question waits for a revision.
 	leastTimeout = 10 * time.Second
 	// maxGatherings is how often an answer is gathered from memory while changes keep
@@ -173,8 +170,8 @@ type Basis struct {
 // which is least or later. It may call ask again, so ask must begin anew each time.
 // Where least is not reached within 10 s, or the database has been away for longer
 // than MaxStaleness, the error is fault.CodeUnavailable; at once where the database is
-// sealed against this process, which is also store.ErrSealed, or where too many others
-// wait for it, which is also ErrBusy.
+// sealed against this process, which is also store.ErrSealed, and soon where too many
+// others wait for it, which is also ErrBusy.
 func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) error) (Basis, error) {
 	if sealed := l.sealed.Load(); sealed != nil {
 		return Basis{}, *sealed
@@ -184,7 +181,7 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 		return Basis{}, err
 	}
 	if least > t.applied.Load() {
-		if err := l.wait(func() error { return t.await(ctx, least) }); err != nil {
+		if err := t.await(ctx, least); err != nil {
 			return Basis{}, err
 		}
 	}
@@ -209,8 +206,8 @@ func (l *Live) Ask(ctx context.Context, id string, least int64, ask func(*View) 
 		}
 	}
 	var basis Basis
-	err = l.wait(func() error {
-		return l.inTurn(ctx, func() (err error) {
+	err = t.wait(func() error {
+		return t.inTurn(ctx, func() (err error) {
 			basis, err = t.askThrough(ctx, least, ask)
 			return err
 		})
@@ -246,46 +243,15 @@ func (l *Live) AwaitBeyond(ctx context.Context, id string, revision int64) error
 func (l *Live) tenant(ctx context.Context, id string) (*tenant, error) {
 	t, known := l.tenants.GetIfPresent(id)
 	if !known {
-		t, _ = l.tenants.SetIfAbsent(id, &tenant{live: l, id: id, moved: make(chan struct{})})
+		t, _ = l.tenants.SetIfAbsent(id, &tenant{
+			live: l, id: id, moved: make(chan struct{}), reading: make(chan struct{}, share(cap(l.reading))),
+		})
 	}
 	if t.loaded.Load() {
 		return t, nil
 	}
-	return t, l.wait(func() error { return t.load(ctx) })
+	return t, t.wait(func() error { return t.load(ctx) })
 }
-
-// wait runs what waits for the database, unless too many do so already: whoever can be
-// answered from memory must find that the server has room for them.
-func (l *Live) wait(work func() error) error {
-	defer l.waiting.Add(-1)
-	if l.waiting.Add(1) > l.maxWaiting {
-		return errBusy()
-	}
-	return work()
-}
-
-func errBusy() error {
-	return fault.Unavailable(ErrBusy, "too many questions wait for the database: try again later")
-}
-
-// inTurn runs what reads the database for a question, when few enough others do: else
-// they would take all connections to it, and what must not wait would wait behind them.
-func (l *Live) inTurn(ctx context.Context, read func() error) error {
-	late := time.NewTimer(turnTimeout)
-	defer late.Stop()
-	select {
-	case l.reading <- struct{}{}:
-	case <-late.C:
-		return errBusy()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	defer func() { <-l.reading }()
-	return read()
-}
-
-// Reading is how many questions read the database now.
-func (l *Live) Reading() int { return len(l.reading) }
 
 // Wrote applies a change that this process has made, before it returns.
 func (l *Live) Wrote(ctx context.Context, id string, revision int64, changes []authz.Change) {
@@ -380,10 +346,6 @@ func (l *Live) pollOnce(ctx context.Context) {
 		l.log.WarnContext(ctx, "the database cannot be polled", "error", err)
 	}
 }
-
-// ErrBusy is in the error of a question that would be one too many to wait for the
-// database, or has waited for its turn for too long; see Config.MaxWaiting.
-var ErrBusy = errors.New("too many questions wait for the database")
 
 var errAway = errors.New("the database has been away for too long")
 

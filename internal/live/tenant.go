@@ -56,6 +56,9 @@ type tenant struct {
 	bytes atomic.Int64
 
 	flights singleflight.Group
+	// waiting and reading are the tenant's share of Live's.
+	waiting atomic.Int64
+	reading chan struct{}
 }
 
 // maxTouched bounds touched, which matters to what is being read meanwhile alone.
@@ -99,7 +102,7 @@ func (t *tenant) fresh(ctx context.Context) (time.Duration, error) {
 	case !away && age < min(5*t.live.pollEvery, max(t.live.maxStaleness, 2*t.live.pollEvery+minPollTimeout)):
 		return 0, nil
 	}
-	err := t.live.wait(func() error { return t.catchUp(ctx) })
+	err := t.wait(func() error { return t.catchUp(ctx) })
 	if err == nil {
 		return 0, nil
 	}
@@ -107,12 +110,16 @@ func (t *tenant) fresh(ctx context.Context) (time.Duration, error) {
 		return 0, ctx.Err()
 	}
 	if age = time.Since(*t.confirmed.Load()); age > t.live.maxStaleness {
+		if errors.Is(err, ErrBusy) {
+			return 0, err
+		}
 		return 0, unavailable(errors.Join(errAway, err))
 	}
 	return age, nil
 }
 
-// await waits until the tenant has reached a revision.
+// await waits until the tenant has reached a revision. It is not one of those who wait
+// for the database: the revision may never come.
 func (t *tenant) await(ctx context.Context, least int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, leastTimeout,
 		fault.Unavailable(nil, "revision %d has not been reached here", least))
@@ -139,23 +146,26 @@ func (t *tenant) await(ctx context.Context, least int64) error {
 	}
 }
 
-// catchUp reads what has changed since the applied revision and applies it; on a
-// tenant that is not loaded it finds the revision to begin at.
+// catchUp reads what has changed since the applied revision and applies it.
 func (t *tenant) catchUp(ctx context.Context) error {
-	return t.fly(ctx, "catch up", func(ctx context.Context) error {
-		_, err := t.sync(ctx, func(store.Reader) error { return nil })
-		if err == nil {
-			t.loaded.Store(true)
-		}
-		return err
-	})
+	return t.fly(ctx, "catch up", t.look)
 }
 
 // load finds the revision to begin at, in turn with the other questions.
 func (t *tenant) load(ctx context.Context) error {
 	return t.fly(ctx, "load", func(ctx context.Context) error {
-		return t.live.inTurn(ctx, func() error { return t.catchUp(ctx) })
+		return t.inTurn(ctx, func() error { return t.look(ctx) })
 	})
+}
+
+// look reads what has changed since the applied revision and applies it; on a tenant
+// that is not loaded it finds the revision to begin at.
+func (t *tenant) look(ctx context.Context) error {
+	_, err := t.sync(ctx, func(store.Reader) error { return nil })
+	if err == nil {
+		t.loaded.Store(true)
+	}
+	return err
 }
 
 // fly does something once for all who ask for it at the same time. It goes on for
@@ -291,9 +301,9 @@ func (t *tenant) read(ctx context.Context, what string, get func(context.Context
 		}
 		return errMoved
 	}
-	return t.live.wait(func() error {
+	return t.wait(func() error {
 		return t.fly(ctx, what, func(ctx context.Context) error {
-			return t.live.inTurn(ctx, func() error { return once(ctx) })
+			return t.inTurn(ctx, func() error { return once(ctx) })
 		})
 	})
 }
