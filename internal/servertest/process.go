@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,7 +105,7 @@ type Process struct {
 	cmd *exec.Cmd
 	// URL is where it serves, once Ready has returned.
 	URL    string
-	Stdout io.Reader
+	Stdout *bufio.Reader
 	// Stderr may be read when the server has ended.
 	Stderr bytes.Buffer
 	ended  chan struct{}
@@ -132,7 +131,7 @@ func (i Installation) Start() *Process {
 	if err != nil {
 		i.T.Fatal(err)
 	}
-	p.cmd.Stdout, p.Stdout = stdoutOfChild, stdout
+	p.cmd.Stdout, p.Stdout = stdoutOfChild, bufio.NewReader(stdout)
 	if err := errors.Join(p.cmd.Start(), stdoutOfChild.Close()); err != nil {
 		i.T.Fatalf("start the server: %v", err)
 	}
@@ -155,12 +154,18 @@ func (i Installation) Start() *Process {
 // Ready waits until the server has printed its address.
 func (p *Process) Ready() {
 	p.t.Helper()
-	line, err := bufio.NewReader(p.Stdout).ReadString('\n')
+	p.URL = p.ReadLine()
+}
+
+// ReadLine returns the next line that the server prints.
+func (p *Process) ReadLine() string {
+	p.t.Helper()
+	line, err := p.Stdout.ReadString('\n')
 	if err != nil {
 		p.Kill()
-		p.t.Fatalf("the server did not start: %v; it said %s", err, &p.Stderr)
+		p.t.Fatalf("the server has ended: %v; it said %s", err, &p.Stderr)
 	}
-	p.URL = strings.TrimSpace(line)
+	return strings.TrimSpace(line)
 }
 
 // PID is the id of the process.
