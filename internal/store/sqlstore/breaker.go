@@ -83,6 +83,8 @@ func (b *breaker) judge(ctx context.Context, began time.Time, err error) error {
 	case err == nil || sqlState(err) != "" && !isOutage(err):
 		b.answered.Store(int64(now.Sub(b.since)))
 		return nil
+	case ctx.Err() == nil && isCut(err):
+		return errNoVerdict // on what an outage of before has left
 	case isOutage(err):
 	case !errors.Is(ended, context.DeadlineExceeded) || pgconn.SafeToRetry(err) || now.Sub(began) < leastPatience:
 		return errNoVerdict

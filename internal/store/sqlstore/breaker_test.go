@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -79,6 +80,7 @@ func TestBreaker(t *testing.T) {
 		{name: "answers that do not come open it", ctx: late, err: context.DeadlineExceeded, takes: time.Second, want: gobreaker.StateOpen},
 		{name: "callers without time do not", ctx: late, err: context.DeadlineExceeded, takes: time.Millisecond},
 		{name: "callers that go away do not", ctx: func(*testing.T) context.Context { return cancelled }, err: context.Canceled, takes: time.Second},
+		{name: "connections that were given up do not", err: &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, takes: time.Second},
 		{name: "refusals do not", err: &pgconn.PgError{Code: "23505"}, takes: time.Second},
 		{name: "a full server does not", err: &pgconn.PgError{Code: "53300"}, takes: time.Second},
 	} {

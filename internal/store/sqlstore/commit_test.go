@@ -24,6 +24,7 @@ func TestPostgreSQLFailures(t *testing.T) {
 		inTheMiddle = "AFTER INSERT ON roles"
 		inCommit    = "AFTER INSERT ON changes DEFERRABLE INITIALLY DEFERRED"
 		disconnect  = "PERFORM pg_terminate_backend(pg_backend_pid())"
+		sleep       = "PERFORM pg_sleep(60)"
 	)
 	raise := func(code string) string { return "RAISE EXCEPTION USING ERRCODE = '" + code + "'" }
 	for _, c := range []struct {
@@ -44,6 +45,9 @@ func TestPostgreSQLFailures(t *testing.T) {
 		{name: "connection lost in the middle for ever", when: inTheMiddle, do: disconnect, always: true, calls: 4,
 			code: fault.CodeUnavailable, detail: "does not answer"},
 		{name: "connection lost in COMMIT", when: inCommit, do: disconnect, calls: 1,
+			code: fault.CodeUnavailable, detail: "unknown"},
+		{name: "given up in the middle", when: inTheMiddle, do: sleep, calls: 2},
+		{name: "given up in COMMIT", when: inCommit, do: sleep, calls: 1,
 			code: fault.CodeUnavailable, detail: "unknown"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -66,6 +70,9 @@ func TestPostgreSQLFailures(t *testing.T) {
 					$$ BEGIN IF %s THEN %s; END IF; RETURN NULL; END $$;
 				CREATE CONSTRAINT TRIGGER fail %s FOR EACH ROW EXECUTE FUNCTION fail()`, condition, c.do, c.when))
 
+			if c.do == sleep {
+				go cutAsleep(t, url, s)
+			}
 			calls := 0
 			revision, err := s.Update(ctx, "tenant", func(tx store.Tx) error {
 				calls++
@@ -87,6 +94,25 @@ func TestPostgreSQLFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// cutAsleep gives up a store's connections once one of them sleeps.
+func cutAsleep(t *testing.T, url string, s *sqlstore.Store) {
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for asleep := false; !asleep; {
+		err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event = 'PgSleep')`).Scan(&asleep)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+	}
+	s.CutConnections()
 }
 
 func createRole(ctx context.Context, tx store.Tx, name string) error {

@@ -39,6 +39,9 @@ func (s *Store) RegisterKeys(ctx context.Context, secrets ...string) error {
 	return tx.commit(ctx)
 }
 
+// CutConnections gives all connections up, as those of a host that has gone silent.
+func (s *Store) CutConnections() { s.db.(*postgresDB).pool.current.Load().cut() }
+
 // SetSealing says which key the values of a tenant, and the installation's, are sealed with
 // from now on, and which others they may still be sealed with.
 func (s *Store) SetSealing(ctx context.Context, tenant, with string, also ...string) error {

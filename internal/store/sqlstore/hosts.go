@@ -1,7 +1,6 @@
 package sqlstore
 
 import (
-	"cmp"
 	"context"
 	"net"
 	"path/filepath"
@@ -16,7 +15,8 @@ import (
 // names several and says which kind it wants. In the URL's order every connection would
 // wait first for one that has gone silent.
 type hosts struct {
-	// last is nil before the first connection, and where it is not to be trusted.
+	// last is nil before the first connection, and after its host has gone silent, which
+	// silent is then.
 	last, silent atomic.Pointer[host]
 }
 
@@ -46,8 +46,14 @@ func (h *hosts) order(config *pgx.ConnConfig) {
 		return
 	}
 	tries := append([]*pgconn.FallbackConfig{{Host: config.Host, Port: config.Port, TLSConfig: config.TLSConfig}}, config.Fallbacks...)
-	if last, silent := h.last.Load(), h.silent.Load(); last != nil || silent != nil {
-		tries = moved(tries, *cmp.Or(last, silent), last != nil)
+	last, silent := h.last.Load(), h.silent.Load()
+	switch {
+	case last != nil:
+		move(tries, *last, true)
+	case silent != nil:
+		move(tries, *silent, false)
+	}
+	if last != nil || silent != nil {
 		config.Host, config.Port, config.TLSConfig = tries[0].Host, tries[0].Port, tries[0].TLSConfig
 		config.Fallbacks = tries[1:]
 	}
@@ -78,8 +84,8 @@ func (h *hosts) order(config *pgx.ConnConfig) {
 	}
 }
 
-// moved puts the tries of one host at the front or at the end.
-func moved(tries []*pgconn.FallbackConfig, of host, toFront bool) []*pgconn.FallbackConfig {
+// move puts the tries of one host at the front or at the end.
+func move(tries []*pgconn.FallbackConfig, of host, toFront bool) {
 	isOf := func(t *pgconn.FallbackConfig) bool { return host{t.Host, t.Port} == of }
 	slices.SortStableFunc(tries, func(a, b *pgconn.FallbackConfig) int {
 		switch {
@@ -91,7 +97,6 @@ func moved(tries []*pgconn.FallbackConfig, of host, toFront bool) []*pgconn.Fall
 			return 1
 		}
 	})
-	return tries
 }
 
 // isAt tells whether a host, looked up, is at the address that was dialed.

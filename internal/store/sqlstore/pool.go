@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,19 +78,27 @@ func newGeneration(ctx context.Context, config *pgxpool.Config) (*generation, er
 // retire closes the pool, when all its connections have been given back. Those that have
 // not been by then are cut after answerGrace.
 func (g *generation) retire() {
-	late := time.AfterFunc(answerGrace, func() {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for conn := range g.conns {
-			cut(conn)
-		}
-	})
+	late := time.AfterFunc(answerGrace, g.cut)
 	defer late.Stop()
 	g.Close()
 }
 
-// cut has what runs on a connection fail now, and all that comes after it.
+func (g *generation) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for conn := range g.conns {
+		cut(conn)
+	}
+}
+
+// cut has what runs on a connection fail now, or what comes next.
 func cut(conn *pgx.Conn) { _ = conn.PgConn().Conn().SetDeadline(time.Unix(1, 0)) }
+
+// isCut tells the error of a connection that was cut, where the context goes on.
+func isCut(err error) bool {
+	var connect *pgconn.ConnectError
+	return errors.Is(err, os.ErrDeadlineExceeded) && !errors.As(err, &connect)
+}
 
 // openPool has what its connections run seen by spans, too, unless that is nil.
 func openPool(ctx context.Context, config *pgxpool.Config, at *hosts, spans pgx.QueryTracer) (*guardedPool, error) {
