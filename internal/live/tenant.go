@@ -131,7 +131,7 @@ func (t *tenant) await(ctx context.Context, least int64) error {
 		if t.applied.Load() >= least {
 			return nil
 		}
-		if err := t.catchUp(ctx); err != nil && ctx.Err() == nil {
+		if err := t.load(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, ErrBusy) {
 			return err
 		}
 		if t.applied.Load() >= least {
@@ -151,7 +151,7 @@ func (t *tenant) catchUp(ctx context.Context) error {
 	return t.fly(ctx, "catch up", t.look)
 }
 
-// load finds the revision to begin at, in turn with the other questions.
+// load is catchUp in turn with the questions.
 func (t *tenant) load(ctx context.Context) error {
 	return t.fly(ctx, "load", func(ctx context.Context) error {
 		return t.inTurn(ctx, func() error { return t.look(ctx) })

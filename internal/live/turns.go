@@ -20,8 +20,9 @@ func errBusy() error {
 	return fault.Unavailable(ErrBusy, "too many questions wait for the database: try again later")
 }
 
-// share is how many of n places one tenant may take: a quarter is always for others.
-func share[N int | int64](n N) N { return max(1, n-n/4) }
+// share is how many of n places one tenant may take: a quarter, or one, is always for
+// others, but where there is only one.
+func share[N int | int64](n N) N { return max(1, n-max(1, n/4)) }
 
 // Reading is how many questions read the database now.
 func (l *Live) Reading() int { return len(l.reading) }
