@@ -30,17 +30,16 @@ const (
 func (c class) String() string { return [...]string{"none", "decision", "read", "write"}[c] }
 
 // urgent are the operations beside those with the ability check that somebody waits for
-// in front of an application that would let them in: as urgent as decisions. The value
-// says whether they are never answered from memory alone.
+// in front of an application that would let them in: as urgent as decisions. Most of them
+// are never answered from memory alone.
 var urgent = map[string]bool{
-	"AuthorizeForward": true, "RotateSession": true, "VerifySession": true, "RefreshToken": true, "IntrospectToken": false,
+	"AuthorizeForward": true, "RotateSession": true, "VerifySession": true, "RefreshToken": true, "IntrospectToken": true,
 }
 
 // classify says which class an operation is of.
 func (o operation) classify() class {
-	_, isUrgent := urgent[o.id]
 	switch {
-	case o.ability == engine.AbilityCheck, isUrgent:
+	case o.ability == engine.AbilityCheck, urgent[o.id]:
 		return classDecision
 	case o.ability == "":
 		return classNone
@@ -91,7 +90,7 @@ type admission struct {
 	// line would cost as much. mostDecisions bounds them.
 	decisions     atomic.Int64
 	mostDecisions int64
-	// waiting are those of the decisions that are never made from memory alone. They have
+	// waiting are those of the decisions that may not be made from memory. They have
 	// half of the places, so that a database that hangs keeps the others waiting for none.
 	waiting atomic.Int64
 	// seats are the places of the other classes.

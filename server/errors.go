@@ -44,7 +44,8 @@ const outcomeHeader = "Gatehouse-Outcome"
 
 // fail answers a request with an error: the only way out for errors, those of the
 // generated code and of the router included. One without a code is shown to nobody; the
-// log has it in full, as that of every failure of the server's. That of a request within another is left to that.
+// log has it in full, as that of every failure of the server's. That of a request within
+// another is left to that.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if x := exchangeOf(r.Context()); x.within {
 		x.failed = err

@@ -102,6 +102,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(x, r)
 }
 
+// probes are asked whether the server is well.
+var probes = map[string]bool{"GetHealth": true, "GetLiveness": true, "GetReadiness": true}
+
 // logRequest tells of refusals and of the server's own failures; of all else only
 // in debug mode. It tells of the operation and not of the path, which holds names: the
 // log must not show what the database seals.
@@ -109,9 +112,9 @@ func (s *Server) logRequest(x *exchange, took time.Duration) {
 	level := slog.LevelDebug
 	switch {
 	case x.gone, x.shed:
-	case x.status == http.StatusServiceUnavailable && x.operation.class == classNone:
+	case x.status == http.StatusServiceUnavailable && probes[x.operation.id]:
 		level = slog.LevelWarn // a probe was told what there is to be told
-	case x.status >= 500:
+	case x.status >= 500, x.failure != nil:
 		level = slog.LevelError
 	case x.status == http.StatusUnauthorized, x.status == http.StatusForbidden, x.status == http.StatusTooManyRequests:
 		level = slog.LevelWarn

@@ -30,7 +30,7 @@ type operation struct {
 	form bool
 	// plain is what a plain question may hold; nil where there is no shortcut for it.
 	plain []member
-	// waits tells that the operation is a decision that takes the database.
+	// waits tells that the operation is a decision that may take the database each time.
 	waits bool
 	// reads tells that the operation changes nothing.
 	reads bool
