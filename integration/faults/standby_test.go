@@ -12,6 +12,16 @@ import (
 )
 
 func TestReplicaPromoted(t *testing.T) {
+	failOver(t, func(primary *pgtest.Node, _ *wire.Wire) { primary.Kill() })
+}
+
+// The primary does not even refuse any more, as where its machine has lost power.
+func TestPrimaryFallsSilent(t *testing.T) {
+	failOver(t, func(_ *pgtest.Node, way *wire.Wire) { way.Silence() })
+}
+
+// failOver has the primary fail, to which there is a way, and promotes its standby.
+func failOver(t *testing.T, fail func(primary *pgtest.Node, way *wire.Wire)) {
 	primary, name := startPrimary(t, pgtest.NodeConfig{})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -23,9 +33,14 @@ func TestReplicaPromoted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	i := servertest.Install(t, eitherURL(t, primary.URL(name), primary, standby))
+	way, err := wire.Start(primary.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(way.Close)
+	i := servertest.Install(t, eitherURL(t, primary.URL(name), way, standby))
 	r := startRig(t, i, i)
-	primary.Kill()
+	fail(primary, way)
 	r.after(200)
 	if err := standby.Promote(ctx); err != nil {
 		t.Fatal(err)
@@ -46,21 +61,6 @@ func TestFirstHostSilent(t *testing.T) {
 	r := startRig(t, i, i)
 	node.Kill()
 	startAgain(t, node)
-	r.isHealed()
-	r.finish()
-}
-
-// The host that the servers are connected to falls silent, and another one serves.
-func TestServingHostFallsSilent(t *testing.T) {
-	node, name := startPrimary(t, pgtest.NodeConfig{})
-	first, err := wire.Start(node.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(first.Close)
-	i := servertest.Install(t, eitherURL(t, node.URL(name), first, node))
-	r := startRig(t, i, i)
-	first.Silence()
 	r.isHealed()
 	r.finish()
 }
