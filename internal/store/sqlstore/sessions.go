@@ -127,7 +127,11 @@ func (s *Store) RotateSession(ctx context.Context, tenant string, from int64, ro
 	case err != nil:
 		return false, unlessNoRows(ctx, err, doing)
 	case unmoved:
-		return s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return q.RotateSessionInPlace(ctx, inPlace(params, stored)) })
+		rotated, err := s.swap(ctx, doing, func(q postgres.Querier) (int64, error) { return q.RotateSessionInPlace(ctx, inPlace(params, stored)) })
+		if rotated || err != nil {
+			return rotated, err
+		}
+		// It may only have been sealed anew meanwhile.
 	}
 	var rotated bool
 	err = s.inTransaction(ctx, doing, func(tx transaction) (bool, error) {
